@@ -1,0 +1,125 @@
+//! What comes in: one `Ask` for every door.
+
+use crate::id::ArtifactId;
+use crate::tool::Language;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::time::Duration;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Principal {
+    /// A stable name, `local` for the user who started Narrows.
+    pub name: String,
+}
+
+impl Principal {
+    /// The user who started Narrows.
+    pub fn local() -> Self {
+        Self { name: "local".to_owned() }
+    }
+}
+
+/// One request from one door.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Who asks.
+    pub principal: Principal,
+    /// How long the caller waits; `None` leaves it to the limits.
+    pub deadline: Option<Duration>,
+    /// What is asked.
+    pub what: What,
+}
+
+/// The kinds of request.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// Execute a program.
+    Run(RunAsk),
+    /// Find tools.
+    Search(SearchAsk),
+    /// Call one tool directly.
+    Call(CallAsk),
+    /// List every tool, or those of one upstream.
+    Tools {
+        /// Only this upstream.
+        server: Option<String>,
+    },
+    /// State of every upstream.
+    Servers,
+    /// Read a part of an artifact.
+    Artifact {
+        /// Which.
+        handle: ArtifactId,
+        /// First byte.
+        offset: u64,
+        /// At most so many bytes.
+        bytes: u64,
+    },
+}
+
+/// Execute a program.
+#[derive(Debug, Clone)]
+pub struct RunAsk {
+    /// The program's text.
+    pub code: String,
+    /// Its language.
+    pub language: Language,
+    /// Bound as `input` inside the program.
+    pub input: Option<Box<RawValue>>,
+    /// Tightens `wall_ms`.
+    pub timeout_ms: Option<u64>,
+    /// Sets the byte budget of the reply (clamped by the config).
+    pub output_bytes: Option<u64>,
+}
+
+/// How much `search` tells of each hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Detail {
+    /// Names and one sentence.
+    Names,
+    /// A signature and one sentence.
+    #[default]
+    Signatures,
+    /// The whole description and the schemas.
+    Full,
+}
+
+/// Find tools.
+#[derive(Debug, Clone)]
+pub struct SearchAsk {
+    /// One or several queries, merged.
+    pub queries: Vec<String>,
+    /// Only this upstream.
+    pub server: Option<String>,
+    /// At most so many hits.
+    pub limit: usize,
+    /// How much to tell.
+    pub detail: Detail,
+    /// Signatures in this language.
+    pub language: Language,
+}
+
+/// Call one tool.
+#[derive(Debug, Clone)]
+pub struct CallAsk {
+    /// The upstream, by its name or identifier.
+    pub server: String,
+    /// The tool, by its name or identifier.
+    pub tool: String,
+    /// The arguments: a JSON object.
+    pub arguments: Box<RawValue>,
+}
+
+/// What a door hears while it waits for the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// The program or the tool reports progress.
+    Progress {
+        /// Done so far, from 0 to 1, strictly increasing; `None` where the total is unknown.
+        fraction: Option<f64>,
+        /// What it is doing.
+        message: String,
+    },
+}

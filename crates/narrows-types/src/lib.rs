@@ -1,0 +1,25 @@
+//! The dictionary of Narrows: the words that every other crate speaks.
+//!
+//! Nothing here does IO, waits, or knows a wire format other than the frames spoken through the
+//! jail wall. A type belongs here when two crates that must not see each other both need it.
+
+pub mod answer;
+pub mod ask;
+pub mod content;
+pub mod fault;
+pub mod frame;
+pub mod id;
+pub mod limits;
+pub mod report;
+pub mod tool;
+pub mod uses;
+
+pub use answer::{Answer, ArtifactPart, SearchAnswer, SearchHit, ServerState, ServerStatus};
+pub use ask::{Ask, CallAsk, Detail, Event, Principal, RunAsk, SearchAsk, What};
+pub use content::{Content, ToolResult};
+pub use fault::{Fault, Kind, Origin, Retry};
+pub use id::{ArtifactId, RunId};
+pub use limits::{Limit, Limits};
+pub use report::{Bill, CallRecord, LogLevel, LogLine, ProgramError, RunEnd, RunReport, Shaped, Usage};
+pub use tool::{Annotations, Language, ServerListing, ToolSpec};
+pub use uses::{Argument, Finding, Literal, Position, Reference, Uses};

@@ -1,0 +1,58 @@
+//! The worker's end of the one descriptor: blocking frames over a socket.
+
+use narrows_types::frame::{BadFrame, FromWorker, PREFIX_BYTES, ToWorker};
+use std::io::{self, Read, Write};
+
+/// A frame from the host larger than this is refused before it is read.
+const FRAME_BYTES_MAX: usize = 64 << 20;
+
+/// Frames to and from the host.
+pub(crate) struct Link<S> {
+    stream: S,
+}
+
+/// The link broke: nothing is left to do but end.
+#[derive(Debug)]
+pub(crate) enum LinkError {
+    /// The socket failed or the host closed it.
+    Io(io::Error),
+    /// The host sent what is no frame.
+    Bad(BadFrame),
+}
+
+impl From<io::Error> for LinkError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<BadFrame> for LinkError {
+    fn from(error: BadFrame) -> Self {
+        Self::Bad(error)
+    }
+}
+
+impl<S: Read + Write> Link<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream }
+    }
+
+    /// Sends one frame, blocking.
+    pub(crate) fn send(&mut self, frame: &FromWorker) -> Result<(), LinkError> {
+        self.stream.write_all(&frame.encode()?)?;
+        Ok(())
+    }
+
+    /// Waits for one frame. An end of file is an error: the host ends a worker by closing.
+    pub(crate) fn receive(&mut self) -> Result<ToWorker, LinkError> {
+        let mut prefix = [0; PREFIX_BYTES];
+        self.stream.read_exact(&mut prefix)?;
+        let length = u32::from_le_bytes(prefix) as usize;
+        if length > FRAME_BYTES_MAX {
+            return Err(BadFrame(format!("{length} bytes, at most {FRAME_BYTES_MAX}")).into());
+        }
+        let mut frame = vec![0; length];
+        self.stream.read_exact(&mut frame)?;
+        Ok(ToWorker::decode(&frame)?)
+    }
+}
