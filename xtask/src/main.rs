@@ -1,1 +1,119 @@
-fn main() {}
+//! Repository habits as programs: `cargo xtask help` lists them.
+
+mod laws;
+mod parts;
+mod shell;
+mod tidy;
+
+use shell::{Fail, say};
+use std::process::ExitCode;
+use std::time::Instant;
+
+const HELP: &str = "\
+cargo xtask test [ARGS]   install what the tests need, build, run every test (ARGS go to the runner)
+cargo xtask ci            tidy, format, lints, then `test`: what `.ci/run` calls
+cargo xtask tidy          the laws of the repository
+cargo xtask parts         only install what the tests need
+cargo xtask bench [NAME]  benchmarks, as ratios in one run
+cargo xtask fuzz [SECS]   each fuzz target for SECS seconds (60)
+cargo xtask docs          write docs/reference anew from the code
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let started = Instant::now();
+    let outcome = match command.as_str() {
+        "test" => test(&rest),
+        "ci" => ci(),
+        "tidy" => tidy::run(),
+        "parts" => parts::install().map(drop),
+        "bench" => bench(&rest),
+        "fuzz" => fuzz(&rest),
+        "docs" => docs(),
+        _ => {
+            say(HELP);
+            return if command.is_empty() || command == "help" {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            };
+        }
+    };
+    match outcome {
+        Ok(()) => {
+            say(&format!("xtask {command}: ok in {} s\n", started.elapsed().as_secs()));
+            ExitCode::SUCCESS
+        }
+        Err(Fail(why)) => {
+            say(&format!("xtask {command}: {why}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Everything a change must pass.
+fn ci() -> Result<(), Fail> {
+    tidy::run()?;
+    shell::cargo(&["fmt", "--all", "--check"]).run()?;
+    shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
+    test(&[])
+}
+
+/// All tests against real parts.
+fn test(args: &[String]) -> Result<(), Fail> {
+    let parts = parts::install()?;
+    shell::cargo(&["build", "--workspace", "--bins"]).run()?;
+    let nextest = shell::works("cargo", &["nextest", "--version"]);
+    let mut run = if nextest {
+        shell::cargo(&["nextest", "run", "--workspace", "--profile", "ci"])
+    } else {
+        shell::cargo(&["test", "--workspace"])
+    };
+    run.args(args);
+    parts.describe(&mut run);
+    run.run()?;
+    if nextest && args.is_empty() {
+        shell::cargo(&["test", "--workspace", "--doc", "--quiet"]).run()?;
+    }
+    Ok(())
+}
+
+/// Benchmarks build in release; the peers are installed first.
+fn bench(args: &[String]) -> Result<(), Fail> {
+    let parts = parts::install()?;
+    shell::cargo(&["build", "--release", "--workspace", "--bins"]).run()?;
+    let mut run = shell::cargo(&["bench", "--workspace"]);
+    if let Some(name) = args.first() {
+        run.args(&["--bench".to_owned(), name.clone()]);
+    }
+    parts.describe(&mut run);
+    run.run()
+}
+
+/// Fuzz targets need the nightly compiler and `cargo fuzz`.
+fn fuzz(args: &[String]) -> Result<(), Fail> {
+    let seconds = args.first().map_or("60", String::as_str);
+    if !shell::works("cargo", &["fuzz", "--version"]) {
+        shell::cargo(&["install", "--locked", "cargo-fuzz"]).run()?;
+    }
+    let root = shell::root();
+    for entry in shell::list(&root.join("fuzz/fuzz_targets"))? {
+        let name = entry.trim_end_matches(".rs").to_owned();
+        let limit = format!("-max_total_time={seconds}");
+        let mut run = shell::tool(
+            "rustup",
+            &["run", "nightly", "cargo", "fuzz", "run", &name, "--", &limit, "-rss_limit_mb=4096"],
+        );
+        run.run()?;
+    }
+    Ok(())
+}
+
+/// The generated reference.
+fn docs() -> Result<(), Fail> {
+    let mut run = shell::cargo(&["nextest", "run", "-p", "narrows", "reference"]);
+    run.env("NARROWS_WRITE_DOCS", "1");
+    run.run()
+}

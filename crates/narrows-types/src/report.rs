@@ -156,4 +156,7 @@ pub struct RunReport {
     pub usage: Usage,
     /// The bill.
     pub bill: Bill,
+    /// All of it rendered for a model to read, within the budget.
+    #[serde(skip)]
+    pub text: String,
 }

@@ -1,0 +1,110 @@
+//! The real parts that the tests use: installed once, pinned, under `.cache`.
+
+use crate::shell::{self, Fail, Run, say};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The Python environments, each from `external/py/NAME.txt`.
+const ENVIRONMENTS: [&str; 3] = ["servers", "sqlite", "tools"];
+/// Programs and the Debian packages that have them.
+const PROGRAMS: [(&str, &str, &str); 4] = [
+    ("node", "--version", "nodejs"),
+    ("npm", "--version", "npm"),
+    ("git", "--version", "git"),
+    ("cc", "--version", "gcc"),
+];
+
+/// Where the parts are.
+pub(crate) struct Parts {
+    cache: PathBuf,
+}
+
+impl Parts {
+    /// Tells a test run where they are.
+    pub(crate) fn describe(&self, run: &mut Run) {
+        run.env("NARROWS_PARTS", &self.cache.to_string_lossy());
+    }
+}
+
+/// Installs what is missing. Quick when nothing is.
+pub(crate) fn install() -> Result<Parts, Fail> {
+    let root = shell::root();
+    let cache = root.join(".cache");
+    let external = root.join("crates/narrows-testkit/external");
+    fs::create_dir_all(&cache)?;
+    debian()?;
+    npm(&external.join("npm"), &cache.join("npm"))?;
+    for name in ENVIRONMENTS {
+        python(&external.join("py").join(format!("{name}.txt")), &cache.join("py").join(name))?;
+    }
+    Ok(Parts { cache })
+}
+
+fn debian() -> Result<(), Fail> {
+    let mut missing: Vec<&str> = PROGRAMS
+        .iter()
+        .filter(|(program, flag, _)| !shell::works(program, &[flag]))
+        .map(|(_, _, package)| *package)
+        .collect();
+    if !shell::works("python3", &["-c", "import venv, ensurepip"]) {
+        missing.extend(["python3", "python3-venv"]);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    say(&format!("the tests need Debian packages: {list}\n"));
+    let sudo: &[&str] = if shell::works("test", &["-w", "/usr/bin"]) { &[] } else { &["sudo"] };
+    for step in [vec!["apt-get", "update", "-q"], vec!["apt-get", "install", "-y", "-q"]] {
+        let install = step.contains(&"install");
+        let mut words: Vec<&str> = sudo.iter().copied().chain(step).collect();
+        if install {
+            words.extend(&missing);
+        }
+        let (program, args) = words.split_first().ok_or_else(|| Fail("no words".to_owned()))?;
+        let mut run = shell::tool(program, args);
+        run.env("DEBIAN_FRONTEND", "noninteractive");
+        run.run().map_err(|Fail(why)| Fail(format!("{why}; install by hand: {list}")))?;
+    }
+    Ok(())
+}
+
+fn npm(list: &Path, target: &Path) -> Result<(), Fail> {
+    let wanted = fs::read_to_string(list.join("package.json"))?;
+    if !stale(target, &wanted) {
+        return Ok(());
+    }
+    say("installing MCP servers and clients from npm\n");
+    fs::create_dir_all(target)?;
+    fs::write(target.join("package.json"), &wanted)?;
+    shell::tool("npm", &["install", "--no-audit", "--no-fund", "--loglevel=error"])
+        .folder(target)
+        .run()?;
+    stamp(target, &wanted)
+}
+
+fn python(list: &Path, target: &Path) -> Result<(), Fail> {
+    let wanted = fs::read_to_string(list)?;
+    if !stale(target, &wanted) {
+        return Ok(());
+    }
+    say(&format!("installing Python packages of {}\n", list.display()));
+    if target.exists() {
+        fs::remove_dir_all(target)?;
+    }
+    let folder = target.to_string_lossy().into_owned();
+    shell::tool("python3", &["-m", "venv", &folder]).run()?;
+    let pip = target.join("bin/pip").to_string_lossy().into_owned();
+    let file = list.to_string_lossy().into_owned();
+    shell::tool(&pip, &["install", "-q", "--disable-pip-version-check", "-r", &file]).run()?;
+    stamp(target, &wanted)
+}
+
+/// Whether what was installed is not what is wanted now.
+fn stale(target: &Path, wanted: &str) -> bool {
+    !fs::read_to_string(target.join("narrows.stamp")).is_ok_and(|found| found == wanted)
+}
+
+fn stamp(target: &Path, wanted: &str) -> Result<(), Fail> {
+    Ok(fs::write(target.join("narrows.stamp"), wanted)?)
+}
