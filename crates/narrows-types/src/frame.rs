@@ -199,8 +199,9 @@ impl ToWorker {
                 let (id, rest) = payload
                     .split_first_chunk::<4>()
                     .ok_or_else(|| BadFrame("reply without an id".to_owned()))?;
-                let (ok, body) =
-                    rest.split_first().ok_or_else(|| BadFrame("reply without a flag".to_owned()))?;
+                let (ok, body) = rest
+                    .split_first()
+                    .ok_or_else(|| BadFrame("reply without a flag".to_owned()))?;
                 let body = std::str::from_utf8(body)
                     .map_err(|e| BadFrame(format!("reply is not utf-8: {e}")))?;
                 let id = u32::from_le_bytes(*id);
@@ -259,7 +260,7 @@ fn json_frame<T: Serialize>(kind: u8, payload: &T) -> Result<Vec<u8>, BadFrame> 
 
 fn seal(mut out: Vec<u8>) -> Result<Vec<u8>, BadFrame> {
     let length = u32::try_from(out.len() - PREFIX_BYTES)
-        .map_err(|_| BadFrame("longer than 4 GiB".to_owned()))?;
+        .map_err(|_too_long| BadFrame("longer than 4 GiB".to_owned()))?;
     if let Some(prefix) = out.first_chunk_mut::<PREFIX_BYTES>() {
         *prefix = length.to_le_bytes();
     }

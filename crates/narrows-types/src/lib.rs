@@ -20,6 +20,8 @@ pub use content::{Content, ToolResult};
 pub use fault::{Fault, Kind, Origin, Retry};
 pub use id::{ArtifactId, RunId};
 pub use limits::{Limit, Limits};
-pub use report::{Bill, CallRecord, LogLevel, LogLine, ProgramError, RunEnd, RunReport, Shaped, Usage};
+pub use report::{
+    Bill, CallRecord, LogLevel, LogLine, ProgramError, RunEnd, RunReport, Shaped, Usage,
+};
 pub use tool::{Annotations, Language, ServerListing, ToolSpec};
 pub use uses::{Argument, Finding, Literal, Position, Reference, Uses};
