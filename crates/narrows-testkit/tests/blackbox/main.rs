@@ -1,0 +1,18 @@
+//! The real binary, real MCP servers, real clients: what a user gets, seen from outside.
+//!
+//! `cargo xtask test` installs the parts; a missing one fails the test with that hint.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, start programs and wait"
+)]
+
+mod bad_input;
+mod clients;
+mod house;
+mod lifecycle;
+mod manifest;
+mod output;
+mod seven;
