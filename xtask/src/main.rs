@@ -83,6 +83,7 @@ fn test(args: &[String]) -> Result<(), Fail> {
 /// Benchmarks build in release; the peers are installed first.
 fn bench(args: &[String]) -> Result<(), Fail> {
     let parts = parts::install()?;
+    parts::install_peers(&parts)?;
     shell::cargo(&["build", "--release", "--workspace", "--bins"]).run()?;
     let mut run = shell::cargo(&["bench", "--workspace"]);
     if let Some(name) = args.first() {

@@ -26,6 +26,12 @@ impl Parts {
     }
 }
 
+/// Installs the peers that the benchmarks run beside us.
+pub(crate) fn install_peers(parts: &Parts) -> Result<(), Fail> {
+    let list = shell::root().join("crates/narrows-testkit/external/py/peers.txt");
+    python(&list, &parts.cache.join("py/peers"))
+}
+
 /// Installs what is missing. Quick when nothing is.
 pub(crate) fn install() -> Result<Parts, Fail> {
     let root = shell::root();
