@@ -1,0 +1,141 @@
+//! What names mean while a program runs: the prelude, the namespaces and their tools.
+
+use monty_types::{
+    DictPairs, ExcType, MontyClassInstance, MontyClassType, MontyObject, MontyType, MontyUuid,
+    NameLookupResult,
+};
+
+use super::source::{MARK, Site};
+
+/// What a call from the program goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A tool; `wait` gives the result at once, else a future.
+    Tool { server: String, tool: String, wait: bool },
+    /// `search` or `artifact`.
+    Own { tool: String, wait: bool },
+    /// `progress(fraction, message)`.
+    Progress,
+    /// `show(value)`.
+    Show,
+    /// `ToolError(message)`.
+    ToolError,
+    /// A name that is no function.
+    NoFunction(String),
+    /// No such name.
+    Unknown(String),
+}
+
+/// The names that a program finds.
+#[derive(Debug)]
+pub(super) struct Names {
+    namespaces: Vec<String>,
+    sites: Vec<Site>,
+    input: MontyObject,
+}
+
+impl Names {
+    pub(super) fn new(namespaces: Vec<String>, sites: Vec<Site>, input: MontyObject) -> Self {
+        Self { namespaces, sites, input }
+    }
+
+    /// The value of a name, or of an attribute of one of the host's objects.
+    pub(super) fn look_up(&self, name: &str, of: Option<MontyUuid>) -> NameLookupResult {
+        let Some(object) = of else {
+            return self.global(name).into();
+        };
+        let name = self.site(name).map_or(name, |site| site.name.as_str());
+        if object == handle(0) {
+            return self.namespace(name).into();
+        }
+        // The dot keeps this name apart from all that a program can call by an identifier.
+        let function = |server: &String| MontyObject::Function {
+            name: format!("{server}.{name}"),
+            docstring: None,
+        };
+        self.of(object).map(function).into()
+    }
+
+    fn global(&self, name: &str) -> Option<MontyObject> {
+        match name {
+            "input" => Some(self.input.clone()),
+            "tools" => Some(instance("tools", 0)),
+            // Monty has no exception types but its own, so a tool's error is this one.
+            "ToolError" => Some(MontyObject::Type(MontyType::Exception(ExcType::RuntimeError))),
+            "search" | "artifact" | "progress" | "show" => {
+                Some(MontyObject::Function { name: name.to_owned(), docstring: None })
+            }
+            other => self.namespace(other),
+        }
+    }
+
+    fn namespace(&self, name: &str) -> Option<MontyObject> {
+        let index = self.namespaces.iter().position(|namespace| namespace == name)?;
+        Some(instance(name, index + 1))
+    }
+
+    fn of(&self, object: MontyUuid) -> Option<&String> {
+        self.namespaces.iter().enumerate().find(|(i, _)| handle(i + 1) == object).map(|(_, n)| n)
+    }
+
+    fn site(&self, name: &str) -> Option<&Site> {
+        self.sites.get(name.strip_prefix(MARK)?.parse::<usize>().ok()?)
+    }
+
+    /// What a call goes to.
+    pub(super) fn target(&self, function: &str, of: Option<MontyUuid>) -> Target {
+        let site = self.site(function);
+        let name = site.map_or(function, |site| site.name.as_str());
+        let wait = site.is_some_and(|site| site.wait);
+        if let Some(object) = of {
+            return match self.of(object) {
+                Some(server) => {
+                    Target::Tool { server: server.clone(), tool: name.to_owned(), wait }
+                }
+                None => Target::NoFunction(format!("tools.{name}")),
+            };
+        }
+        match name {
+            "search" | "artifact" => Target::Own { tool: name.to_owned(), wait },
+            "progress" => Target::Progress,
+            "show" => Target::Show,
+            "ToolError" => Target::ToolError,
+            "input" | "tools" => Target::NoFunction(name.to_owned()),
+            _ => match name.split_once('.') {
+                Some((server, tool)) => {
+                    Target::Tool { server: server.to_owned(), tool: tool.to_owned(), wait }
+                }
+                None if self.namespaces.iter().any(|namespace| namespace == name) => {
+                    Target::NoFunction(name.to_owned())
+                }
+                None => Target::Unknown(name.to_owned()),
+            },
+        }
+    }
+}
+
+/// The identity of the host's object number `index`.
+fn handle(index: usize) -> MontyUuid {
+    identity(*b"narrows\0", index)
+}
+
+fn identity(kind: [u8; 8], index: usize) -> MontyUuid {
+    let mut bytes = [0; 16];
+    let (head, tail) = bytes.split_at_mut(8);
+    head.copy_from_slice(&kind);
+    tail.copy_from_slice(&(index as u64).to_be_bytes());
+    MontyUuid::from_random_bytes(bytes)
+}
+
+fn instance(name: &str, index: usize) -> MontyObject {
+    let class_type = MontyClassType {
+        name: name.to_owned(),
+        id: identity(*b"classes\0", index),
+        host_defined: true,
+        is_dataclass: false,
+        attrs: DictPairs::from(Vec::new()),
+    };
+    let instance_id = handle(index);
+    let attrs = DictPairs::from(Vec::new());
+    MontyObject::ClassInstance(Box::new(MontyClassInstance { class_type, instance_id, attrs }))
+}

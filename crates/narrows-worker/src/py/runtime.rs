@@ -1,0 +1,419 @@
+//! Runs one program in Monty and speaks for it over the link.
+
+use monty::{FunctionCall, MontyRun, OsCall, ResolveFutures, RunProgress};
+use monty_types::{
+    BASELINE_MEMORY, CompileOptions, ExcType, ExtFunctionResult, LIVE_MEMORY, MontyException,
+    MontyObject, OsFunctionCall, PrintWriter, PrintWriterCallback, ResourceLimits, ResourceTracker,
+};
+use narrows_types::frame::{Done, End, FromWorker, Go, Program, Reply, ToWorker};
+use narrows_types::{Finding, Limit, Position, ProgramError, Usage};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::calls;
+use super::clock::Clock;
+use super::names::{Names, Target};
+use super::output::Output;
+use super::source::Rewritten;
+use super::uses::{self, Reading};
+use super::value::{self, Strange, Unfit};
+use crate::link::{Link, LinkError};
+
+/// The file name of the program in Monty's tracebacks.
+const SCRIPT: &str = "program.py";
+
+/// Frames of a traceback that are reported.
+const FRAMES_MAX: usize = 16;
+
+/// Monty is warm: what it sets up once is set up.
+#[derive(Debug)]
+pub(crate) struct Prepared(());
+
+/// Warms Monty up, before the zygote forks.
+///
+/// # Errors
+/// The process does not use [`crate::Allocator`] as its global allocator, so that memory could not
+/// be limited, or Monty does not work.
+pub(crate) fn prepare() -> Result<Prepared, String> {
+    monty_alloc::set_limit(None, false).map_err(str::to_owned)?;
+    let code = "import json, asyncio, re, math, datetime\n\
+                async def f(x):\n    return [x, f'{x:.2f}', json.loads('{\"a\": 1}')]\n\
+                a, b = await asyncio.gather(f(1), f(2.5))\n\
+                len(sorted([str(a), str(b)])) + len(re.findall('a', 'banana'))\n";
+    let reading = uses::read(code);
+    let run = compile(reading.rewritten.text).map_err(|error| error.summary())?;
+    run.run(Vec::new(), ResourceTracker::default(), PrintWriter::Disabled)
+        .map_err(|error| error.summary())?;
+    Ok(Prepared(()))
+}
+
+fn compile(text: String) -> Result<MontyRun, MontyException> {
+    MontyRun::new(text, SCRIPT, Vec::new(), CompileOptions::default())
+}
+
+impl Prepared {
+    /// Runs one program: sends `Uses`, waits for `Go`, evaluates, ends with `Done`.
+    ///
+    /// # Errors
+    /// The link broke or the host did not keep to the protocol. What the program does wrong is in
+    /// `Done`.
+    pub(crate) fn run<S: Read + Write>(
+        self,
+        link: &mut Link<S>,
+        program: &Program,
+    ) -> Result<(), LinkError> {
+        let started = Instant::now();
+        let (reading, compiled) = read(program);
+        let Reading { uses, rewritten, sites } = reading;
+        link.send(&FromWorker::Uses(Box::new(uses)))?;
+        let ToWorker::Go(Go { namespaces }) = link.receive()? else {
+            return Err(calls::unexpected("anything but go"));
+        };
+        // With findings the host does not answer, so this program was found good.
+        let Some(run) = compiled else {
+            return Err(calls::unexpected("go for a program with findings"));
+        };
+        let input = program.input.as_ref().map_or(Ok(MontyObject::None), |input| {
+            value::from_json(input.get()).map_err(|_| calls::unexpected("an input that is no json"))
+        })?;
+        let mut session = Session {
+            link,
+            output: Output::new(&program.limits),
+            names: Names::new(namespaces, sites, input),
+            program,
+            rewritten,
+            clock: Clock::new(program.now_ms),
+            started,
+            in_monty: Duration::ZERO,
+            memory_bytes: 0,
+            expired: false,
+            broken: None,
+            calls: 0,
+            notices: 0,
+            shown_bytes: 0,
+            pending: HashMap::new(),
+            replies: HashMap::new(),
+            tool_errors: Vec::new(),
+        };
+        let end = match session.evaluate(run) {
+            Ok(never) => match never {},
+            Err(Stop::Link(error)) => return Err(error),
+            Err(Stop::End(end)) => end,
+        };
+        // The heap is gone; the limit would only count the answer itself.
+        let _: Result<(), _> = monty_alloc::set_limit(None, false);
+        session.output.finish(session.link)?;
+        let usage = session.usage();
+        link.send(&FromWorker::Done(Box::new(Done { end, usage })))
+    }
+}
+
+/// Reads and compiles; what Monty itself refuses becomes a finding.
+fn read(program: &Program) -> (Reading, Option<MontyRun>) {
+    let mut reading = uses::read(&program.code);
+    if !reading.uses.findings.is_empty() {
+        return (reading, None);
+    }
+    match compile(reading.rewritten.text.clone()) {
+        Ok(run) => (reading, Some(run)),
+        Err(error) => {
+            let at = places(&error, &reading.rewritten).first().copied();
+            let at = at.unwrap_or(Position { line: 1, column: 1 });
+            let message = error.message().unwrap_or("the program does not compile").to_owned();
+            reading.uses.findings.push(Finding { at, message });
+            (reading, None)
+        }
+    }
+}
+
+/// Where an error arose in the program's own text, innermost first.
+fn places(error: &MontyException, rewritten: &Rewritten) -> Vec<Position> {
+    let own = error.traceback().iter().rev().filter(|frame| frame.filename == SCRIPT);
+    own.filter_map(|frame| rewritten.back(frame.start.line, frame.start.column))
+        .take(FRAMES_MAX)
+        .collect()
+}
+
+/// Why a session stops.
+pub(super) enum Stop {
+    /// The link is broken.
+    Link(LinkError),
+    /// The program ended.
+    End(End),
+}
+
+impl From<LinkError> for Stop {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
+}
+
+/// No value: a session only ever stops.
+enum Never {}
+
+/// One program under way.
+pub(super) struct Session<'l, S> {
+    pub(super) link: &'l mut Link<S>,
+    output: Output,
+    pub(super) names: Names,
+    pub(super) program: &'l Program,
+    rewritten: Rewritten,
+    clock: Clock,
+    started: Instant,
+    /// Time spent inside Monty; waiting for the host is not.
+    in_monty: Duration,
+    memory_bytes: u64,
+    /// The wall time ran out while Monty ran.
+    expired: bool,
+    /// The link broke while Monty printed.
+    broken: Option<LinkError>,
+    /// Calls sent so far: the last one's id.
+    pub(super) calls: u32,
+    /// Progress frames sent so far.
+    pub(super) notices: u32,
+    /// Bytes shown so far.
+    pub(super) shown_bytes: u64,
+    /// Monty's ids of calls whose futures are out, with ours.
+    pub(super) pending: HashMap<u32, u32>,
+    /// Replies that came before anybody asked for them.
+    pub(super) replies: HashMap<u32, Reply>,
+    /// Messages of tools' errors that the program got: Monty cannot tell them from its own.
+    pub(super) tool_errors: Vec<String>,
+}
+
+impl<S: Read + Write> Session<'_, S> {
+    fn evaluate(&mut self, run: MontyRun) -> Result<Never, Stop> {
+        let limits = &self.program.limits;
+        let memory = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
+        let resources = ResourceLimits::default()
+            .max_duration(Duration::from_millis(limits.cpu_ms.min(limits.wall_ms)))
+            .max_memory(memory);
+        self.arm()?;
+        let tracker = ResourceTracker::new(resources);
+        let mut progress = self.turn(|print| run.start(Vec::new(), tracker, print))?;
+        loop {
+            self.check_time()?;
+            progress = match progress {
+                RunProgress::Complete(value) => return Err(Stop::End(self.returned(&value))),
+                RunProgress::FunctionCall(call) => self.function_call(call)?,
+                RunProgress::OsCall(call) => self.os_call(call)?,
+                RunProgress::ResolveFutures(futures) => self.futures(futures)?,
+                RunProgress::NameLookup(lookup) => {
+                    let found = self.names.look_up(&lookup.name, lookup.object_id());
+                    self.turn(|print| lookup.resume(found, print))?
+                }
+            };
+        }
+    }
+
+    /// The interpreter's memory limit applies from here on.
+    pub(super) fn arm(&self) -> Result<(), Stop> {
+        let bytes = usize::try_from(self.program.limits.memory_bytes).unwrap_or(usize::MAX);
+        monty_alloc::set_limit(Some(bytes), false)
+            .map_err(|_| Stop::Link(calls::unexpected("a process without the allocator")))
+    }
+
+    /// Lets Monty run until it wants something.
+    pub(super) fn turn(
+        &mut self,
+        go: impl FnOnce(PrintWriter<'_>) -> Result<RunProgress, MontyException>,
+    ) -> Result<RunProgress, Stop> {
+        let before = Instant::now();
+        let result = go(PrintWriter::Callback(self));
+        self.in_monty += before.elapsed();
+        self.measure();
+        if let Some(error) = self.broken.take() {
+            return Err(Stop::Link(error));
+        }
+        result.map_err(|error| Stop::End(self.failed(&error)))
+    }
+
+    fn measure(&mut self) {
+        let live = LIVE_MEMORY.load(Ordering::Relaxed);
+        let used = live.saturating_sub(BASELINE_MEMORY.load(Ordering::Relaxed)) as u64;
+        self.memory_bytes = self.memory_bytes.max(used);
+    }
+
+    /// Monty's own clock stands still while the host is asked; this one does not.
+    pub(super) fn check_time(&self) -> Result<(), Stop> {
+        if self.started.elapsed() >= Duration::from_millis(self.program.limits.wall_ms) {
+            return Err(Stop::End(End::Limit(Limit::WallMs)));
+        }
+        if self.in_monty >= Duration::from_millis(self.program.limits.cpu_ms) {
+            return Err(Stop::End(End::Limit(Limit::CpuMs)));
+        }
+        Ok(())
+    }
+
+    fn function_call(&mut self, call: FunctionCall) -> Result<RunProgress, Stop> {
+        match self.names.target(&call.function_name, call.object_id) {
+            Target::Tool { server, tool, wait } => {
+                let name = format!("{server}.{tool}");
+                match calls::tool_arguments(&name, &call, self.program.limits.value_bytes) {
+                    Ok(args) => self.call(call, (server, tool, args), wait),
+                    Err(error) => self.turn(|print| call.resume(error, print)),
+                }
+            }
+            Target::Own { tool, wait } => {
+                match calls::own_arguments(&tool, &call, self.program.limits.value_bytes) {
+                    Ok(args) => self.call(call, ("narrows".to_owned(), tool, args), wait),
+                    Err(error) => self.turn(|print| call.resume(error, print)),
+                }
+            }
+            Target::Progress => {
+                let result = self.progress(&call)?;
+                self.turn(|print| call.resume(result, print))
+            }
+            Target::Show => {
+                let result = self.show(&call)?;
+                self.turn(|print| call.resume(result, print))
+            }
+            Target::ToolError => {
+                let arg = call.args.first().map(ToString::to_string);
+                let error = MontyObject::Exception { exc_type: ExcType::RuntimeError, arg };
+                self.turn(|print| call.resume(error, print))
+            }
+            Target::NoFunction(name) => {
+                let message = format!("{name} is not a function");
+                let error = MontyException::new(ExcType::TypeError, Some(message));
+                self.turn(|print| call.resume(error, print))
+            }
+            Target::Unknown(name) => {
+                self.turn(|print| call.resume(ExtFunctionResult::NotFound(name), print))
+            }
+        }
+    }
+
+    fn os_call(&mut self, call: OsCall) -> Result<RunProgress, Stop> {
+        let result: ExtFunctionResult = match &call.function_call {
+            OsFunctionCall::DateToday => MontyObject::Date(self.clock.today()).into(),
+            OsFunctionCall::DateTimeNow(zone) => {
+                MontyObject::DateTime(self.clock.now(zone.clone())).into()
+            }
+            other => {
+                let message = format!(
+                    "{} is not available: programs have no files and no environment; call a tool",
+                    other.name()
+                );
+                MontyException::new(ExcType::PermissionError, Some(message)).into()
+            }
+        };
+        self.turn(|print| call.resume(result, print))
+    }
+
+    /// Everybody waits: answer those whose replies are here, else wait for one more.
+    fn futures(&mut self, futures: ResolveFutures) -> Result<RunProgress, Stop> {
+        let mut results = self.arrived(futures.pending_call_ids());
+        while results.is_empty() {
+            let waits = |id: &u32| self.pending.contains_key(id);
+            if !futures.pending_call_ids().iter().any(waits) {
+                return Err(Stop::End(End::Deadlock));
+            }
+            let reply = self.receive()?;
+            self.replies.insert(reply.id, reply);
+            results = self.arrived(futures.pending_call_ids());
+        }
+        let mut answers = Vec::with_capacity(results.len());
+        for (id, reply) in results {
+            answers.push((id, self.outcome(&reply)?));
+        }
+        self.arm()?;
+        self.turn(|print| futures.resume(answers, print))
+    }
+
+    fn arrived(&mut self, ids: &[u32]) -> Vec<(u32, Reply)> {
+        let mut results = Vec::new();
+        for id in ids {
+            let Some(ours) = self.pending.get(id).copied() else { continue };
+            if let Some(reply) = self.replies.remove(&ours) {
+                self.pending.remove(id);
+                results.push((*id, reply));
+            }
+        }
+        results
+    }
+
+    fn returned(&self, result: &MontyObject) -> End {
+        match value::to_json(result, Strange::Describe, self.program.limits.value_bytes) {
+            Ok(json) => End::Value(json),
+            Err(Unfit::TooLong) => End::Limit(Limit::ValueBytes),
+            Err(Unfit::NotJson(message)) => {
+                let name = "ValueError".to_owned();
+                End::Threw(ProgramError { name, message, at: Vec::new() })
+            }
+        }
+    }
+
+    /// How an exception that nobody caught ends the run.
+    fn failed(&self, error: &MontyException) -> End {
+        let message = error.message().unwrap_or("");
+        let limits = &self.program.limits;
+        if self.expired {
+            return End::Limit(Limit::WallMs);
+        }
+        match error.exc_type() {
+            ExcType::TimeoutError if message.starts_with("time limit exceeded") => {
+                // The two budgets are one inside Monty: the smaller one.
+                let cpu = limits.cpu_ms <= limits.wall_ms;
+                return End::Limit(if cpu { Limit::CpuMs } else { Limit::WallMs });
+            }
+            ExcType::MemoryError if message.starts_with("memory limit exceeded") => {
+                return End::Limit(Limit::MemoryBytes);
+            }
+            ExcType::RecursionError if message.starts_with("maximum recursion depth") => {
+                return End::Limit(Limit::Stack);
+            }
+            _ => {}
+        }
+        let tool = self.tool_errors.iter().any(|known| known == message);
+        let name = if tool { "ToolError".to_owned() } else { error.exc_type().to_string() };
+        let mut message = message.to_owned();
+        if error.exc_type() == ExcType::TypeError && message.contains("coroutine") {
+            message.push_str("; is an await missing before a tool call?");
+        }
+        End::Threw(ProgramError { name, message, at: places(error, &self.rewritten) })
+    }
+
+    fn usage(&self) -> Usage {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        Usage {
+            wall_us: micros(self.started.elapsed()),
+            cpu_us: micros(self.in_monty),
+            memory_bytes: self.memory_bytes,
+        }
+    }
+
+    fn print(&mut self, text: &str) -> Result<(), MontyException> {
+        match self.output.push(text, self.link) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.broken = Some(error);
+                Err(MontyException::new(ExcType::SystemExit, Some("the link broke".to_owned())))
+            }
+        }
+    }
+}
+
+impl<S: Read + Write> PrintWriterCallback for Session<'_, S> {
+    fn stdout_write(&mut self, output: Cow<'_, str>) -> Result<(), MontyException> {
+        self.print(&output)
+    }
+
+    fn stdout_push(&mut self, end: char) -> Result<(), MontyException> {
+        self.print(end.encode_utf8(&mut [0; 4]))
+    }
+
+    /// Monty comes by here every some thousand instructions: the only place where wall time can
+    /// stop it. No `except Exception` catches this; a bare `except` does, until the next time.
+    fn poll_flush(&mut self) -> Result<(), MontyException> {
+        self.measure();
+        if self.started.elapsed() < Duration::from_millis(self.program.limits.wall_ms) {
+            return Ok(());
+        }
+        self.expired = true;
+        Err(MontyException::new(ExcType::KeyboardInterrupt, Some("wall_ms is over".to_owned())))
+    }
+}
