@@ -1,1 +1,22 @@
-//! narrows-downstream
+//! The door at which agents knock: MCP over stdio and Streamable HTTP in both eras, and REST.
+//!
+//! A door decodes the wire into an [`Ask`](narrows_types::Ask), hands it to the engine and encodes
+//! the answer; it decides nothing else. No hand (upstream, sandbox, store) is known here.
+
+mod arguments;
+mod config;
+pub mod fault;
+mod http;
+mod lines;
+mod mcp;
+mod progress;
+mod render;
+mod rest;
+mod stdio;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use config::Config;
+pub use http::{router, serve_http};
+pub use stdio::{serve_lines, serve_stdio};

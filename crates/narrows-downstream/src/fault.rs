@@ -1,0 +1,67 @@
+//! The one table from a fault to each wire.
+
+use narrows_types::{Fault, Kind, Retry};
+use serde::Serialize;
+
+/// How a kind of fault looks from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wire {
+    /// The kind's name in JSON.
+    pub name: &'static str,
+    /// JSON-RPC error code. Own codes lie outside the range that JSON-RPC and MCP reserve.
+    pub rpc: i64,
+    /// HTTP status.
+    pub status: u16,
+    /// Exit code of the command line.
+    pub exit: u8,
+}
+
+/// The table.
+pub fn wire(kind: Kind) -> Wire {
+    let (name, rpc, status, exit) = match kind {
+        Kind::Invalid => ("invalid", -32_602, 400, 2),
+        Kind::Unauthenticated => ("unauthenticated", -31_401, 401, 3),
+        Kind::Forbidden => ("forbidden", -31_403, 403, 4),
+        Kind::NotFound => ("not_found", -32_602, 404, 5),
+        Kind::Conflict => ("conflict", -31_409, 409, 6),
+        Kind::Limit => ("limit", -31_413, 400, 7),
+        Kind::RateLimited => ("rate_limited", -31_429, 429, 8),
+        Kind::Upstream => ("upstream", -31_502, 502, 9),
+        Kind::Timeout => ("timeout", -31_408, 408, 10),
+        Kind::Lost => ("lost", -31_504, 502, 11),
+        Kind::Unavailable => ("unavailable", -31_503, 503, 12),
+        Kind::Cancelled => ("cancelled", -31_499, 408, 13),
+        Kind::Bug => ("bug", -32_603, 500, 70),
+    };
+    Wire { name, rpc, status, exit }
+}
+
+/// A fault as JSON: `{"kind", "message", "hint"?, "retry"}`.
+#[derive(Debug, Serialize)]
+pub(crate) struct FaultBody<'a> {
+    kind: &'static str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    hint: &'a str,
+    retry: Retry,
+}
+
+impl<'a> From<&'a Fault> for FaultBody<'a> {
+    fn from(fault: &'a Fault) -> Self {
+        Self {
+            kind: wire(fault.kind).name,
+            message: &fault.message,
+            hint: &fault.hint,
+            retry: fault.retry,
+        }
+    }
+}
+
+/// Whole seconds for `Retry-After`, where the fault says when.
+pub(crate) fn retry_after_s(fault: &Fault) -> Option<u64> {
+    match fault.retry {
+        Retry::Never => None,
+        Retry::Now => Some(0),
+        Retry::AfterMs(ms) => Some(ms.div_ceil(1_000)),
+    }
+}

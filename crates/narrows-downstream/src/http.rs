@@ -1,0 +1,97 @@
+//! The HTTP door: MCP at `/mcp`, REST beside it.
+
+mod delivery;
+mod endpoint;
+mod guard;
+mod listener;
+mod sessions;
+
+use crate::config::Config;
+use crate::mcp::{Front, Source};
+use crate::rest;
+use axum::Router;
+use axum::extract::Extension;
+use axum::http::{HeaderValue, header};
+use axum::middleware;
+use axum::response::Response;
+pub(crate) use endpoint::read as read_body;
+use guard::Guard;
+use listener::Bounded;
+use narrows_engine::Engine;
+use sessions::Sessions;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How long requests under way may take at shutdown.
+const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 10_000 });
+
+/// What every HTTP request sees.
+pub(crate) struct Shared {
+    pub(crate) front: Front,
+    guard: Guard,
+    sessions: Arc<Sessions>,
+}
+
+/// Tells streams without an end of their own that the server ends.
+#[derive(Clone)]
+struct Closing(CancellationToken);
+
+/// The routes: `/mcp`, `/v1/...`, `/health`, `/livez`, `/readyz`, `/openapi.json`.
+pub fn router(engine: Engine, config: Arc<Config>) -> Router {
+    routes(Front::new(Source::Engine(engine), config))
+}
+
+pub(crate) fn routes(front: Front) -> Router {
+    let config = &front.config;
+    let guard = Guard::new(config);
+    let sessions = Arc::new(Sessions::new(config.sessions_max, config.session_ttl));
+    let shared = Arc::new(Shared { front, guard, sessions });
+    Router::new()
+        .route(
+            "/mcp",
+            axum::routing::post(endpoint::post).get(endpoint::get).delete(endpoint::delete),
+        )
+        .merge(rest::routes())
+        .fallback(rest::no_such_path)
+        .method_not_allowed_fallback(rest::no_such_method)
+        .layer(middleware::map_response(harden))
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::check))
+        .with_state(shared)
+}
+
+/// Serves until `shutdown` is cancelled; then stops accepting and answers what is under way, for
+/// at most 10 s.
+pub async fn serve_http(
+    listener: TcpListener,
+    router: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let router = router.layer(Extension(Closing(shutdown.clone())));
+    let stop = shutdown.clone();
+    let serve = axum::serve(Bounded::new(listener), router)
+        .with_graceful_shutdown(async move { stop.cancelled().await })
+        .into_future();
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = serve => served,
+        () = overdue => {
+            tracing::warn!("requests were still under way {} s after the end", DRAIN.as_secs());
+            Ok(())
+        }
+    }
+}
+
+/// Nothing that we send is a page, whatever a browser may think.
+async fn harden(mut response: Response) -> Response {
+    response
+        .headers_mut()
+        .entry(header::X_CONTENT_TYPE_OPTIONS)
+        .or_insert(HeaderValue::from_static("nosniff"));
+    response
+}

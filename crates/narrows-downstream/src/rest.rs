@@ -1,0 +1,387 @@
+//! REST: the same asks as plain JSON over HTTP.
+
+mod openapi;
+
+use crate::arguments;
+use crate::fault::{FaultBody, retry_after_s, wire};
+use crate::http::Shared;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use narrows_types::fault::clip;
+use narrows_types::{
+    Answer, ArtifactId, Ask, CallAsk, Fault, Kind, Origin, Principal, RunReport, SearchAnswer,
+    ServerState, What,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a probe waits for the engine.
+const PROBE_WAIT: Duration = Duration::from_secs(2);
+/// Bytes of an artifact in one response, if the request does not say.
+const ARTIFACT_BYTES: u64 = 32 << 20;
+/// Bytes of the whole artifact.
+const TOTAL: HeaderName = HeaderName::from_static("narrows-total-bytes");
+/// First byte of the part that is sent.
+const OFFSET: HeaderName = HeaderName::from_static("narrows-offset");
+/// Stored bytes come from anywhere: a browser must neither run nor frame them.
+const INERT: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
+
+type Outcome = Result<Response, Fault>;
+
+pub(crate) fn routes() -> Router<Arc<Shared>> {
+    Router::new()
+        .route("/v1/run", post(run))
+        .route("/v1/search", post(search))
+        .route("/v1/tools", get(tools))
+        .route("/v1/tools/{server}/{tool}", post(call))
+        .route("/v1/servers", get(servers))
+        .route("/v1/artifacts/{id}", get(artifact))
+        .route("/health", get(health))
+        .route("/livez", get(live))
+        .route("/readyz", get(ready))
+        .route("/openapi.json", get(document))
+}
+
+/// A fault as a response: `{"error": {...}}`, its status from the table.
+pub(crate) fn problem(fault: &Fault) -> Response {
+    let status =
+        StatusCode::from_u16(wire(fault.kind).status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = json!({"error": FaultBody::from(fault)});
+    let mut response = (status, Json(body)).into_response();
+    if let Some(seconds) = retry_after_s(fault) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn settled(outcome: Outcome) -> Response {
+    outcome.unwrap_or_else(|fault| problem(&fault))
+}
+
+pub(crate) async fn no_such_path(uri: Uri) -> Response {
+    let path = clip(uri.path().to_owned(), 100);
+    problem(&Fault::not_found(format!("no such path {path}")).hint("see /openapi.json"))
+}
+
+pub(crate) async fn no_such_method(uri: Uri) -> Response {
+    let path = clip(uri.path().to_owned(), 100);
+    let fault = Fault::invalid(format!("{path} does not take this method"));
+    let mut response = problem(&fault.hint("see the Allow header"));
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response
+}
+
+/// The body as JSON text, read within its limit.
+async fn json_body(
+    shared: &Shared,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Option<Box<RawValue>>, Response> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.is_empty() && !kind.eq_ignore_ascii_case("application/json") {
+        let fault = Fault::invalid("Content-Type must be application/json");
+        let mut response = problem(&fault);
+        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(response);
+    }
+    let limit = shared.front.config.body_bytes_max;
+    let bytes = crate::http::read_body(body, limit).await.map_err(|failure| {
+        let mut response = problem(&Fault::invalid(failure.message.as_str()));
+        *response.status_mut() =
+            StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_REQUEST);
+        response
+    })?;
+    // A page can post without asking only what is not JSON, so a body needs its type named.
+    if kind.is_empty() && !bytes.is_empty() {
+        let mut response = problem(&Fault::invalid("Content-Type must be application/json"));
+        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(response);
+    }
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|e| problem(&Fault::invalid(format!("the body is not JSON: {e}"))))
+}
+
+async fn ask(shared: &Shared, what: What) -> Result<Answer, Fault> {
+    let deadline = Some(shared.front.config.request_timeout);
+    let ask = Ask { principal: Principal::local(), deadline, what };
+    shared.front.asked(ask, None).await
+}
+
+fn mixed_up() -> Fault {
+    Fault::bug("the engine gave an answer to another question")
+}
+
+#[utoipa::path(post, path = "/v1/run", tag = "programs", request_body = openapi::RunRequest,
+    responses(
+        (status = 200, description = "the program ended, however it ended", body = openapi::RunReply),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Executes one program.
+async fn run(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) -> Response {
+    #[derive(Serialize)]
+    struct Ran<'a> {
+        #[serde(flatten)]
+        report: &'a RunReport,
+        text: &'a str,
+    }
+    let body = match json_body(&shared, &headers, body).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let outcome = async {
+        let what = What::Run(arguments::run(body.as_deref())?);
+        match ask(&shared, what).await? {
+            Answer::Run(report) => {
+                Ok(Json(Ran { text: &report.text, report: &report }).into_response())
+            }
+            _ => Err(mixed_up()),
+        }
+    };
+    settled(outcome.await)
+}
+
+#[utoipa::path(post, path = "/v1/search", tag = "programs", request_body = openapi::SearchRequest,
+    responses(
+        (status = 200, description = "tools that fit, best first", body = openapi::SearchReply),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Finds tools.
+async fn search(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) -> Response {
+    #[derive(Serialize)]
+    struct Found<'a> {
+        #[serde(flatten)]
+        answer: &'a SearchAnswer,
+        text: &'a str,
+    }
+    let body = match json_body(&shared, &headers, body).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let outcome = async {
+        let what = What::Search(arguments::search(body.as_deref())?);
+        match ask(&shared, what).await? {
+            Answer::Search(answer) => {
+                Ok(Json(Found { text: &answer.text, answer: &answer }).into_response())
+            }
+            _ => Err(mixed_up()),
+        }
+    };
+    settled(outcome.await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ToolsQuery {
+    server: Option<String>,
+}
+
+/// Query strings are read here, so that a wrong one gets an answer in our form.
+fn query<T: serde::de::DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
+    Query::<T>::try_from_uri(uri)
+        .map(|Query(query)| query)
+        .map_err(|e| Fault::invalid(format!("the query string is wrong: {}", e.body_text())))
+}
+
+#[utoipa::path(get, path = "/v1/tools", tag = "tools",
+    params(("server" = Option<String>, Query, description = "only this server")),
+    responses(
+        (status = 200, description = "every tool, by server", body = openapi::Servers),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Lists tools.
+async fn tools(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+    let outcome = async {
+        let ToolsQuery { server } = query(&uri)?;
+        match ask(&shared, What::Tools { server }).await? {
+            Answer::Tools(servers) => Ok(Json(json!({"servers": servers})).into_response()),
+            _ => Err(mixed_up()),
+        }
+    };
+    settled(outcome.await)
+}
+
+#[utoipa::path(post, path = "/v1/tools/{server}/{tool}", tag = "tools",
+    params(
+        ("server" = String, Path, description = "the server's name"),
+        ("tool" = String, Path, description = "the tool's name"),
+    ),
+    request_body(content = serde_json::Value, description = "an object of arguments"),
+    responses(
+        (status = 200, description = "the tool answered", body = openapi::ToolReply),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Calls one tool.
+async fn call(
+    State(shared): State<Arc<Shared>>,
+    Path((server, tool)): Path<(String, String)>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let body = match json_body(&shared, &headers, body).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let outcome = async {
+        let arguments = match body {
+            None => RawValue::from_string("{}".to_owned())
+                .map_err(|e| Fault::bug(format!("no empty object: {e}")))?,
+            Some(object) if object.get().starts_with('{') => object,
+            Some(_) => return Err(Fault::invalid("the body is not an object of arguments")),
+        };
+        match ask(&shared, What::Call(CallAsk { server, tool, arguments })).await? {
+            Answer::Call(result) => Ok(Json(result).into_response()),
+            _ => Err(mixed_up()),
+        }
+    };
+    settled(outcome.await)
+}
+
+#[utoipa::path(get, path = "/v1/servers", tag = "tools",
+    responses(
+        (status = 200, description = "the state of every server", body = openapi::Servers),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Tells the state of every server.
+async fn servers(State(shared): State<Arc<Shared>>) -> Response {
+    let outcome = async {
+        match ask(&shared, What::Servers).await? {
+            Answer::Servers(servers) => Ok(Json(json!({"servers": servers})).into_response()),
+            _ => Err(mixed_up()),
+        }
+    };
+    settled(outcome.await)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ArtifactQuery {
+    #[serde(default)]
+    offset: u64,
+    bytes: Option<u64>,
+}
+
+#[utoipa::path(get, path = "/v1/artifacts/{id}", tag = "programs",
+    params(
+        ("id" = String, Path, description = "the handle, art_..."),
+        ("offset" = Option<u64>, Query, description = "first byte, 0 if not given"),
+        ("bytes" = Option<u64>, Query, description = "at most so many bytes"),
+    ),
+    responses(
+        (status = 200, description = "the bytes, with their own media type; narrows-total-bytes is the size of the whole"),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Reads a kept result.
+async fn artifact(State(shared): State<Arc<Shared>>, Path(id): Path<String>, uri: Uri) -> Response {
+    let outcome = async {
+        let ArtifactQuery { offset, bytes } = query(&uri)?;
+        let bytes = bytes.unwrap_or(ARTIFACT_BYTES).min(ARTIFACT_BYTES);
+        let handle = ArtifactId(clip(id, 64));
+        let Answer::Artifact(part) = ask(&shared, What::Artifact { handle, offset, bytes }).await?
+        else {
+            return Err(mixed_up());
+        };
+        let mime = HeaderValue::from_str(&part.mime)
+            .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+        let headers = [
+            (header::CONTENT_TYPE, mime),
+            (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),
+            (header::CONTENT_SECURITY_POLICY, INERT),
+            (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
+            (TOTAL, HeaderValue::from(part.total_bytes)),
+            (OFFSET, HeaderValue::from(part.offset)),
+        ];
+        Ok((headers, part.bytes).into_response())
+    };
+    settled(outcome.await)
+}
+
+/// What the engine says of its upstreams, soon or not at all.
+async fn probe(shared: &Shared) -> Result<BTreeMap<String, usize>, Fault> {
+    let asked = ask(shared, What::Servers);
+    match tokio::time::timeout(PROBE_WAIT, asked).await {
+        Ok(Ok(Answer::Servers(servers))) => {
+            let mut states = BTreeMap::new();
+            for server in servers {
+                *states.entry(state_name(server.state).to_owned()).or_default() += 1;
+            }
+            Ok(states)
+        }
+        Ok(Ok(_)) => Err(mixed_up()),
+        Ok(Err(fault)) => Err(fault),
+        Err(_elapsed) => {
+            let message = format!("the engine did not answer within {} s", PROBE_WAIT.as_secs());
+            Err(Fault::new(Kind::Unavailable, Origin::Narrows, message))
+        }
+    }
+}
+
+fn state_name(state: ServerState) -> &'static str {
+    match state {
+        ServerState::Cached => "cached",
+        ServerState::Idle => "idle",
+        ServerState::Starting => "starting",
+        ServerState::Ready => "ready",
+        ServerState::Failed => "failed",
+        ServerState::Disabled => "disabled",
+    }
+}
+
+#[utoipa::path(get, path = "/health", tag = "operation",
+    responses(
+        (status = 200, description = "it works; how many servers are in which state"),
+        (status = 503, description = "it does not"),
+    ))]
+/// Tells whether it works, with some detail.
+async fn health(State(shared): State<Arc<Shared>>) -> Response {
+    let version = &shared.front.config.server_version;
+    let (status, body) = match probe(&shared).await {
+        Ok(states) => {
+            (StatusCode::OK, json!({"status": "ok", "version": version, "servers": states}))
+        }
+        Err(fault) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            json!({"status": "failing", "version": version, "error": FaultBody::from(&fault)}),
+        ),
+    };
+    (status, Json(body)).into_response()
+}
+
+#[utoipa::path(get, path = "/livez", tag = "operation",
+    responses((status = 200, description = "the process answers")))]
+/// Tells that the process answers.
+async fn live() -> &'static str {
+    "ok\n"
+}
+
+#[utoipa::path(get, path = "/readyz", tag = "operation",
+    responses(
+        (status = 200, description = "requests can be sent"),
+        (status = 503, description = "not now"),
+    ))]
+/// Tells whether requests can be sent.
+async fn ready(State(shared): State<Arc<Shared>>) -> Response {
+    match probe(&shared).await {
+        Ok(_) => "ok\n".into_response(),
+        Err(_fault) => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n").into_response(),
+    }
+}
+
+#[utoipa::path(get, path = "/openapi.json", tag = "operation",
+    responses((status = 200, description = "this document")))]
+/// Gives this document.
+async fn document(State(shared): State<Arc<Shared>>) -> Response {
+    Json(openapi::document(&shared.front.config.server_version)).into_response()
+}

@@ -1,0 +1,277 @@
+//! MCP over standard streams: one message a line, both eras interleaved.
+
+use crate::config::Config;
+use crate::lines::{Line, Lines};
+use crate::mcp::{Front, Plan, Rules, Source, negotiate};
+use crate::wire::{self, Failure, Request, clipped};
+use narrows_engine::Engine;
+use narrows_protocol::{Id, Message, Revision};
+use narrows_types::Principal;
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Requests under way at once; further ones are refused.
+const REQUESTS_MAX: usize = 256;
+/// Messages that wait to be written.
+const OUTBOX_MAX: usize = 256;
+/// How long requests under way may take once the client closed its end, or at shutdown.
+const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 10_000 });
+/// How long a client may leave its end of the pipe full.
+const WRITE_WAIT: Duration = Duration::from_mins(5);
+
+/// Serves this process's standard streams until the client closes them or `shutdown` is cancelled;
+/// then answers what is under way, for at most 10 s. Nothing but protocol is written to stdout.
+pub async fn serve_stdio(
+    engine: Engine,
+    config: Arc<Config>,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    serve_lines(engine, config, shutdown, tokio::io::stdin(), tokio::io::stdout()).await
+}
+
+/// [`serve_stdio`] over any pair of streams.
+pub async fn serve_lines<R, W>(
+    engine: Engine,
+    config: Arc<Config>,
+    shutdown: CancellationToken,
+    reader: R,
+    writer: W,
+) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let front = Front::new(Source::Engine(engine), config);
+    serve_front(front, shutdown, reader, writer).await
+}
+
+pub(crate) async fn serve_front<R, W>(
+    front: Front,
+    shutdown: CancellationToken,
+    reader: R,
+    writer: W,
+) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin + Send + 'static,
+{
+    let mut lines = Lines::new(BufReader::new(reader), front.config.body_bytes_max);
+    let (outbox, messages) = mpsc::channel(OUTBOX_MAX);
+    let mut writers = JoinSet::new();
+    writers.spawn(write(writer, messages));
+    let mut door = Door {
+        front: Arc::new(front),
+        outbox,
+        session: None,
+        under_way: HashMap::new(),
+        tasks: JoinSet::new(),
+    };
+    let outcome = tokio::select! {
+        read = door.read(&mut lines, &shutdown) => read,
+        Some(written) = writers.join_next() => return flatten(written),
+    };
+    tokio::select! {
+        () = door.drain() => {}
+        Some(written) = writers.join_next() => return flatten(written),
+    }
+    // The last sender goes with the door: the writer writes what waits and ends.
+    drop(door);
+    let written = match tokio::time::timeout(DRAIN, writers.join_next()).await {
+        Ok(Some(written)) => flatten(written),
+        Ok(None) => Ok(()),
+        Err(_elapsed) => Err(io::Error::from(io::ErrorKind::TimedOut)),
+    };
+    outcome.and(written)
+}
+
+fn flatten(written: Result<io::Result<()>, tokio::task::JoinError>) -> io::Result<()> {
+    written.unwrap_or_else(|e| Err(io::Error::other(e)))
+}
+
+async fn write<W: AsyncWrite + Unpin>(
+    mut writer: W,
+    mut messages: mpsc::Receiver<String>,
+) -> io::Result<()> {
+    while let Some(message) = messages.recv().await {
+        let put = async {
+            writer.write_all(message.as_bytes()).await?;
+            writer.write_all(b"\n").await?;
+            if messages.is_empty() { writer.flush().await } else { Ok(()) }
+        };
+        match tokio::time::timeout(WRITE_WAIT, put).await {
+            Ok(done) => done?,
+            Err(_elapsed) => return Err(io::Error::from(io::ErrorKind::TimedOut)),
+        }
+    }
+    writer.flush().await
+}
+
+/// One client.
+struct Door {
+    front: Arc<Front>,
+    outbox: mpsc::Sender<String>,
+    /// The revision agreed on by `initialize`, if the client is of the legacy era.
+    session: Option<Revision>,
+    /// How to cancel each request.
+    under_way: HashMap<Id, CancellationToken>,
+    tasks: JoinSet<Id>,
+}
+
+impl Door {
+    async fn read<R: tokio::io::AsyncBufRead + Unpin>(
+        &mut self,
+        lines: &mut Lines<R>,
+        shutdown: &CancellationToken,
+    ) -> io::Result<()> {
+        loop {
+            let line = tokio::select! {
+                () = shutdown.cancelled() => return Ok(()),
+                Some(ended) = self.tasks.join_next() => {
+                    self.ended(ended);
+                    continue;
+                }
+                line = lines.next() => line?,
+            };
+            let taken = match line {
+                Line::End => return Ok(()),
+                Line::TooLong => {
+                    let limit = self.front.config.body_bytes_max;
+                    self.fail(None, &Failure::too_long(limit)).await
+                }
+                Line::Whole(line) => self.take(&line).await,
+            };
+            if taken.is_err() {
+                return Err(io::Error::from(io::ErrorKind::BrokenPipe));
+            }
+        }
+    }
+
+    /// Waits for what is under way.
+    async fn drain(&mut self) {
+        let all = async {
+            while let Some(ended) = self.tasks.join_next().await {
+                self.ended(ended);
+            }
+        };
+        if tokio::time::timeout(DRAIN, all).await.is_err() {
+            tracing::warn!(
+                "{} requests were not answered in time at the end",
+                self.under_way.len()
+            );
+        }
+    }
+
+    fn ended(&mut self, ended: Result<Id, tokio::task::JoinError>) {
+        match ended {
+            Ok(id) => {
+                self.under_way.remove(&id);
+            }
+            // The engine catches panics of requests, so this is one of the door's own.
+            Err(e) => tracing::error!("a request ended without an answer: {e}"),
+        }
+    }
+
+    async fn take(&mut self, line: &[u8]) -> Result<(), Gone> {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            return Ok(());
+        }
+        match wire::parse(line) {
+            Ok(Message::Request { id, method, params }) => {
+                self.request(&Request { id, method, params }).await
+            }
+            Ok(Message::Notification { method, params }) => {
+                if method == "notifications/cancelled"
+                    && let Some(id) = wire::cancelled(params)
+                    && let Some(token) = self.under_way.get(&id)
+                {
+                    token.cancel();
+                }
+                Ok(())
+            }
+            // We ask the client nothing, so there is nothing that it could answer.
+            Ok(Message::Response { .. }) => Ok(()),
+            Err(failure) => self.fail(None, &failure).await,
+        }
+    }
+
+    async fn request(&mut self, request: &Request<'_>) -> Result<(), Gone> {
+        let id = &request.id;
+        if self.under_way.contains_key(id) {
+            let failure = Failure::request(format!(
+                "a request with id {} is under way already",
+                clipped(&id.to_string())
+            ));
+            return self.fail(Some(id), &failure).await;
+        }
+        let planned = self.rules(request).and_then(|rules| {
+            let plan = self.front.plan(rules, &request.method, request.params)?;
+            Ok((rules, plan))
+        });
+        let (rules, pending) = match planned {
+            Err(failure) => return self.fail(Some(id), &failure).await,
+            Ok((_, Plan::Ready(body))) => return self.send(wire::response(id, &body)).await,
+            Ok((rules, Plan::Ask(pending))) => (rules, pending),
+        };
+        if self.tasks.len() >= REQUESTS_MAX {
+            let message = format!("{REQUESTS_MAX} requests are under way; wait for answers");
+            return self.fail(Some(id), &Failure::busy(message)).await;
+        }
+        let cancel = CancellationToken::new();
+        self.under_way.insert(id.clone(), cancel.clone());
+        let (front, outbox, id) = (Arc::clone(&self.front), self.outbox.clone(), id.clone());
+        self.tasks.spawn(async move {
+            // A client that does not read loses progress, never an answer.
+            let notify = |message| drop(outbox.try_send(message));
+            let work = front.perform(*pending, rules, Principal::local(), notify);
+            // A cancelled request is not answered.
+            if let Some(outcome) = cancel.run_until_cancelled(work).await {
+                let message = match outcome {
+                    Ok(body) => wire::response(&id, &body),
+                    Err(failure) => wire::failed(Some(&id), &failure),
+                };
+                // The outbox closes only when the whole door ends.
+                drop(outbox.send(message).await);
+            }
+            id
+        });
+        Ok(())
+    }
+
+    /// Which rules the request plays by; opens the session on `initialize`.
+    fn rules(&mut self, request: &Request<'_>) -> Result<Rules, Failure> {
+        if let Some(rules) = request.modern(None)? {
+            return Ok(rules);
+        }
+        if request.method == "initialize" {
+            let revision = negotiate(request.params)?;
+            self.session = Some(revision);
+            return Ok(Rules::Legacy(revision));
+        }
+        match self.session {
+            Some(revision) => Ok(Rules::Legacy(revision)),
+            // A ping is allowed before the handshake.
+            None if request.method == "ping" => Ok(Rules::Legacy(Revision::LATEST_LEGACY)),
+            None => Err(Failure::no_era()),
+        }
+    }
+
+    async fn fail(&self, id: Option<&Id>, failure: &Failure) -> Result<(), Gone> {
+        self.send(wire::failed(id, failure)).await
+    }
+
+    async fn send(&self, message: String) -> Result<(), Gone> {
+        match tokio::time::timeout(WRITE_WAIT, self.outbox.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Gone),
+        }
+    }
+}
+
+/// The client does not read any more.
+struct Gone;

@@ -1,0 +1,95 @@
+//! What never gets as far as MCP.
+
+use super::client::{Sent, Server};
+use super::config;
+use serde_json::json;
+
+#[tokio::test]
+async fn bodies_that_are_no_messages() {
+    let server = Server::start(config()).await;
+    for (body, code) in [
+        ("", -32700),
+        ("{\"jsonrpc\":\"2.0\",", -32700),
+        ("\u{1}", -32700),
+        ("[]", -32600),
+        ("{}", -32600),
+        ("null", -32600),
+        (r#"{"jsonrpc":"2.0","id":true,"method":"ping"}"#, -32600),
+        (r#"{"jsonrpc":"2.0","id":1,"result":{}}"#, -32600),
+    ] {
+        let reply = server.send(&Sent::json("/mcp", body)).await;
+        assert_eq!(reply.error(), (400, code), "{body}: {reply:?}");
+    }
+    let deep = format!("{}{}", "[".repeat(4_000), "]".repeat(4_000));
+    let body =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"x":{deep}}}}}"#);
+    let reply = server.send(&Sent::json("/mcp", body)).await;
+    assert_eq!(reply.status, 400, "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_413() {
+    let server = Server::start(config()).await;
+    let reply = server.send(&Sent::json("/mcp", " ".repeat(10_001))).await;
+    assert_eq!(reply.status, 413, "{reply:?}");
+    assert!(reply.body.contains("longer than 10000 bytes"), "{reply:?}");
+    let reply = server.send(&Sent::json("/v1/run", " ".repeat(10_001))).await;
+    assert_eq!(reply.status, 413, "{reply:?}");
+}
+
+#[tokio::test]
+async fn only_json_is_taken() {
+    let server = Server::start(config()).await;
+    for path in ["/mcp", "/v1/run"] {
+        for kind in ["text/plain", "application/x-www-form-urlencoded"] {
+            let sent = Sent::new("POST", path, "{}").header("Content-Type", kind);
+            assert_eq!(server.send(&sent).await.status, 415, "{path} {kind}");
+        }
+        assert_eq!(server.send(&Sent::new("POST", path, "{}")).await.status, 415, "{path}");
+    }
+    let sent = Sent::modern("tools/list", json!({}))
+        .header("Content-Type", "Application/JSON; charset=utf-8");
+    assert_eq!(server.send(&sent).await.status, 200);
+}
+
+#[tokio::test]
+async fn strangers_are_refused_at_every_route() {
+    let server = Server::start(config()).await;
+    let evil = [("Host", "evil.example"), ("Origin", "http://evil.example"), ("Origin", "null")];
+    for (name, value) in evil {
+        for path in ["/mcp", "/v1/servers", "/openapi.json", "/nowhere"] {
+            let reply = server.send(&Sent::new("GET", path, "").header(name, value)).await;
+            assert_eq!(reply.status, 403, "{path} {name}: {value}: {reply:?}");
+        }
+        let call = Sent::modern("tools/list", json!({})).header(name, value);
+        assert_eq!(server.send(&call).await.status, 403);
+    }
+    let probe = Sent::new("GET", "/livez", "").header("Host", "10.1.2.3:8080");
+    assert_eq!(server.send(&probe).await.status, 200, "orchestrators know no better name");
+    let local = Sent::modern("tools/list", json!({})).header("Origin", "http://localhost:6274");
+    assert_eq!(server.send(&local).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_missing_host_is_refused() {
+    let server = Server::start(config()).await;
+    let reply = server.send(&Sent::new("GET", "/v1/servers", "").without("Host")).await;
+    assert_eq!(reply.status, 400, "{reply:?}");
+}
+
+#[tokio::test]
+async fn garbage_on_the_socket_closes_it_and_others_go_on() {
+    let server = Server::start(config()).await;
+    let mut connection = server.open().await;
+    connection.write(b"\x16\x03\x01 not http at all\r\n\r\n").await;
+    assert_eq!(connection.reply().await.status, 400);
+    assert_eq!(server.modern("tools/list", json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn notifications_are_accepted() {
+    let server = Server::start(config()).await;
+    let body = r#"{"jsonrpc":"2.0","method":"notifications/whatever"}"#;
+    let reply = server.send(&Sent::json("/mcp", body)).await;
+    assert_eq!((reply.status, reply.body.as_str()), (202, ""));
+}

@@ -1,0 +1,258 @@
+//! JSON-RPC as the doors see it: messages in, answers out, and which era a request is of.
+
+use crate::fault::{FaultBody, wire};
+use crate::mcp::Rules;
+use axum::http::HeaderMap;
+use narrows_protocol::header::{
+    METHOD as METHOD_HEADER, NAME as NAME_HEADER, PROTOCOL_VERSION as PROTOCOL_VERSION_HEADER,
+};
+use narrows_protocol::{Id, Message, Revision, RpcError, code, envelope, meta};
+use narrows_types::Fault;
+use narrows_types::fault::clip;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+
+/// A JSON-RPC error, with the HTTP status that goes with it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Failure {
+    pub(crate) code: i64,
+    pub(crate) message: String,
+    pub(crate) data: Option<Value>,
+    pub(crate) status: u16,
+}
+
+/// A request of a client.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) id: Id,
+    pub(crate) method: Cow<'a, str>,
+    pub(crate) params: Option<&'a RawValue>,
+}
+
+impl Failure {
+    fn new(code: i64, message: String, status: u16) -> Self {
+        Self { code, message, data: None, status }
+    }
+
+    /// Not a JSON-RPC message that we take.
+    pub(crate) fn request(message: String) -> Self {
+        Self::new(code::INVALID_REQUEST, message, 400)
+    }
+
+    /// The parameters of a method are wrong.
+    pub(crate) fn params(message: String) -> Self {
+        Self::new(code::INVALID_PARAMS, message, 200)
+    }
+
+    /// A defect of ours.
+    pub(crate) fn internal(fault: &Fault) -> Self {
+        tracing::error!("{fault}");
+        let data = serde_json::to_value(FaultBody::from(fault)).ok();
+        Self { code: wire(fault.kind).rpc, message: fault.to_string(), data, status: 500 }
+    }
+
+    /// Too much at once.
+    pub(crate) fn busy(message: String) -> Self {
+        Self::new(wire(narrows_types::Kind::RateLimited).rpc, message, 429)
+    }
+
+    /// A message beyond the bound.
+    pub(crate) fn too_long(limit: usize) -> Self {
+        Self::new(code::INVALID_REQUEST, format!("the message is longer than {limit} bytes"), 413)
+    }
+
+    /// A request that is of neither era.
+    pub(crate) fn no_era() -> Self {
+        let message = format!(
+            "the request belongs to no session and carries no {} in _meta; send initialize first, \
+             or `_meta` with each request",
+            meta::PROTOCOL_VERSION
+        );
+        Self::new(code::INVALID_PARAMS, message, 400)
+    }
+
+    /// A revision that we do not speak.
+    pub(crate) fn unsupported(requested: &str) -> Self {
+        let requested = clip(requested.to_owned(), 64);
+        let supported: Vec<&str> = Revision::modern().map(Revision::as_str).collect();
+        let message = format!("unsupported protocol version {requested}");
+        let data = Some(json!({"supported": supported, "requested": requested}));
+        Self { code: code::UNSUPPORTED_PROTOCOL_VERSION, message, data, status: 400 }
+    }
+
+    fn mismatch(message: String) -> Self {
+        Self::new(code::HEADER_MISMATCH, message, 400)
+    }
+
+    fn meta(message: String) -> Self {
+        Self::new(code::INVALID_PARAMS, message, 400)
+    }
+}
+
+/// What a client wrote, cut to a length that can be repeated.
+pub(crate) fn clipped(text: &str) -> String {
+    clip(text.to_owned(), 80)
+}
+
+/// Reads one message.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Message<'_>, Failure> {
+    Message::parse(bytes).map_err(|malformed| Failure::new(malformed.code, malformed.message, 400))
+}
+
+/// The request that `notifications/cancelled` names.
+pub(crate) fn cancelled(params: Option<&RawValue>) -> Option<Id> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Cancelled {
+        request_id: Id,
+    }
+    serde_json::from_str::<Cancelled>(params?.get()).ok().map(|c| c.request_id)
+}
+
+/// A successful answer.
+pub(crate) fn response(id: &Id, result: &RawValue) -> String {
+    written(envelope::response(id, &result))
+}
+
+/// An answer that tells of a failure; without an id if it is not known what failed.
+pub(crate) fn failed(id: Option<&Id>, failure: &Failure) -> String {
+    let error = RpcError {
+        code: failure.code,
+        message: failure.message.clone(),
+        data: failure.data.as_ref().and_then(|data| serde_json::value::to_raw_value(data).ok()),
+    };
+    written(match id {
+        Some(id) => envelope::failure(id, &error),
+        None => serde_json::to_string(&json!({"jsonrpc": "2.0", "id": null, "error": error})),
+    })
+}
+
+/// A notification.
+pub(crate) fn notification<T: Serialize>(method: &str, params: &T) -> String {
+    written(envelope::notification(method, params))
+}
+
+/// Everything that is written here is text, numbers and finished JSON, which cannot fail to be
+/// encoded; should it ever, the client hears of it.
+fn written(message: serde_json::Result<String>) -> String {
+    message.unwrap_or_else(|e| {
+        tracing::error!("a message could not be encoded: {e}");
+        let code = code::INTERNAL_ERROR;
+        format!(r#"{{"jsonrpc":"2.0","id":null,"error":{{"code":{code},"message":"lost"}}}}"#)
+    })
+}
+
+#[derive(Default, Deserialize)]
+struct Claims<'a> {
+    #[serde(rename = "io.modelcontextprotocol/protocolVersion", default)]
+    version: Option<Value>,
+    #[serde(rename = "io.modelcontextprotocol/clientCapabilities", borrow, default)]
+    capabilities: Option<&'a RawValue>,
+}
+
+impl Request<'_> {
+    /// Whether the request is of the modern era, and if so, whether it is whole: the revision and
+    /// the capabilities in `_meta`, and over HTTP headers that say the same as the body.
+    pub(crate) fn modern(&self, headers: Option<&HeaderMap>) -> Result<Option<Rules>, Failure> {
+        let claims = self.claims()?;
+        let named = match headers {
+            Some(headers) => header(headers, PROTOCOL_VERSION_HEADER)?,
+            None => None,
+        };
+        let is_modern = claims.version.is_some()
+            || claims.capabilities.is_some()
+            || self.method == "server/discover"
+            || named.and_then(Revision::parse).is_some_and(Revision::is_modern);
+        if !is_modern {
+            return Ok(None);
+        }
+        let Some(Value::String(version)) = &claims.version else {
+            let key = meta::PROTOCOL_VERSION;
+            return Err(Failure::meta(format!("`_meta` lacks \"{key}\", a string")));
+        };
+        if !claims.capabilities.is_some_and(|raw| raw.get().starts_with('{')) {
+            let key = meta::CLIENT_CAPABILITIES;
+            return Err(Failure::meta(format!("`_meta` lacks \"{key}\", an object")));
+        }
+        if let Some(headers) = headers {
+            same(PROTOCOL_VERSION_HEADER, named, version)?;
+            same(METHOD_HEADER, header(headers, METHOD_HEADER)?, &self.method)?;
+            self.same_name(headers)?;
+        }
+        if !Revision::parse(version).is_some_and(Revision::is_modern) {
+            return Err(Failure::unsupported(version));
+        }
+        Ok(Some(Rules::Modern))
+    }
+
+    fn claims(&self) -> Result<Claims<'_>, Failure> {
+        #[derive(Deserialize)]
+        struct Params<'a> {
+            #[serde(rename = "_meta", borrow, default)]
+            meta: Option<Claims<'a>>,
+        }
+        let Some(params) = self.params else { return Ok(Claims::default()) };
+        if !params.get().starts_with('{') {
+            return Err(Failure::meta("`params` is not an object".to_owned()));
+        }
+        let params: Params<'_> = serde_json::from_str(params.get())
+            .map_err(|e| Failure::meta(format!("`params` is not understood: {e}")))?;
+        Ok(params.meta.unwrap_or_default())
+    }
+
+    /// `Mcp-Name` repeats what the request is about, where it is about one thing.
+    fn same_name(&self, headers: &HeaderMap) -> Result<(), Failure> {
+        #[derive(Deserialize)]
+        struct Named {
+            #[serde(default)]
+            name: Option<Value>,
+            #[serde(default)]
+            uri: Option<Value>,
+        }
+        let (Some(params), "tools/call" | "prompts/get" | "resources/read") =
+            (self.params, self.method.as_ref())
+        else {
+            return Ok(());
+        };
+        let Ok(named) = serde_json::from_str::<Named>(params.get()) else { return Ok(()) };
+        let about = if self.method == "resources/read" { named.uri } else { named.name };
+        // Without a name the request fails later, for that reason.
+        let Some(Value::String(about)) = about else { return Ok(()) };
+        let value = header(headers, NAME_HEADER)?;
+        let decoded = value.map(decoded).transpose()?;
+        same(NAME_HEADER, decoded.as_deref(), &about)
+    }
+}
+
+fn same(name: &str, value: Option<&str>, body: &str) -> Result<(), Failure> {
+    match value {
+        Some(value) if value == body => Ok(()),
+        Some(value) => {
+            let (value, body) = (clipped(value), clipped(body));
+            Err(Failure::mismatch(format!("header {name} says {value}, the body says {body}")))
+        }
+        None => Err(Failure::mismatch(format!("header {name} is missing"))),
+    }
+}
+
+/// The one value of a header, if it is there.
+pub(crate) fn header<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Failure> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    match value.to_str() {
+        Ok(text) if values.next().is_none() => Ok(Some(text.trim())),
+        _ => Err(Failure::mismatch(format!("header {name} is not one plain value"))),
+    }
+}
+
+/// A header's value, which may be wrapped as base64.
+fn decoded(value: &str) -> Result<String, Failure> {
+    narrows_protocol::header::decode(value).ok_or_else(|| {
+        Failure::mismatch(format!(
+            "header {NAME_HEADER} is not rightly encoded: {}",
+            clipped(value)
+        ))
+    })
+}
