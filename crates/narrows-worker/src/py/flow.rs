@@ -7,12 +7,16 @@
 
 use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{Comprehension, Expr, ExprCall, Stmt};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// The names whose values are awaited somewhere.
 #[derive(Debug, Default)]
 pub(super) struct Flow<'a> {
     awaited: HashSet<&'a str>,
+    /// Functions that await what they are given.
+    takers: HashSet<&'a str>,
+    /// The names of all functions and methods.
+    functions: HashSet<&'a str>,
     /// The program awaits something, or names asyncio.
     asynchronous: bool,
 }
@@ -33,16 +37,33 @@ impl<'a> Flow<'a> {
                     sources(value, &mut awaited);
                 }
             }
+            for (function, value) in &facts.given {
+                if facts.takes(function, &awaited) {
+                    sources(value, &mut awaited);
+                }
+            }
             if awaited.len() == before {
                 break;
             }
         }
-        Self { awaited, asynchronous: facts.asynchronous }
+        let functions: HashSet<&str> = facts.signatures.keys().copied().collect();
+        let takers = functions.iter().copied().filter(|name| facts.takes(name, &awaited)).collect();
+        Self { awaited, takers, functions, asynchronous: facts.asynchronous }
     }
 
     /// The program can use futures at all.
     pub(super) fn asynchronous(&self) -> bool {
         self.asynchronous
+    }
+
+    /// The program's function of this name awaits what it is given.
+    pub(super) fn takes_futures(&self, name: &str) -> bool {
+        self.takers.contains(name)
+    }
+
+    /// The program defines a function or a method of this name.
+    pub(super) fn defines(&self, name: &str) -> bool {
+        self.functions.contains(name)
     }
 
     /// A value bound to one of these names is awaited somewhere.
@@ -163,11 +184,21 @@ fn call_sources<'a>(call: &'a ExprCall, into: &mut HashSet<&'a str>) {
 struct Facts<'a> {
     wanted: Vec<&'a Expr>,
     moves: Vec<(Vec<&'a str>, &'a Expr)>,
+    /// Functions around the place that is read.
     functions: Vec<&'a str>,
+    /// Every function with its parameters.
+    signatures: HashMap<&'a str, Vec<&'a str>>,
+    /// What functions are given.
+    given: Vec<(&'a str, &'a Expr)>,
     asynchronous: bool,
 }
 
 impl<'a> Facts<'a> {
+    fn takes(&self, function: &str, awaited: &HashSet<&str>) -> bool {
+        let parameters = self.signatures.get(function);
+        parameters.is_some_and(|names| names.iter().any(|name| awaited.contains(name)))
+    }
+
     fn moves(&mut self, target: &'a Expr, value: &'a Expr) {
         let mut names = Vec::new();
         bound(target, &mut names);
@@ -194,6 +225,8 @@ impl<'a> Visitor<'a> for Facts<'a> {
                 }
             }
             Stmt::FunctionDef(function) => {
+                let parameters = function.parameters.iter().map(|p| p.name().as_str()).collect();
+                self.signatures.insert(function.name.as_str(), parameters);
                 self.functions.push(function.name.as_str());
                 visitor::walk_stmt(self, stmt);
                 self.functions.pop();
@@ -222,6 +255,10 @@ impl<'a> Visitor<'a> for Facts<'a> {
                 if is_asyncio(&call.func) {
                     self.asynchronous = true;
                     self.wanted.extend(call.arguments.args.iter());
+                }
+                if let Expr::Name(function) = call.func.as_ref() {
+                    let values = call.arguments.args.iter();
+                    self.given.extend(values.map(|value| (function.id.as_str(), value)));
                 }
                 if let Some(name) = container(&call.func) {
                     let values = call.arguments.args.iter();

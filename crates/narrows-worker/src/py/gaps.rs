@@ -11,6 +11,7 @@ use ruff_text_size::{Ranged, TextSize};
 use std::collections::HashMap;
 
 use super::probe::Probe;
+use super::scope::Scopes;
 use super::source::Lines;
 
 /// Modules that need no import: agents forget it.
@@ -30,7 +31,8 @@ pub(super) const IMPORTED: [&str; 9] = [
 pub(super) fn find(body: &[Stmt], lines: &Lines, probe: &Probe) -> Vec<Finding> {
     let mut finder =
         Finder { lines, probe, found: Vec::new(), modules: HashMap::new(), excused: 0 };
-    for name in IMPORTED {
+    let own = Scopes::of_module(body);
+    for name in IMPORTED.iter().filter(|name| !own.defines(name)) {
         finder.modules.insert(name, name);
     }
     finder.visit_body(body);
@@ -74,6 +76,54 @@ pub(super) fn builtin(name: &str) -> Option<&'static str> {
         _ => return None,
     };
     Some(way)
+}
+
+/// What to do without a method that some type of Python's has and no type of Monty's.
+pub(super) fn method(name: &str) -> Option<&'static str> {
+    let way = match name {
+        "translate" | "maketrans" => "use x.replace(a, b)",
+        "format_map" => "use x.format(**mapping)",
+        "strptime" => "use datetime.fromisoformat, or re and datetime(...)",
+        "bit_length" => "use len(bin(x)) - 2",
+        "is_integer" => "use x == int(x)",
+        "from_bytes" | "to_bytes" => "compute with << and &",
+        _ => return None,
+    };
+    Some(way)
+}
+
+/// Methods that Python calls for operators and Monty does not.
+fn is_dead_method(name: &str) -> bool {
+    matches!(
+        name,
+        "__lt__"
+            | "__le__"
+            | "__gt__"
+            | "__ge__"
+            | "__add__"
+            | "__radd__"
+            | "__iadd__"
+            | "__sub__"
+            | "__mul__"
+            | "__truediv__"
+            | "__mod__"
+            | "__getitem__"
+            | "__setitem__"
+            | "__or__"
+            | "__and__"
+            | "__len__"
+            | "__bool__"
+            | "__neg__"
+            | "__abs__"
+            | "__int__"
+            | "__float__"
+            | "__call__"
+            | "__getattr__"
+            | "__setattr__"
+            | "__new__"
+            | "__bytes__"
+            | "__await__"
+    )
 }
 
 fn module(name: &str) -> &'static str {
@@ -160,6 +210,8 @@ impl<'a> Finder<'a> {
             self.missing_module(import.start(), name);
         } else {
             for alias in &import.names {
+                let bound = alias.asname.as_ref().unwrap_or(&alias.name);
+                self.modules.remove(bound.as_str());
                 self.imported(name, alias.name.as_str(), alias.start());
             }
         }
@@ -191,6 +243,11 @@ impl<'a> Finder<'a> {
         for stmt in &class.body {
             match stmt {
                 Stmt::FunctionDef(method) => {
+                    if is_dead_method(method.name.as_str()) {
+                        let instead =
+                            "write a method with a plain name and call it (to sort, key=)";
+                        self.gap(method.name.start(), method.name.as_str(), instead);
+                    }
                     if let Some(decorator) = method.decorator_list.first() {
                         let instead = "write a plain method, or a function outside the class";
                         self.gap(decorator.start(), "a decorator on a method", instead);
@@ -254,7 +311,7 @@ impl<'a> Finder<'a> {
                     self.gap(at, &format!("{module}.{name}"), member(module, name));
                 }
             }
-            Expr::StringLiteral(_) | Expr::FString(_) if !self.probe.attribute("''", name) => {
+            Expr::StringLiteral(_) | Expr::FString(_) if !self.probe.method_of_text(name) => {
                 self.gap(at, &format!("str.{name}"), "use another method of str");
             }
             _ => {}
@@ -307,6 +364,15 @@ impl<'a> Visitor<'a> for Finder<'a> {
                 Operator::MatMult => self.gap(at, "@=", "multiply in a loop"),
                 _ => {}
             },
+            Stmt::Assign(assign) => {
+                for target in &assign.targets {
+                    if let Expr::Subscript(subscript) = target
+                        && subscript.slice.is_slice_expr()
+                    {
+                        self.gap(at, "assigning to a slice", "build a new list");
+                    }
+                }
+            }
             Stmt::Try(attempt) => {
                 if attempt.is_star {
                     self.gap(at, "except*", "use except");

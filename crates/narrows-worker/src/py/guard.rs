@@ -102,7 +102,7 @@ mod tests {
             format!("1{}", "+1".repeat(100_000)),
             format!("{}1", "-".repeat(100_000)),
             format!("{}1", "not ".repeat(100_000)),
-            format!("{}", "[".repeat(100_000)),
+            "[".repeat(100_000),
             format!("f'{}'", "{f'".repeat(300)),
         ] {
             let head: String = text.chars().take(30).collect();

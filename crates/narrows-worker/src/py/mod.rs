@@ -8,12 +8,15 @@ mod guard;
 mod literal;
 mod names;
 mod output;
+mod path;
 mod probe;
+mod reader;
 mod runtime;
 mod scope;
 mod source;
 mod uses;
 mod value;
+mod walk;
 
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,7 @@
 //! What names mean while a program runs: the prelude, the namespaces and their tools.
 
 use monty_types::{
-    DictPairs, ExcType, MontyClassInstance, MontyClassType, MontyObject, MontyType, MontyUuid,
-    NameLookupResult,
+    DictPairs, MontyClassInstance, MontyClassType, MontyObject, MontyUuid, NameLookupResult,
 };
 
 use super::source::{MARK, Site};
@@ -18,8 +17,6 @@ pub(super) enum Target {
     Progress,
     /// `show(value)`.
     Show,
-    /// `ToolError(message)`.
-    ToolError,
     /// A name that is no function.
     NoFunction(String),
     /// No such name.
@@ -39,10 +36,23 @@ impl Names {
         Self { namespaces, sites, input }
     }
 
-    /// The value of a name, or of an attribute of one of the host's objects.
+    /// Every global name with its value. Names are bound before the run, for there are places
+    /// where Monty cannot ask for them.
+    pub(super) fn globals(&self) -> (Vec<String>, Vec<MontyObject>) {
+        let functions = ["search", "artifact", "progress", "show"].into_iter().map(|name| {
+            (name.to_owned(), MontyObject::Function { name: name.to_owned(), docstring: None })
+        });
+        let values =
+            [("input".to_owned(), self.input.clone()), ("tools".to_owned(), instance("tools", 0))];
+        let namespaces = self.namespaces.iter().enumerate();
+        let namespaces = namespaces.map(|(index, name)| (name.clone(), instance(name, index + 1)));
+        functions.chain(values).chain(namespaces).unzip()
+    }
+
+    /// The value of an attribute of one of the host's objects. Global names are all bound.
     pub(super) fn look_up(&self, name: &str, of: Option<MontyUuid>) -> NameLookupResult {
         let Some(object) = of else {
-            return self.global(name).into();
+            return NameLookupResult::Undefined;
         };
         let name = self.site(name).map_or(name, |site| site.name.as_str());
         if object == handle(0) {
@@ -54,19 +64,6 @@ impl Names {
             docstring: None,
         };
         self.of(object).map(function).into()
-    }
-
-    fn global(&self, name: &str) -> Option<MontyObject> {
-        match name {
-            "input" => Some(self.input.clone()),
-            "tools" => Some(instance("tools", 0)),
-            // Monty has no exception types but its own, so a tool's error is this one.
-            "ToolError" => Some(MontyObject::Type(MontyType::Exception(ExcType::RuntimeError))),
-            "search" | "artifact" | "progress" | "show" => {
-                Some(MontyObject::Function { name: name.to_owned(), docstring: None })
-            }
-            other => self.namespace(other),
-        }
     }
 
     fn namespace(&self, name: &str) -> Option<MontyObject> {
@@ -99,14 +96,9 @@ impl Names {
             "search" | "artifact" => Target::Own { tool: name.to_owned(), wait },
             "progress" => Target::Progress,
             "show" => Target::Show,
-            "ToolError" => Target::ToolError,
-            "input" | "tools" => Target::NoFunction(name.to_owned()),
             _ => match name.split_once('.') {
                 Some((server, tool)) => {
                     Target::Tool { server: server.to_owned(), tool: tool.to_owned(), wait }
-                }
-                None if self.namespaces.iter().any(|namespace| namespace == name) => {
-                    Target::NoFunction(name.to_owned())
                 }
                 None => Target::Unknown(name.to_owned()),
             },

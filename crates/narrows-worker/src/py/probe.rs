@@ -32,9 +32,10 @@ impl Probe {
         self.works(&format!("from {module} import {name}"))
     }
 
-    /// A value written so has this attribute.
-    pub(super) fn attribute(&self, value: &str, name: &str) -> bool {
-        self.works(&format!("{value}.{name}"))
+    /// Text has this method.
+    pub(super) fn method_of_text(&self, name: &str) -> bool {
+        // Called with nothing, a method that exists may complain of that, but not of its name.
+        self.works(&format!("try:\n    ''.{name}()\nexcept TypeError:\n    pass"))
     }
 
     /// Only ever asked with names, never with a program's text.

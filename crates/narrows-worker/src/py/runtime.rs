@@ -28,6 +28,10 @@ const SCRIPT: &str = "program.py";
 /// Frames of a traceback that are reported.
 const FRAMES_MAX: usize = 16;
 
+/// The deepest recursion of a program. What costs most stack for a level (a debug build that turns
+/// nested dicts into a value) must fit into the 8 MB of a main thread, twice.
+const DEPTH_MAX: usize = 400;
+
 /// Monty is warm: what it sets up once is set up.
 #[derive(Debug)]
 pub(crate) struct Prepared(());
@@ -44,14 +48,14 @@ pub(crate) fn prepare() -> Result<Prepared, String> {
                 a, b = await asyncio.gather(f(1), f(2.5))\n\
                 len(sorted([str(a), str(b)])) + len(re.findall('a', 'banana'))\n";
     let reading = uses::read(code);
-    let run = compile(reading.rewritten.text).map_err(|error| error.summary())?;
+    let run = compile(reading.rewritten.text, Vec::new()).map_err(|error| error.summary())?;
     run.run(Vec::new(), ResourceTracker::default(), PrintWriter::Disabled)
         .map_err(|error| error.summary())?;
     Ok(Prepared(()))
 }
 
-fn compile(text: String) -> Result<MontyRun, MontyException> {
-    MontyRun::new(text, SCRIPT, Vec::new(), CompileOptions::default())
+fn compile(text: String, globals: Vec<String>) -> Result<MontyRun, MontyException> {
+    MontyRun::new(text, SCRIPT, globals, CompileOptions::default())
 }
 
 impl Prepared {
@@ -65,19 +69,23 @@ impl Prepared {
         link: &mut Link<S>,
         program: &Program,
     ) -> Result<(), LinkError> {
+        // Warmth is not kept in a value: this one only proves that it is there.
+        let Self(()) = self;
         let started = Instant::now();
-        let (reading, compiled) = read(program);
+        let reading = read(program);
+        let good = reading.uses.findings.is_empty();
         let Reading { uses, rewritten, sites } = reading;
         link.send(&FromWorker::Uses(Box::new(uses)))?;
         let ToWorker::Go(Go { namespaces }) = link.receive()? else {
             return Err(calls::unexpected("anything but go"));
         };
-        // With findings the host does not answer, so this program was found good.
-        let Some(run) = compiled else {
+        // With findings the host has nothing to say but the end of the link.
+        if !good {
             return Err(calls::unexpected("go for a program with findings"));
-        };
+        }
         let input = program.input.as_ref().map_or(Ok(MontyObject::None), |input| {
-            value::from_json(input.get()).map_err(|_| calls::unexpected("an input that is no json"))
+            value::from_json(input.get())
+                .map_err(|why| calls::unexpected(&format!("no input: {why}")))
         })?;
         let mut session = Session {
             link,
@@ -98,7 +106,7 @@ impl Prepared {
             replies: HashMap::new(),
             tool_errors: Vec::new(),
         };
-        let end = match session.evaluate(run) {
+        let end = match session.evaluate() {
             Ok(never) => match never {},
             Err(Stop::Link(error)) => return Err(error),
             Err(Stop::End(end)) => end,
@@ -111,22 +119,18 @@ impl Prepared {
     }
 }
 
-/// Reads and compiles; what Monty itself refuses becomes a finding.
-fn read(program: &Program) -> (Reading, Option<MontyRun>) {
+/// Reads the program; what Monty itself refuses becomes a finding too.
+fn read(program: &Program) -> Reading {
     let mut reading = uses::read(&program.code);
-    if !reading.uses.findings.is_empty() {
-        return (reading, None);
+    if reading.uses.findings.is_empty()
+        && let Err(error) = compile(reading.rewritten.text.clone(), Vec::new())
+    {
+        let at = places(&error, &reading.rewritten).first().copied();
+        let at = at.unwrap_or(Position { line: 1, column: 1 });
+        let message = error.message().unwrap_or("the program does not compile").to_owned();
+        reading.uses.findings.push(Finding { at, message });
     }
-    match compile(reading.rewritten.text.clone()) {
-        Ok(run) => (reading, Some(run)),
-        Err(error) => {
-            let at = places(&error, &reading.rewritten).first().copied();
-            let at = at.unwrap_or(Position { line: 1, column: 1 });
-            let message = error.message().unwrap_or("the program does not compile").to_owned();
-            reading.uses.findings.push(Finding { at, message });
-            (reading, None)
-        }
-    }
+    reading
 }
 
 /// Where an error arose in the program's own text, innermost first.
@@ -185,15 +189,19 @@ pub(super) struct Session<'l, S> {
 }
 
 impl<S: Read + Write> Session<'_, S> {
-    fn evaluate(&mut self, run: MontyRun) -> Result<Never, Stop> {
+    fn evaluate(&mut self) -> Result<Never, Stop> {
+        let (names, values) = self.names.globals();
+        let run = compile(std::mem::take(&mut self.rewritten.text), names)
+            .map_err(|error| Stop::End(self.failed(&error)))?;
         let limits = &self.program.limits;
         let memory = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
         let resources = ResourceLimits::default()
             .max_duration(Duration::from_millis(limits.cpu_ms.min(limits.wall_ms)))
-            .max_memory(memory);
+            .max_memory(memory)
+            .max_recursion_depth(DEPTH_MAX);
         self.arm()?;
         let tracker = ResourceTracker::new(resources);
-        let mut progress = self.turn(|print| run.start(Vec::new(), tracker, print))?;
+        let mut progress = self.turn(|print| run.start(values, tracker, print))?;
         loop {
             self.check_time()?;
             progress = match progress {
@@ -213,7 +221,7 @@ impl<S: Read + Write> Session<'_, S> {
     pub(super) fn arm(&self) -> Result<(), Stop> {
         let bytes = usize::try_from(self.program.limits.memory_bytes).unwrap_or(usize::MAX);
         monty_alloc::set_limit(Some(bytes), false)
-            .map_err(|_| Stop::Link(calls::unexpected("a process without the allocator")))
+            .map_err(|why| Stop::Link(LinkError::Io(std::io::Error::other(why))))
     }
 
     /// Lets Monty run until it wants something.
@@ -270,11 +278,6 @@ impl<S: Read + Write> Session<'_, S> {
             Target::Show => {
                 let result = self.show(&call)?;
                 self.turn(|print| call.resume(result, print))
-            }
-            Target::ToolError => {
-                let arg = call.args.first().map(ToString::to_string);
-                let error = MontyObject::Exception { exc_type: ExcType::RuntimeError, arg };
-                self.turn(|print| call.resume(error, print))
             }
             Target::NoFunction(name) => {
                 let message = format!("{name} is not a function");

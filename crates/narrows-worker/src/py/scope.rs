@@ -1,7 +1,7 @@
 //! Which names a program defines, scope by scope.
 
 use ruff_python_ast::visitor::{self, Visitor};
-use ruff_python_ast::{Expr, ExprContext, Parameters, Stmt};
+use ruff_python_ast::{Expr, ExprContext, Identifier, Parameters, Stmt};
 use std::collections::HashSet;
 
 /// The names of one scope.
@@ -96,7 +96,8 @@ impl<'a> Visitor<'a> for Collector<'a> {
             Stmt::Try(attempt) => {
                 for handler in &attempt.handlers {
                     let handler = handler.as_except_handler();
-                    self.names.extend(handler.and_then(|h| h.name.as_ref()).map(|n| n.as_str()));
+                    self.names
+                        .extend(handler.and_then(|h| h.name.as_ref()).map(Identifier::as_str));
                 }
                 visitor::walk_stmt(self, stmt);
             }
@@ -149,7 +150,7 @@ struct Globals<'a> {
 impl<'a> Visitor<'a> for Globals<'a> {
     fn visit_stmt(&mut self, stmt: &'a Stmt) {
         if let Stmt::Global(names) = stmt {
-            self.names.extend(names.names.iter().map(|name| name.as_str()));
+            self.names.extend(names.names.iter().map(Identifier::as_str));
         }
         visitor::walk_stmt(self, stmt);
     }

@@ -79,8 +79,10 @@ impl Seen {
 /// A run to be made.
 pub(super) struct Script<'h> {
     program: Program,
-    host: Box<dyn FnMut(&Call) -> Vec<Reply> + 'h>,
+    host: Host<'h>,
 }
+
+type Host<'h> = Box<dyn FnMut(&Call) -> Vec<Reply> + 'h>;
 
 /// Runs a program whose calls are all answered with their arguments.
 pub(super) fn run(code: &str) -> Seen {
@@ -176,7 +178,7 @@ impl<'h> Script<'h> {
 
 fn send(stream: &mut UnixStream, frame: &ToWorker) {
     // The worker may have ended meanwhile.
-    let _: std::io::Result<()> = stream.write_all(&frame.encode().unwrap());
+    stream.write_all(&frame.encode().unwrap()).unwrap_or_default();
 }
 
 fn next(stream: &mut UnixStream) -> Option<FromWorker> {

@@ -15,7 +15,7 @@ fn short(code: &str) -> Vec<String> {
     let of = |r: Reference| {
         let mark = if r.guarded { "?" } else { "" };
         let call = if r.arguments.is_some() { "()" } else { "" };
-        let path: String = r.path.iter().map(|step| format!(".{step}")).collect();
+        let path: String = r.path.iter().map(|step| String::from(".") + step).collect();
         format!("{}{path}{call}{mark}@{}:{}", r.root, r.at.line, r.at.column)
     };
     references(code).into_iter().map(of).collect()
@@ -142,6 +142,21 @@ fn awaits_in_the_wrong_place_are_findings() {
              for a computed one",
         ),
         ("github[\n'a'](x=1)", "1:7 write the name in brackets on one line"),
+        (
+            "list(map(lambda i: github.f(n=i), [1]))",
+            "1:10 a tool cannot be called in a function given to map; call tools in a loop or a \
+             comprehension first",
+        ),
+        (
+            "def key(i):\n    return github.f(n=i)['k']\nsorted([1], key=key)",
+            "3:17 a tool cannot be called in a function given to sorted; call tools in a loop or \
+             a comprehension first",
+        ),
+        (
+            "f = lambda i: github.f(n=i)\nmax([1], key=f)",
+            "2:14 a tool cannot be called in a function given to max; call tools in a loop or a \
+             comprehension first",
+        ),
         ("input('name?')", "1:1 input is a value, not a function: write input[...]"),
     ] {
         assert_eq!(run(code).findings(), [finding], "{code}");

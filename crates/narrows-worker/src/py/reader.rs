@@ -1,0 +1,354 @@
+//! Walks a program with its scopes in hand: which names are free, which calls go to tools, and
+//! whether each of those is wanted as a future or as a result.
+
+use narrows_types::uses::REFERENCES_MAX;
+use narrows_types::{Argument, Finding, Position, Reference};
+use ruff_python_ast::visitor::Visitor;
+use ruff_python_ast::{Expr, ExprCall, ExprName, Stmt};
+use ruff_text_size::Ranged;
+use std::collections::{BTreeSet, HashSet};
+
+use super::flow::{self, Flow};
+use super::gaps;
+use super::literal;
+use super::path::{Step, path_of};
+use super::probe::Probe;
+use super::scope::Scopes;
+use super::source::{Edit, Lines, MARK, Site};
+use super::uses::PRELUDE;
+
+/// A function around a place.
+pub(super) struct Around<'a> {
+    pub(super) name: &'a str,
+    pub(super) asynchronous: bool,
+    pub(super) lambda: bool,
+}
+
+/// A tool may be called in a function that is handed to a builtin, and Monty cannot wait there.
+struct Callback<'a> {
+    function: &'a str,
+    to: &'a str,
+    at: Position,
+}
+
+/// Reads one program.
+pub(super) struct Reader<'a> {
+    body: &'a [Stmt],
+    pub(super) lines: &'a Lines<'a>,
+    probe: &'a Probe,
+    pub(super) flow: Flow<'a>,
+    pub(super) scopes: Scopes<'a>,
+    pub(super) functions: Vec<Around<'a>>,
+    /// How many enclosing `try` statements catch a name that is unknown.
+    pub(super) guarded: usize,
+    /// The expression that is read next is wanted as a future.
+    pub(super) future: bool,
+    /// The name that the lambda read next is bound to.
+    pub(super) bound: &'a str,
+    /// Functions that call tools.
+    callers: HashSet<&'a str>,
+    callbacks: Vec<Callback<'a>>,
+    /// Modules that the program forgot to import.
+    imports: BTreeSet<&'static str>,
+    /// The program names `ToolError`.
+    tool_error: bool,
+    pub(super) references: Vec<Reference>,
+    pub(super) findings: Vec<Finding>,
+    pub(super) edits: Vec<Edit>,
+    pub(super) sites: Vec<Site>,
+}
+
+/// The name of a lambda that is bound to none.
+pub(super) const LAMBDA: &str = "lambda";
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(body: &'a [Stmt], lines: &'a Lines<'a>, probe: &'a Probe) -> Self {
+        Self {
+            body,
+            lines,
+            probe,
+            flow: Flow::of(body),
+            scopes: Scopes::of_module(body),
+            functions: Vec::new(),
+            guarded: 0,
+            future: false,
+            bound: LAMBDA,
+            callers: HashSet::new(),
+            callbacks: Vec::new(),
+            imports: BTreeSet::new(),
+            tool_error: false,
+            references: Vec::new(),
+            findings: Vec::new(),
+            edits: Vec::new(),
+            sites: Vec::new(),
+        }
+    }
+
+    /// Reads all of it.
+    pub(super) fn read(&mut self) {
+        self.visit_body(self.body);
+        for callback in std::mem::take(&mut self.callbacks) {
+            if self.callers.contains(callback.function) {
+                self.not_inside(callback.at, callback.to);
+            }
+        }
+    }
+
+    fn not_inside(&mut self, at: Position, to: &str) {
+        let message = format!(
+            "a tool cannot be called in a function given to {to}; call tools in a loop or a \
+             comprehension first"
+        );
+        self.finding(at, message);
+    }
+
+    /// The line that stands in front of the program. Monty has no exception types but its own,
+    /// so a tool's error is one of them.
+    pub(super) fn before(&self) -> String {
+        let imports: Vec<&str> = self.imports.iter().copied().collect();
+        let imports =
+            if imports.is_empty() { None } else { Some(format!("import {}", imports.join(", "))) };
+        let error = self.tool_error.then(|| "ToolError = RuntimeError".to_owned());
+        imports.into_iter().chain(error).collect::<Vec<_>>().join("; ")
+    }
+
+    fn finding(&mut self, at: Position, message: String) {
+        self.findings.push(Finding { at, message });
+    }
+
+    /// Reads an expression that is wanted as a future, or as a value.
+    pub(super) fn want(&mut self, future: bool, expr: &'a Expr) {
+        self.future = future;
+        self.visit_expr(expr);
+        self.future = false;
+    }
+
+    fn arguments(&mut self, future: bool, call: &'a ExprCall) {
+        for argument in &call.arguments.args {
+            self.want(future, argument);
+        }
+        for keyword in &call.arguments.keywords {
+            self.want(future, &keyword.value);
+        }
+    }
+
+    /// A name that the program reads and that stands alone (no path that a tool could be on).
+    fn name(&mut self, name: &ExprName, alone: bool) -> Named {
+        let id = name.id.as_str();
+        if self.scopes.defines(id) {
+            return Named::Own;
+        }
+        if PRELUDE.contains(&id) {
+            self.tool_error |= id == "ToolError";
+            return Named::Prelude;
+        }
+        if let Some(module) = gaps::IMPORTED.iter().find(|module| **module == id) {
+            self.imports.insert(module);
+            return Named::Own;
+        }
+        if self.probe.builtin(id) {
+            return Named::Own;
+        }
+        match gaps::builtin(id).filter(|_| alone) {
+            Some(instead) if self.guarded == 0 => {
+                let message = format!("{id} is not supported here; {instead}");
+                self.finding(self.lines.at(name.start()), message);
+                Named::Own
+            }
+            Some(_) => Named::Own,
+            None => Named::Free,
+        }
+    }
+
+    /// Reads the path `root.a["b"]`, called or not. `None` if it is no path from a free name.
+    pub(super) fn path(
+        &mut self,
+        expr: &'a Expr,
+        called: Option<&'a ExprCall>,
+        future: bool,
+    ) -> Option<()> {
+        let (root, steps, computed) = path_of(expr, self.lines)?;
+        let tools = match self.name(root, steps.is_empty() && computed.is_none()) {
+            Named::Free => false,
+            Named::Prelude if root.id.as_str() == "tools" => true,
+            Named::Prelude => {
+                self.prelude_call(root, &steps, called, future);
+                return None;
+            }
+            Named::Own => return None,
+        };
+        if let Some(slice) = computed {
+            let at = self.lines.at(slice.start());
+            let message = "a namespace takes only a constant name in brackets; use \
+                           getattr(namespace, name) for a computed one";
+            self.finding(at, message.to_owned());
+            self.want(false, slice);
+        }
+        let mut names: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
+        let root_name = match tools {
+            true if names.is_empty() => return Some(()),
+            true => names.remove(0),
+            false => root.id.to_string(),
+        };
+        let is_call = called.is_some() && computed.is_none() && !names.is_empty();
+        if is_call {
+            self.callers.extend(self.functions.iter().map(|function| function.name));
+        }
+        let wait = is_call && !(future && self.flow.asynchronous());
+        self.rename(&steps, wait);
+        if self.references.len() < REFERENCES_MAX {
+            let arguments: Option<Vec<Argument>> = called
+                .filter(|_| computed.is_none())
+                .map(|call| literal::arguments(&call.arguments, self.lines));
+            let at = self.lines.at(root.start());
+            let guarded = self.guarded > 0;
+            self.references.push(Reference {
+                root: root_name,
+                path: names,
+                at,
+                arguments,
+                guarded,
+            });
+        }
+        Some(())
+    }
+
+    /// Renames the steps that Monty could not take, and the last one where the call has to wait.
+    fn rename(&mut self, steps: &[Step], wait: bool) {
+        let last = steps.len().saturating_sub(1);
+        for (index, step) in steps.iter().enumerate() {
+            let wait = wait && index == last;
+            if !(wait || step.index || step.name.starts_with('_')) {
+                continue;
+            }
+            if self.lines.text(step.range).contains('\n') {
+                let at = self.lines.at(step.range.start());
+                self.finding(at, "write the name in brackets on one line".to_owned());
+                continue;
+            }
+            let text = self.site(step.name.clone(), wait);
+            let text = if step.index { format!(".{text}") } else { text };
+            self.edits.push(Edit { range: step.range, text });
+        }
+    }
+
+    fn site(&mut self, name: String, wait: bool) -> String {
+        let text = format!("{MARK}{}", self.sites.len());
+        self.sites.push(Site { name, wait });
+        text
+    }
+
+    fn prelude_call(
+        &mut self,
+        root: &ExprName,
+        steps: &[Step],
+        called: Option<&ExprCall>,
+        future: bool,
+    ) {
+        let name = root.id.as_str();
+        if called.is_none() || !steps.is_empty() {
+            return;
+        }
+        match name {
+            "search" | "artifact" if !(future && self.flow.asynchronous()) => {
+                let text = self.site(name.to_owned(), true);
+                self.edits.push(Edit { range: root.range, text });
+            }
+            "input" | "tools" => {
+                let at = self.lines.at(root.start());
+                self.finding(at, format!("{name} is a value, not a function: write {name}[...]"));
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn call(&mut self, call: &'a ExprCall, future: bool) {
+        if self.path(&call.func, Some(call), future).is_some() {
+            self.arguments(false, call);
+            return;
+        }
+        let given = match call.func.as_ref() {
+            func if flow::is_asyncio(func) => true,
+            Expr::Name(name) if flow::hands_on(name.id.as_str()) => future,
+            Expr::Name(name) => self.flow.takes_futures(name.id.as_str()),
+            func => flow::container(func).is_some_and(|name| self.flow.awaits(&[name])),
+        };
+        if let Expr::Attribute(attribute) = call.func.as_ref()
+            && let Some(instead) = gaps::method(attribute.attr.as_str())
+            && !self.flow.defines(attribute.attr.as_str())
+        {
+            let at = self.lines.at(attribute.attr.start());
+            self.finding(at, format!(".{}() is not supported here; {instead}", attribute.attr));
+        }
+        self.callbacks(call);
+        // The name of a prelude function was read by `path`; reading it again changes nothing.
+        self.want(false, &call.func);
+        self.arguments(given, call);
+    }
+
+    /// Notes the functions that are handed to a builtin which calls them back.
+    fn callbacks(&mut self, call: &'a ExprCall) {
+        let to = match call.func.as_ref() {
+            Expr::Name(name) => name.id.as_str(),
+            Expr::Attribute(attribute) => attribute.attr.as_str(),
+            _ => return,
+        };
+        let calls_back = ["map", "filter", "sorted", "min", "max", "reduce", "sort", "sub"];
+        if !calls_back.contains(&to) {
+            return;
+        }
+        let keywords = call.arguments.keywords.iter().map(|keyword| &keyword.value);
+        for argument in call.arguments.args.iter().chain(keywords) {
+            match argument {
+                Expr::Name(name) => {
+                    let at = self.lines.at(name.start());
+                    self.callbacks.push(Callback { function: name.id.as_str(), to, at });
+                }
+                Expr::Lambda(lambda) if self.calls_tool(&lambda.body) => {
+                    self.not_inside(self.lines.at(lambda.start()), to);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether the body of a lambda calls a tool itself, or a function that does is left to the
+    /// run: Monty refuses it there.
+    fn calls_tool(&self, body: &Expr) -> bool {
+        let Expr::Call(call) = body else { return false };
+        path_of(&call.func, self.lines).is_some_and(|(root, steps, _)| {
+            let name = root.id.as_str();
+            let own = self.scopes.defines(name) || self.probe.builtin(name);
+            !own && !steps.is_empty() && !gaps::IMPORTED.contains(&name) && name != "input"
+        })
+    }
+
+    pub(super) fn wait(&mut self, value: &'a Expr, at: Position) {
+        if let Some(function) = self.functions.last().filter(|function| !function.asynchronous) {
+            let message = if function.lambda {
+                "await in a lambda; use an async def".to_owned()
+            } else {
+                format!("await in a plain function; write `async def {}`", function.name)
+            };
+            self.finding(at, message);
+        }
+        if let Expr::Call(call) = value
+            && let Expr::Name(name) = call.func.as_ref()
+            && matches!(name.id.as_str(), "progress" | "show" | "print")
+            && !self.scopes.defines(name.id.as_str())
+        {
+            self.finding(at, format!("{} gives nothing to wait for: delete await", name.id));
+        }
+        self.want(true, value);
+    }
+}
+
+/// What a name is.
+enum Named {
+    /// The program's, a builtin or a module.
+    Own,
+    /// One of [`PRELUDE`].
+    Prelude,
+    /// Nothing that is known here: a namespace, or a mistake.
+    Free,
+}
