@@ -1,5 +1,6 @@
 //! The HTTP door: MCP at `/mcp`, REST beside it.
 
+mod batch;
 mod delivery;
 mod endpoint;
 mod guard;
@@ -26,7 +27,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 /// How long requests under way may take at shutdown.
-const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 10_000 });
+const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 1_500 } else { 10_000 });
 
 /// What every HTTP request sees.
 pub(crate) struct Shared {

@@ -21,7 +21,7 @@ const REQUESTS_MAX: usize = 256;
 /// Messages that wait to be written.
 const OUTBOX_MAX: usize = 256;
 /// How long requests under way may take once the client closed its end, or at shutdown.
-const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 10_000 });
+const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 1_500 } else { 10_000 });
 /// How long a client may leave its end of the pipe full.
 const WRITE_WAIT: Duration = Duration::from_mins(5);
 
@@ -181,6 +181,23 @@ impl Door {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
+        // The answers to a batch go back one by one, each as soon as it is known.
+        if self.session.is_some_and(wire::has_batches)
+            && let Some(messages) = wire::batch(line)
+        {
+            let messages = match messages {
+                Ok(messages) => messages,
+                Err(failure) => return self.fail(None, &failure).await,
+            };
+            for message in messages {
+                self.message(message.get().as_bytes()).await?;
+            }
+            return Ok(());
+        }
+        self.message(line).await
+    }
+
+    async fn message(&mut self, line: &[u8]) -> Result<(), Gone> {
         match wire::parse(line) {
             Ok(Message::Request { id, method, params }) => {
                 self.request(&Request { id, method, params }).await

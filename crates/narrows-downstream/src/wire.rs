@@ -101,6 +101,35 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Message<'_>, Failure> {
     Message::parse(bytes).map_err(|malformed| Failure::new(malformed.code, malformed.message, 400))
 }
 
+/// Messages in one batch.
+const BATCH_MAX: usize = 100;
+
+/// The messages of a batch; `None` if these bytes are no batch.
+pub(crate) fn batch(bytes: &[u8]) -> Option<Result<Vec<&RawValue>, Failure>> {
+    let first = bytes.iter().find(|b| !b.is_ascii_whitespace());
+    if first != Some(&b'[') {
+        return None;
+    }
+    Some(match serde_json::from_slice::<Vec<&RawValue>>(bytes) {
+        Err(e) => Err(Failure::new(code::PARSE_ERROR, format!("not a batch: {e}"), 400)),
+        Ok(messages) if messages.is_empty() => {
+            Err(Failure::request("the batch is empty".to_owned()))
+        }
+        Ok(messages) if messages.len() > BATCH_MAX => {
+            let count = messages.len();
+            Err(Failure::request(format!(
+                "the batch has {count} messages; the limit is {BATCH_MAX}"
+            )))
+        }
+        Ok(messages) => Ok(messages),
+    })
+}
+
+/// Whether a revision has batches.
+pub(crate) fn has_batches(revision: Revision) -> bool {
+    revision <= Revision::V2025_03_26
+}
+
 /// The request that `notifications/cancelled` names.
 pub(crate) fn cancelled(params: Option<&RawValue>) -> Option<Id> {
     #[derive(Deserialize)]

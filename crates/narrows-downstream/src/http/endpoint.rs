@@ -4,6 +4,7 @@
 //! named by `Mcp-Session-Id` from then on; only such a session has GET (a silent stream, since the
 //! server never speaks first) and DELETE (its end).
 
+use super::batch;
 use super::delivery::{self, Accepts};
 use super::sessions::{Ticket, gone};
 use super::{Closing, Shared};
@@ -58,6 +59,12 @@ async fn take(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<R
     })?;
     let limit = shared.front.config.body_bytes_max;
     let bytes = read(body, limit).await.map_err(anonymous)?;
+    if let Some((session, revision)) = batching(shared, headers).map_err(anonymous)?
+        && let Some(messages) = wire::batch(&bytes)
+    {
+        let messages = messages.map_err(anonymous)?;
+        return Ok(batch::take(shared, session, revision, &messages).await);
+    }
     match wire::parse(&bytes).map_err(anonymous)? {
         Message::Request { id, method, params } => {
             let request = Request { id, method, params };
@@ -67,11 +74,7 @@ async fn take(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<R
         Message::Notification { method, params } => {
             if let Some(session) = session(headers).map_err(anonymous)? {
                 shared.sessions.visit(session).ok_or_else(|| anonymous(gone()))?;
-                if method == "notifications/cancelled"
-                    && let Some(id) = wire::cancelled(params)
-                {
-                    shared.sessions.cancel(session, &id);
-                }
+                shared.sessions.notified(session, &method, params);
             }
             Ok(StatusCode::ACCEPTED.into_response())
         }
@@ -80,6 +83,16 @@ async fn take(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<R
             ..Failure::request("an answer to nothing: this server asks nothing".to_owned())
         })),
     }
+}
+
+/// The session of this request, if it is of a revision that has batches.
+fn batching<'h>(
+    shared: &Shared,
+    headers: &'h HeaderMap,
+) -> Result<Option<(&'h str, Revision)>, Failure> {
+    let Some(session) = session(headers)? else { return Ok(None) };
+    let revision = shared.sessions.visit(session).filter(|r| wire::has_batches(*r));
+    Ok(revision.map(|revision| (session, revision)))
 }
 
 async fn answer(

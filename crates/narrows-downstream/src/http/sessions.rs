@@ -1,7 +1,8 @@
 //! Sessions of the legacy era: what `initialize` agreed on, and what is under way in each.
 
-use crate::wire::{Failure, clipped};
+use crate::wire::{self, Failure, clipped};
 use narrows_protocol::{Id, Revision};
+use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -145,8 +146,17 @@ impl Sessions {
         Ticket { sessions: Arc::clone(self), session: session.to_owned(), request, cancel }
     }
 
+    /// Hears a notification of a session's client.
+    pub(crate) fn notified(&self, id: &str, method: &str, params: Option<&RawValue>) {
+        if method == "notifications/cancelled"
+            && let Some(request) = wire::cancelled(params)
+        {
+            self.cancel(id, &request);
+        }
+    }
+
     /// Cancels a request of a session; an unknown one is ignored.
-    pub(crate) fn cancel(&self, id: &str, request: &Id) {
+    fn cancel(&self, id: &str, request: &Id) {
         if let Some(token) = self.lock().get(id).and_then(|s| s.under_way.get(request)) {
             token.cancel();
         }

@@ -148,3 +148,36 @@ async fn shutdown_ends_silent_streams_and_drains_requests() {
     ended.expect("the server ends").unwrap().unwrap().unwrap();
     assert_eq!(stream.chunk().await, None);
 }
+
+#[tokio::test]
+async fn batches_are_for_the_revision_that_has_them() {
+    let server = Server::start(config()).await;
+    let message = |id: u64, method: &str, params: serde_json::Value| json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+    let run = json!({"name": "run", "arguments": {"code": "x"}});
+    let batch = json!([
+        message(1, "tools/call", run),
+        {"jsonrpc": "2.0", "method": "notifications/initialized"},
+        message(2, "initialize", json!({})),
+        {"bad": 1},
+        message(3, "ping", json!({})),
+    ]);
+    let sent = |session: &str, body: &serde_json::Value| {
+        Sent::json("/mcp", body.to_string()).header("Mcp-Session-Id", session)
+    };
+    let old = server.session("2025-03-26").await;
+    let reply = server.send(&sent(&old, &batch)).await.json();
+    let answers = reply.as_array().unwrap();
+    assert_eq!(answers.len(), 4, "{answers:?}");
+    assert_eq!(answers[0]["result"]["content"][0]["text"], "ran x");
+    assert_eq!(answers[1]["error"]["code"], -32600);
+    assert_eq!((&answers[2]["id"], &answers[2]["error"]["code"]), (&json!(null), &json!(-32600)));
+    assert_eq!(answers[3], json!({"jsonrpc": "2.0", "id": 3, "result": {}}));
+    let notes = json!([{"jsonrpc": "2.0", "method": "notifications/initialized"}]);
+    assert_eq!(server.send(&sent(&old, &notes)).await.status, 202);
+    let many = json!(vec![message(1, "ping", json!({})); 101]);
+    for bad in [json!([]), many] {
+        assert_eq!(server.send(&sent(&old, &bad)).await.error(), (400, -32600));
+    }
+    let newer = server.session("2025-06-18").await;
+    assert_eq!(server.send(&sent(&newer, &batch)).await.error(), (400, -32600));
+}

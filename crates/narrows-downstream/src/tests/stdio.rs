@@ -316,3 +316,20 @@ async fn a_client_that_vanishes_cancels_everything() {
         .ok();
     ledger.cut_off(1).await;
 }
+
+#[tokio::test]
+async fn batches_are_for_the_revision_that_has_them() {
+    let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"ping"},{"jsonrpc":"2.0","method":"x"},
+        {"jsonrpc":"2.0","id":2,"method":"ping"}]"#
+        .replace('\n', "");
+    let mut pipe = Pipe::open(config());
+    pipe.initialize("2025-03-26").await;
+    pipe.write(&batch).await;
+    assert_eq!((&pipe.read().await["id"], &pipe.read().await["id"]), (&json!(1), &json!(2)));
+    pipe.write("[]").await;
+    assert_eq!(pipe.read().await["error"]["code"], -32600);
+    pipe.initialize("2025-06-18").await;
+    pipe.write(&batch).await;
+    assert_eq!(pipe.read().await["error"]["code"], -32600);
+    assert_eq!(pipe.end().await, Vec::<Value>::new());
+}
