@@ -14,7 +14,8 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use narrows_protocol::{Id, Message, Revision, header as names};
 use narrows_types::Principal;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use tokio::sync::mpsc;
 
 /// How long a body may take to arrive.
 const BODY_WAIT: Duration = Duration::from_secs(30);
+/// Bytes beyond the limit of a body that are taken and thrown away.
+const DISCARD_MAX: usize = 64 << 20;
 /// Notifications of one request that wait for the connection; further ones are dropped.
 const NOTIFICATIONS_MAX: usize = 64;
 /// The header that names a legacy session.
@@ -269,12 +272,31 @@ fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
 
 /// The whole body, within its limit and its time.
 pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
-    match tokio::time::timeout(BODY_WAIT, axum::body::to_bytes(body, limit)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(_too_long_or_cut_off)) => Err(Failure::too_long(limit)),
+    match tokio::time::timeout(BODY_WAIT, collect(body, limit)).await {
+        Ok(read) => read,
         Err(_elapsed) => {
             let message = format!("the body did not arrive within {} s", BODY_WAIT.as_secs());
             Err(Failure { status: 408, ..Failure::request(message) })
         }
     }
+}
+
+/// What is beyond the limit is thrown away, but taken for a while: a client that is still sending
+/// when the connection closes never sees the answer.
+async fn collect(body: Body, limit: usize) -> Result<Bytes, Failure> {
+    let mut chunks = body.into_data_stream();
+    let mut all = BytesMut::new();
+    let mut size: usize = 0;
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|e| Failure::request(format!("the body broke off: {e}")))?;
+        size = size.saturating_add(chunk.len());
+        if size <= limit {
+            all.extend_from_slice(&chunk);
+        } else if size > limit.saturating_add(DISCARD_MAX) {
+            break;
+        } else {
+            all = BytesMut::new();
+        }
+    }
+    if size > limit { Err(Failure::too_long(limit)) } else { Ok(all.freeze()) }
 }

@@ -35,6 +35,8 @@ async fn a_body_beyond_the_limit_is_413() {
     assert!(reply.body.contains("longer than 10000 bytes"), "{reply:?}");
     let reply = server.send(&Sent::json("/v1/run", " ".repeat(10_001))).await;
     assert_eq!(reply.status, 413, "{reply:?}");
+    let reply = server.send(&Sent::json("/mcp", "x".repeat(20 << 20))).await;
+    assert_eq!(reply.status, 413, "a client that sends first and reads then sees it too");
 }
 
 #[tokio::test]
