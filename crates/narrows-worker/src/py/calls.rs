@@ -156,7 +156,11 @@ impl<S: Read + Write> Session<'_, S> {
             Some(MontyObject::Int(value)) => Some(if *value <= 0 { 0.0 } else { 1.0 }),
             _ => None,
         };
-        let message = argument(call, 1, "message").map(ToString::to_string).unwrap_or_default();
+        let message = match (argument(call, 1, "message"), call.args.first()) {
+            (Some(message), _) => message.to_string(),
+            (None, Some(MontyObject::String(message))) => message.clone(),
+            _ => String::new(),
+        };
         if self.notices < NOTICES_MAX {
             self.notices += 1;
             let message = clip(message, NOTICE_BYTES_MAX);

@@ -8,10 +8,10 @@ use ruff_python_ast::visitor::{self, Visitor};
 use ruff_python_ast::{Comprehension, Expr, ExprBinOp, ExprCall, Number, Operator, Stmt};
 use ruff_python_ast::{ExceptHandler, StmtClassDef, StmtImport, StmtImportFrom, StmtTry};
 use ruff_text_size::{Ranged, TextSize};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::probe::Probe;
-use super::scope::Scopes;
+use super::scope;
 use super::source::Lines;
 
 /// Modules that need no import: agents forget it.
@@ -29,10 +29,15 @@ pub(super) const IMPORTED: [&str; 9] = [
 
 /// Finds every gap in a program.
 pub(super) fn find(body: &[Stmt], lines: &Lines, probe: &Probe) -> Vec<Finding> {
-    let mut finder =
-        Finder { lines, probe, found: Vec::new(), modules: HashMap::new(), excused: 0 };
-    let own = Scopes::of_module(body);
-    for name in IMPORTED.iter().filter(|name| !own.defines(name)) {
+    let mut finder = Finder {
+        lines,
+        probe,
+        found: Vec::new(),
+        modules: HashMap::new(),
+        excused: 0,
+        bound: scope::bound_anywhere(body),
+    };
+    for name in IMPORTED {
         finder.modules.insert(name, name);
     }
     finder.visit_body(body);
@@ -72,7 +77,9 @@ pub(super) fn builtin(name: &str) -> Option<&'static str> {
         | "UserWarning"
         | "DeprecationWarning"
         | "RuntimeWarning" => "use Exception or RuntimeError",
-        "slice" => "use x[a:b]",
+        "true" => "write True",
+        "false" => "write False",
+        "null" | "undefined" | "nil" => "write None",
         _ => return None,
     };
     Some(way)
@@ -169,6 +176,8 @@ struct Finder<'a> {
     found: Vec<Finding>,
     /// Names that stand for modules.
     modules: HashMap<&'a str, &'a str>,
+    /// Names that somewhere are no module.
+    bound: HashSet<&'a str>,
     /// How many enclosing `try` statements catch a failed import.
     excused: usize,
 }
@@ -306,7 +315,11 @@ impl<'a> Finder<'a> {
     fn attribute(&mut self, value: &Expr, name: &str, at: TextSize) {
         match value {
             Expr::Name(module) => {
-                let Some(module) = self.modules.get(module.id.as_str()).copied() else { return };
+                let name_of_module = module.id.as_str();
+                let Some(module) = self.modules.get(name_of_module).copied() else { return };
+                if self.bound.contains(name_of_module) {
+                    return;
+                }
                 if !self.probe.member(module, name) {
                     self.gap(at, &format!("{module}.{name}"), member(module, name));
                 }

@@ -28,12 +28,18 @@ pub(super) enum Target {
 pub(super) struct Names {
     namespaces: Vec<String>,
     sites: Vec<Site>,
+    /// The program awaits nothing, so that every call gives its result.
+    plain: bool,
     input: MontyObject,
 }
 
 impl Names {
-    pub(super) fn new(namespaces: Vec<String>, sites: Vec<Site>, input: MontyObject) -> Self {
-        Self { namespaces, sites, input }
+    pub(super) fn new(
+        namespaces: Vec<String>,
+        (sites, plain): (Vec<Site>, bool),
+        input: MontyObject,
+    ) -> Self {
+        Self { namespaces, sites, plain, input }
     }
 
     /// Every global name with its value. Names are bound before the run, for there are places
@@ -83,7 +89,7 @@ impl Names {
     pub(super) fn target(&self, function: &str, of: Option<MontyUuid>) -> Target {
         let site = self.site(function);
         let name = site.map_or(function, |site| site.name.as_str());
-        let wait = site.is_some_and(|site| site.wait);
+        let wait = site.is_some_and(|site| site.wait) || self.plain;
         if let Some(object) = of {
             return match self.of(object) {
                 Some(server) => {

@@ -4,8 +4,8 @@
 use narrows_types::uses::REFERENCES_MAX;
 use narrows_types::{Argument, Finding, Position, Reference};
 use ruff_python_ast::visitor::Visitor;
-use ruff_python_ast::{Expr, ExprCall, ExprName, Stmt};
-use ruff_text_size::Ranged;
+use ruff_python_ast::{ExceptHandler, Expr, ExprCall, ExprName, Stmt};
+use ruff_text_size::{Ranged, TextRange};
 use std::collections::{BTreeSet, HashSet};
 
 use super::flow::{self, Flow};
@@ -48,6 +48,10 @@ pub(super) struct Reader<'a> {
     /// Functions that call tools.
     callers: HashSet<&'a str>,
     callbacks: Vec<Callback<'a>>,
+    /// Methods that Monty has not, should they be methods and not tools.
+    methods: Vec<Finding>,
+    /// A namespace is used as a value, so that anything may be a tool.
+    bare: bool,
     /// Modules that the program forgot to import.
     imports: BTreeSet<&'static str>,
     /// The program names `ToolError`.
@@ -75,6 +79,8 @@ impl<'a> Reader<'a> {
             bound: LAMBDA,
             callers: HashSet::new(),
             callbacks: Vec::new(),
+            methods: Vec::new(),
+            bare: false,
             imports: BTreeSet::new(),
             tool_error: false,
             references: Vec::new(),
@@ -87,10 +93,40 @@ impl<'a> Reader<'a> {
     /// Reads all of it.
     pub(super) fn read(&mut self) {
         self.visit_body(self.body);
+        self.tail(self.body, true);
+        if !self.bare {
+            self.findings.append(&mut self.methods);
+        }
         for callback in std::mem::take(&mut self.callbacks) {
             if self.callers.contains(callback.function) {
                 self.not_inside(callback.at, callback.to);
             }
+        }
+    }
+
+    /// The value of a program is that of its last expression, also where that stands in the last
+    /// statement's branches: Monty knows only the outermost level.
+    fn tail(&mut self, body: &'a [Stmt], outermost: bool) {
+        match body.last() {
+            Some(Stmt::Expr(last)) if !outermost => {
+                let range = TextRange::empty(last.start());
+                self.edits.push(Edit { range, text: "return ".to_owned() });
+            }
+            Some(Stmt::If(choice)) => {
+                self.tail(&choice.body, false);
+                for clause in &choice.elif_else_clauses {
+                    self.tail(&clause.body, false);
+                }
+            }
+            Some(Stmt::With(with)) => self.tail(&with.body, false),
+            Some(Stmt::Try(attempt)) => {
+                let last = if attempt.orelse.is_empty() { &attempt.body } else { &attempt.orelse };
+                self.tail(last, false);
+                for ExceptHandler::ExceptHandler(handler) in &attempt.handlers {
+                    self.tail(&handler.body, false);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -185,6 +221,7 @@ impl<'a> Reader<'a> {
             self.want(false, slice);
         }
         let mut names: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
+        self.bare |= names.len() <= usize::from(tools);
         let root_name = match tools {
             true if names.is_empty() => return Some(()),
             true => names.remove(0),
@@ -278,7 +315,8 @@ impl<'a> Reader<'a> {
             && !self.flow.defines(attribute.attr.as_str())
         {
             let at = self.lines.at(attribute.attr.start());
-            self.finding(at, format!(".{}() is not supported here; {instead}", attribute.attr));
+            let message = format!(".{}() is not supported here; {instead}", attribute.attr);
+            self.methods.push(Finding { at, message });
         }
         self.callbacks(call);
         // The name of a prelude function was read by `path`; reading it again changes nothing.

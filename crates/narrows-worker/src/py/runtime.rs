@@ -74,7 +74,7 @@ impl Prepared {
         let started = Instant::now();
         let reading = read(program);
         let good = reading.uses.findings.is_empty();
-        let Reading { uses, rewritten, sites } = reading;
+        let Reading { uses, rewritten, sites, plain } = reading;
         link.send(&FromWorker::Uses(Box::new(uses)))?;
         let ToWorker::Go(Go { namespaces }) = link.receive()? else {
             return Err(calls::unexpected("anything but go"));
@@ -90,7 +90,7 @@ impl Prepared {
         let mut session = Session {
             link,
             output: Output::new(&program.limits),
-            names: Names::new(namespaces, sites, input),
+            names: Names::new(namespaces, (sites, plain), input),
             program,
             rewritten,
             clock: Clock::new(program.now_ms),

@@ -1,7 +1,7 @@
 //! Which names a program defines, scope by scope.
 
 use ruff_python_ast::visitor::{self, Visitor};
-use ruff_python_ast::{Expr, ExprContext, Identifier, Parameters, Stmt};
+use ruff_python_ast::{ExceptHandler, Expr, ExprContext, Identifier, Parameter, Parameters, Stmt};
 use std::collections::HashSet;
 
 /// The names of one scope.
@@ -156,4 +156,48 @@ impl<'a> Visitor<'a> for Globals<'a> {
     }
 
     fn visit_expr(&mut self, _expr: &'a Expr) {}
+}
+
+/// Every name that is bound anywhere by anything but an import.
+pub(super) fn bound_anywhere(body: &[Stmt]) -> HashSet<&str> {
+    let mut bound = Bound::default();
+    bound.visit_body(body);
+    bound.names
+}
+
+#[derive(Default)]
+struct Bound<'a> {
+    names: HashSet<&'a str>,
+}
+
+impl<'a> Visitor<'a> for Bound<'a> {
+    fn visit_stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::FunctionDef(function) => self.names.insert(function.name.as_str()),
+            Stmt::ClassDef(class) => self.names.insert(class.name.as_str()),
+            _ => false,
+        };
+        visitor::walk_stmt(self, stmt);
+    }
+
+    fn visit_annotation(&mut self, _expr: &'a Expr) {}
+
+    fn visit_parameter(&mut self, parameter: &'a Parameter) {
+        self.names.insert(parameter.name.as_str());
+    }
+
+    fn visit_except_handler(&mut self, handler: &'a ExceptHandler) {
+        let ExceptHandler::ExceptHandler(named) = handler;
+        self.names.extend(named.name.as_ref().map(Identifier::as_str));
+        visitor::walk_except_handler(self, handler);
+    }
+
+    fn visit_expr(&mut self, expr: &'a Expr) {
+        if let Expr::Name(name) = expr
+            && name.ctx != ExprContext::Load
+        {
+            self.names.insert(name.id.as_str());
+        }
+        visitor::walk_expr(self, expr);
+    }
 }

@@ -85,7 +85,8 @@ struct Move {
 impl Rewritten {
     /// Applies edits, which must not overlap, after the line `before` (empty for none).
     pub(super) fn new(lines: &Lines, before: &str, mut edits: Vec<Edit>) -> Self {
-        edits.sort_by_key(|edit| edit.range.start());
+        // An insertion comes before what is replaced at the same place.
+        edits.sort_by_key(|edit| (edit.range.start(), edit.range.end()));
         let mut text = String::with_capacity(lines.text.len() + before.len() + 1);
         if !before.is_empty() {
             text.push_str(before);

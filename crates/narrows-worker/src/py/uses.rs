@@ -25,6 +25,8 @@ pub(super) struct Reading {
     pub(super) rewritten: Rewritten,
     /// What the renamed call sites are; a site's index is in its name.
     pub(super) sites: Vec<Site>,
+    /// It never awaits anything: then a call whose site tells nothing gives its result.
+    pub(super) plain: bool,
 }
 
 /// Reads a program. With findings it must not run.
@@ -46,6 +48,7 @@ pub(super) fn read(code: &str) -> Reading {
     let mut reader = Reader::new(&module.body, &lines, &probe);
     reader.read();
     let before = reader.before();
+    let plain = !reader.flow.asynchronous();
     let Reader { mut references, findings: more, edits, sites, .. } = reader;
     findings.extend(more);
     findings.sort_by(|a, b| (a.at, &a.message).cmp(&(b.at, &b.message)));
@@ -53,12 +56,17 @@ pub(super) fn read(code: &str) -> Reading {
     findings.truncate(FINDINGS_MAX);
     references.sort_by_key(|reference| reference.at);
     let rewritten = Rewritten::new(&lines, &before, edits);
-    Reading { uses: Uses { references, findings }, rewritten, sites }
+    Reading { uses: Uses { references, findings }, rewritten, sites, plain }
 }
 
 impl Reading {
     fn refused(lines: &Lines, finding: Finding) -> Self {
         let uses = Uses { references: Vec::new(), findings: vec![finding] };
-        Self { uses, rewritten: Rewritten::new(lines, "", Vec::new()), sites: Vec::new() }
+        Self {
+            uses,
+            rewritten: Rewritten::new(lines, "", Vec::new()),
+            sites: Vec::new(),
+            plain: true,
+        }
     }
 }

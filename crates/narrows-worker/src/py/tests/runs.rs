@@ -29,6 +29,14 @@ fn values_of_all_kinds() {
             json!({"x": 3}),
         ),
         ("if __name__ == '__main__':\n    x = 4\nx", json!(4)),
+        ("if 1 < 2:\n    x = 1\n    (x +\n     1)\nelse:\n    3", json!(2)),
+        ("try:\n    1 / 0\nexcept ZeroDivisionError:\n    'zero'", json!("zero")),
+        ("try:\n    1\nexcept ValueError:\n    2\nelse:\n    3", json!(3)),
+        (
+            "async def main():\n    return 8\nif __name__ == '__main__':\n    \
+             import asyncio\n    asyncio.run(main())",
+            json!(8),
+        ),
         ("import re\nre.findall('[a-z]+', 'ab1cd')", json!(["ab", "cd"])),
     ] {
         assert_eq!(run(code).value(), value, "{code}");
@@ -70,6 +78,9 @@ fn tools_are_called_awaited_or_not() {
         "async def f():\n    return github.get(owner='a', n=1)\n(await f())['n']",
         "async def main():\n    r = await github.get(owner='a', n=1)\n    return r['n']\nawait main()",
         "g = getattr(github, 'get')\n(await g(owner='a', n=1))['n']",
+        "f = github.get\nf(owner='a', n=1)['n']",
+        "g = tools.github\ng.get(owner='a', n=1)['n']",
+        "getattr(github, 'g' + 'et')(owner='a', n=1)['n']",
         "args = {'owner': 'a', 'n': 1}\ngithub.get(**args)['n']",
     ] {
         let seen = run(code);
@@ -174,6 +185,8 @@ fn errors_have_their_places() {
     let (name, message, at) = run(code).threw();
     assert_eq!((name.as_str(), message.as_str()), ("ZeroDivisionError", "division by zero"));
     assert_eq!(at, [(2, 12), (4, 39)]);
+    let (_, _, at) = run("if True:\n    github.a(n=1)['n']; search('a')['b']").threw();
+    assert_eq!(at, [(2, 25)]);
     // A line that stands in front of the program moves nothing.
     let (_, _, at) = run("x = 1\njson.loads('{')").threw();
     assert_eq!(at, [(2, 1)]);
@@ -202,7 +215,7 @@ fn wrong_calls_are_told() {
 fn forgotten_awaits_are_told() {
     let (_, message, _) = run("async def f():\n    return 1\nf()['a']").threw();
     assert!(message.ends_with("is an await missing before a tool call?"), "{message}");
-    let (name, message, _) = run("f = github.get\n[f(a=1)]").threw();
+    let (name, message, _) = run("f = github.get\nawait f(a=2)\n[f(a=1)]").threw();
     assert_eq!(name, "ValueError");
     assert!(message.contains("was not awaited"), "{message}");
 }
@@ -210,12 +223,15 @@ fn forgotten_awaits_are_told() {
 #[test]
 fn the_prelude_talks_to_the_host() {
     let code = "print('a', 1)\nprint('b\\nc', end='')\nprint('d')\nprint('e', end='')\n\
-                progress(0.5, 'half')\nprogress(1)\nshow({'handle': 'art_1'})\n\
+                progress(0.5, 'half')\nprogress(1)\nprogress('on')\nshow({'handle': 'art_1'})\n\
                 hits = search('list issues', limit=2)\nmore = await search(['a', 'b'])\n\
                 part = await artifact('art_2')\n[hits, more, part]";
     let seen = run(code);
     assert_eq!(seen.logs, ["a 1", "b", "cd", "e"]);
-    assert_eq!(seen.progress, [(Some(0.5), "half".to_owned()), (Some(1.0), String::new())]);
+    assert_eq!(
+        seen.progress,
+        [(Some(0.5), "half".to_owned()), (Some(1.0), String::new()), (None, "on".to_owned())]
+    );
     assert_eq!(seen.shown, [json!({"handle": "art_1"})]);
     let expected = [
         r#"narrows.search {"query":"list issues","limit":2}"#,
