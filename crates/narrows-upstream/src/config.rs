@@ -1,0 +1,142 @@
+//! What upstreams there are and how they are reached.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The fleet's settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The upstreams, by configured name.
+    pub servers: Vec<ServerConfig>,
+    /// Where listings are kept between starts; `None` keeps none.
+    pub cache_dir: Option<PathBuf>,
+    /// Upstreams that start at once; further ones wait.
+    pub start_concurrency: usize,
+    /// How we introduce ourselves.
+    pub client_name: String,
+    /// Our version.
+    pub client_version: String,
+}
+
+/// One upstream.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Its name, unique.
+    pub name: String,
+    /// Whether it takes part.
+    pub enabled: bool,
+    /// How it is reached.
+    pub launch: Launch,
+    /// From launch to listed.
+    pub start_timeout: Duration,
+    /// The longest call.
+    pub call_timeout: Duration,
+    /// Which era it speaks, if that is known.
+    pub era: Era,
+    /// Only these tools, if any are named.
+    pub tools_allow: Vec<String>,
+    /// Never these tools.
+    pub tools_hide: Vec<String>,
+}
+
+impl ServerConfig {
+    /// An upstream with the default deadlines.
+    pub fn new(name: impl Into<String>, launch: Launch) -> Self {
+        Self {
+            name: name.into(),
+            enabled: true,
+            launch,
+            start_timeout: Duration::from_secs(30),
+            call_timeout: Duration::from_secs(60),
+            era: Era::Auto,
+            tools_allow: Vec::new(),
+            tools_hide: Vec::new(),
+        }
+    }
+}
+
+/// Which era an upstream speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Era {
+    /// Found out by asking.
+    #[default]
+    Auto,
+    /// Opens with `initialize`.
+    Legacy,
+    /// Stateless, from 2026-07-28.
+    Modern,
+}
+
+/// How an upstream is reached. `Debug` hides values that may be secret.
+#[derive(Clone)]
+pub enum Launch {
+    /// A child process that speaks on its standard input and output.
+    Stdio {
+        /// The program.
+        command: String,
+        /// Its arguments.
+        args: Vec<String>,
+        /// Variables added to its environment.
+        env: BTreeMap<String, String>,
+        /// Where it runs.
+        cwd: Option<PathBuf>,
+    },
+    /// Streamable HTTP.
+    Http {
+        /// The endpoint.
+        url: String,
+        /// Headers of every request.
+        headers: BTreeMap<String, String>,
+    },
+    /// Tools inside Narrows.
+    Builtin(Builtin),
+}
+
+/// Tools inside Narrows.
+#[derive(Debug, Clone)]
+pub enum Builtin {
+    /// Files under folders.
+    Files {
+        /// The folders; nothing outside is reached.
+        folders: Vec<PathBuf>,
+        /// Whether files can be written.
+        write: bool,
+    },
+    /// The clock and time zones.
+    Time,
+}
+
+impl Launch {
+    /// `stdio`, `http` or `builtin`.
+    pub fn transport(&self) -> &'static str {
+        match self {
+            Self::Stdio { .. } => "stdio",
+            Self::Http { .. } => "http",
+            Self::Builtin(_) => "builtin",
+        }
+    }
+}
+
+impl fmt::Debug for Launch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdio { command, args, env, cwd } => f
+                .debug_struct("Stdio")
+                .field("command", command)
+                .field("args", &args.len())
+                .field("env", &env.keys().collect::<Vec<_>>())
+                .field("cwd", cwd)
+                .finish(),
+            Self::Http { url, headers } => f
+                .debug_struct("Http")
+                .field("url", &url.split('?').next().unwrap_or_default())
+                .field("headers", &headers.keys().collect::<Vec<_>>())
+                .finish(),
+            Self::Builtin(builtin) => builtin.fmt(f),
+        }
+    }
+}
