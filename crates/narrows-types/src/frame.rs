@@ -212,7 +212,22 @@ impl ToWorker {
     }
 }
 
+/// Room for a frame's head and for JSON around a value, beyond a limit on the value itself.
+const SLACK_BYTES: usize = 64 << 10;
+
 impl FromWorker {
+    /// The most bytes that may follow the length prefix of a frame whose kind byte is `kind`, in a
+    /// run whose values may have `value_bytes`. `None`: no such kind comes from a worker.
+    pub fn bytes_max(kind: u8, value_bytes: usize) -> Option<usize> {
+        match kind {
+            kind::USES => Some(4 << 20),
+            kind::CALL | kind::SHOW | kind::DONE => Some(value_bytes.saturating_add(SLACK_BYTES)),
+            kind::LOG => Some(SLACK_BYTES),
+            kind::PROGRESS => Some(4 << 10),
+            _ => None,
+        }
+    }
+
     /// The frame with its length prefix.
     pub fn encode(&self) -> Result<Vec<u8>, BadFrame> {
         match self {

@@ -6,6 +6,7 @@
 pub mod answer;
 pub mod ask;
 pub mod content;
+pub mod control;
 pub mod fault;
 pub mod frame;
 pub mod id;
@@ -17,6 +18,7 @@ pub mod uses;
 pub use answer::{Answer, ArtifactPart, SearchAnswer, SearchHit, ServerState, ServerStatus};
 pub use ask::{Ask, CallAsk, Detail, Event, Principal, RunAsk, SearchAsk, What};
 pub use content::{Content, ToolResult};
+pub use control::{Layer, LayerState};
 pub use fault::{Fault, Kind, Origin, Retry};
 pub use id::{ArtifactId, RunId};
 pub use limits::{Limit, Limits};

@@ -1,0 +1,167 @@
+//! Words between the sandbox and a zygote, the warm parent that workers are forked from.
+//!
+//! Each message is one packet of JSON on a `SOCK_SEQPACKET` socket, at most
+//! [`MESSAGE_BYTES_MAX`]; descriptors travel beside it. A zygote runs no program, but its children
+//! do: the host bounds and checks what comes from it all the same.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The largest message in bytes.
+pub const MESSAGE_BYTES_MAX: usize = 8 << 10;
+
+/// The descriptor under which a zygote finds its control socket.
+pub const CONTROL_FD: i32 = 3;
+
+/// Exit code of a worker that an allocation failed in (the one that Monty's allocator uses).
+pub const EXIT_MEMORY: i32 = 65;
+
+/// Exit code of a worker that could not seal itself; it has seen no program.
+pub const EXIT_UNSEALED: i32 = 66;
+
+/// Exit code of a worker whose link broke or whose host did not keep to the protocol.
+pub const EXIT_LINK: i32 = 67;
+
+/// Exit code of a worker that panicked: a defect in Narrows or in an engine.
+pub const EXIT_PANIC: i32 = 68;
+
+/// One wall between a program and the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layer {
+    /// No new privileges by executing a file. Part of the floor.
+    NoNewPrivs,
+    /// System calls by an allow-list; anything else kills the worker. Part of the floor.
+    Seccomp,
+    /// Resource limits. Part of the floor.
+    Rlimits,
+    /// Neither root's user id nor any capability.
+    Capabilities,
+    /// No files, no TCP, no signals or sockets beyond the worker, by Landlock.
+    Landlock,
+    /// An own user namespace.
+    UserNamespace,
+    /// An own process namespace.
+    PidNamespace,
+    /// An own mount namespace whose root is empty and read-only.
+    MountNamespace,
+    /// An own network namespace without an interface that is up.
+    NetNamespace,
+    /// An own namespace of System V and POSIX message queues.
+    IpcNamespace,
+    /// An own host name.
+    UtsNamespace,
+}
+
+impl Layer {
+    /// Every layer, in the order in which they are shown.
+    pub const ALL: [Self; 11] = [
+        Self::NoNewPrivs,
+        Self::Seccomp,
+        Self::Rlimits,
+        Self::Capabilities,
+        Self::Landlock,
+        Self::UserNamespace,
+        Self::PidNamespace,
+        Self::MountNamespace,
+        Self::NetNamespace,
+        Self::IpcNamespace,
+        Self::UtsNamespace,
+    ];
+
+    /// The layers without which nothing starts.
+    pub const FLOOR: [Self; 3] = [Self::NoNewPrivs, Self::Seccomp, Self::Rlimits];
+
+    /// The layer's name as it stands in the config.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoNewPrivs => "no_new_privs",
+            Self::Seccomp => "seccomp",
+            Self::Rlimits => "rlimits",
+            Self::Capabilities => "capabilities",
+            Self::Landlock => "landlock",
+            Self::UserNamespace => "user_namespace",
+            Self::PidNamespace => "pid_namespace",
+            Self::MountNamespace => "mount_namespace",
+            Self::NetNamespace => "net_namespace",
+            Self::IpcNamespace => "ipc_namespace",
+            Self::UtsNamespace => "uts_namespace",
+        }
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Whether a layer holds on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerState {
+    /// Which.
+    pub layer: Layer,
+    /// It holds.
+    pub reached: bool,
+    /// If it does not: why, one line.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+/// From the sandbox to a zygote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToZygote {
+    /// Fork a worker on the stream socket that comes with the message.
+    Fork {
+        /// The worker's number, chosen by the sandbox, never used twice.
+        id: u64,
+    },
+}
+
+/// From a zygote to the sandbox.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FromZygote {
+    /// First message: warm, sealed, and a trial worker sealed itself too.
+    Ready {
+        /// Every layer with its state.
+        layers: Vec<LayerState>,
+    },
+    /// First and last message: it cannot run here.
+    Failed {
+        /// Why, one line.
+        reason: String,
+    },
+    /// The worker exists; its pidfd comes with the message.
+    Forked {
+        /// Which.
+        id: u64,
+    },
+    /// The worker could not be forked.
+    ForkFailed {
+        /// Which.
+        id: u64,
+        /// Why, one line.
+        reason: String,
+    },
+    /// The worker is gone.
+    Ended {
+        /// Which.
+        id: u64,
+        /// How.
+        how: Death,
+        /// Processor time that it used, in microseconds.
+        cpu_us: u64,
+    },
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Death {
+    /// It exited with this code.
+    Exit(i32),
+    /// This signal killed it.
+    Signal(i32),
+}

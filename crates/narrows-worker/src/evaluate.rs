@@ -1,0 +1,52 @@
+//! Engines behind one word, and a way to run one without a jail, for tests.
+
+use crate::link::Link;
+use crate::{js, py};
+use narrows_types::Language;
+use narrows_types::frame::{Program, ToWorker};
+use std::os::unix::net::UnixStream;
+
+/// Why an evaluation stopped without a `Done`: the link broke, or the host broke the protocol.
+#[derive(Debug)]
+pub struct Stopped(pub String);
+
+/// A language's interpreter, warm.
+pub trait Engine: Sized {
+    /// Runs one program whose `Run` frame has been read: speaks `Uses`, `Call` and so on over the
+    /// stream and ends with `Done`.
+    ///
+    /// # Errors
+    /// The link broke or the host broke the protocol. What the program does wrong is in `Done`.
+    fn run(self, stream: UnixStream, program: &Program) -> Result<(), Stopped>;
+}
+
+impl Engine for js::Prepared {
+    fn run(self, stream: UnixStream, program: &Program) -> Result<(), Stopped> {
+        Ok(self.run(&mut Link::new(stream), program)?)
+    }
+}
+
+impl Engine for py::Prepared {
+    fn run(self, stream: UnixStream, program: &Program) -> Result<(), Stopped> {
+        Ok(self.run(&mut Link::new(stream), program)?)
+    }
+}
+
+/// Reads one program from the stream and runs it right here, with no jail around it: for tests of
+/// what is above and beside the jail, never for a program that is not trusted. The engine's own
+/// limits hold; the process must use [`crate::Allocator`] for Python.
+///
+/// # Errors
+/// As [`Engine::run`].
+pub fn evaluate(stream: UnixStream, language: Language) -> Result<(), Stopped> {
+    let program = match Link::new(&stream).receive()? {
+        ToWorker::Run(program) => program,
+        ToWorker::Go(_) | ToWorker::Reply(_) => {
+            return Err(Stopped("expected a program".to_owned()));
+        }
+    };
+    match language {
+        Language::TypeScript => Engine::run(js::prepare().map_err(Stopped)?, stream, &program),
+        Language::Python => Engine::run(py::prepare().map_err(Stopped)?, stream, &program),
+    }
+}

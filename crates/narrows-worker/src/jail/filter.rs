@@ -1,0 +1,188 @@
+//! The system calls that are allowed. Anything else kills the process on the spot, for root too.
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule,
+};
+use std::collections::BTreeMap;
+
+type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+
+/// What a worker needs to talk on its socket, to have memory, to tell the time and to end.
+const WORKER: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_write,
+    libc::SYS_readv,
+    libc::SYS_writev,
+    libc::SYS_recvfrom,
+    libc::SYS_ppoll,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_brk,
+    libc::SYS_madvise,
+    libc::SYS_futex,
+    libc::SYS_clock_gettime,
+    libc::SYS_gettimeofday,
+    libc::SYS_getrandom,
+    libc::SYS_sched_yield,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// What a zygote needs beyond that: fork, reap, hand descriptors over, seal its children.
+const ZYGOTE: &[i64] = &[
+    libc::SYS_wait4,
+    libc::SYS_pidfd_open,
+    libc::SYS_sendmsg,
+    libc::SYS_recvmsg,
+    libc::SYS_close,
+    libc::SYS_close_range,
+    libc::SYS_dup3,
+    libc::SYS_fcntl,
+    libc::SYS_prctl,
+    libc::SYS_seccomp,
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_restrict_self,
+    libc::SYS_rt_sigaction,
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+    libc::SYS_rseq,
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_gettid,
+];
+
+/// The keeper only waits for the zygote.
+const KEEPER: &[i64] =
+    &[libc::SYS_wait4, libc::SYS_exit_group, libc::SYS_rt_sigreturn, libc::SYS_restart_syscall];
+
+/// Calls that only older architectures have.
+#[cfg(target_arch = "x86_64")]
+const OLD_WORKER: &[i64] = &[libc::SYS_poll, libc::SYS_time];
+#[cfg(target_arch = "x86_64")]
+const OLD_ZYGOTE: &[i64] = &[libc::SYS_dup2];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD_WORKER: &[i64] = &[];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD_ZYGOTE: &[i64] = &[];
+
+/// Namespaces, shared memory and tracing by `clone`: a plain fork has none of these.
+const CLONE_REFUSED: i32 = libc::CLONE_VM
+    | libc::CLONE_PTRACE
+    | libc::CLONE_PARENT
+    | libc::CLONE_THREAD
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWCGROUP;
+
+/// The limits that a worker lowers once it knows its run's limits.
+const LOWERED: [libc::__rlimit_resource_t; 3] =
+    [libc::RLIMIT_AS, libc::RLIMIT_DATA, libc::RLIMIT_CPU];
+
+/// The filter of a worker, compiled.
+pub(crate) fn worker() -> Result<BpfProgram, String> {
+    compile(worker_rules()?)
+}
+
+/// The wider filter of a zygote, compiled.
+pub(crate) fn zygote() -> Result<BpfProgram, String> {
+    let mut rules = worker_rules()?;
+    allow(&mut rules, ZYGOTE);
+    allow(&mut rules, OLD_ZYGOTE);
+    // Its children set their first limits through any resource.
+    rules.insert(libc::SYS_prlimit64, vec![rule(&[equal(0, 0)?])?]);
+    rules.insert(libc::SYS_clone, vec![rule(&[clear(0, CLONE_REFUSED)?])?]);
+    compile(rules)
+}
+
+/// The filter of a keeper, compiled.
+pub(crate) fn keeper() -> Result<BpfProgram, String> {
+    let mut rules = Rules::new();
+    allow(&mut rules, KEEPER);
+    compile(rules)
+}
+
+/// Applies a filter to this process, which has one thread.
+pub(crate) fn apply(filter: &BpfProgram) -> Result<(), String> {
+    seccompiler::apply_filter(filter).map_err(|error| format!("seccomp: {error}"))
+}
+
+fn worker_rules() -> Result<Rules, String> {
+    let mut rules = Rules::new();
+    allow(&mut rules, WORKER);
+    allow(&mut rules, OLD_WORKER);
+    let anonymous = set(3, libc::MAP_ANONYMOUS)?;
+    rules.insert(libc::SYS_mmap, vec![rule(&[clear(2, libc::PROT_EXEC)?, anonymous])?]);
+    rules.insert(libc::SYS_mprotect, vec![rule(&[clear(2, libc::PROT_EXEC)?])?]);
+    // On the connected socket only.
+    rules.insert(libc::SYS_sendto, vec![rule(&[equal(4, 0)?])?]);
+    // The processor clock that ends it. Its hard wall is RLIMIT_CPU, which it cannot raise again.
+    rules.insert(libc::SYS_setitimer, vec![rule(&[equal(0, number(libc::ITIMER_PROF)?)?])?]);
+    let mut lower = Vec::new();
+    for resource in LOWERED {
+        lower.push(rule(&[equal(0, 0)?, equal(1, u64::from(resource))?, equal(3, 0)?])?);
+    }
+    rules.insert(libc::SYS_prlimit64, lower);
+    Ok(rules)
+}
+
+fn allow(rules: &mut Rules, calls: &[i64]) {
+    rules.extend(calls.iter().map(|call| (*call, Vec::new())));
+}
+
+fn compile(rules: Rules) -> Result<BpfProgram, String> {
+    let text = |error: seccompiler::BackendError| format!("seccomp: {error}");
+    let arch = std::env::consts::ARCH.try_into().map_err(text)?;
+    SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)
+        .and_then(BpfProgram::try_from)
+        .map_err(text)
+}
+
+fn rule(conditions: &[SeccompCondition]) -> Result<SeccompRule, String> {
+    SeccompRule::new(conditions.to_vec()).map_err(|error| error.to_string())
+}
+
+fn condition(argument: u8, op: SeccompCmpOp, value: u64) -> Result<SeccompCondition, String> {
+    SeccompCondition::new(argument, SeccompCmpArgLen::Qword, op, value)
+        .map_err(|error| error.to_string())
+}
+
+fn equal(argument: u8, value: u64) -> Result<SeccompCondition, String> {
+    condition(argument, SeccompCmpOp::Eq, value)
+}
+
+/// None of these bits is set.
+fn clear(argument: u8, bits: i32) -> Result<SeccompCondition, String> {
+    condition(argument, SeccompCmpOp::MaskedEq(number(bits)?), 0)
+}
+
+/// All of these bits are set.
+fn set(argument: u8, bits: i32) -> Result<SeccompCondition, String> {
+    condition(argument, SeccompCmpOp::MaskedEq(number(bits)?), number(bits)?)
+}
+
+/// Flags as the kernel sees them: never sign-extended.
+fn number(bits: i32) -> Result<u64, String> {
+    u64::try_from(i64::from(bits) & 0xffff_ffff).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_filter_compiles_and_fits_the_kernel() {
+        for filter in [worker(), zygote(), keeper()] {
+            let instructions = filter.unwrap().len();
+            assert!(instructions > 5 && instructions < 4_096, "{instructions}");
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Processes: fork, pidfd, wait, exit, and the two limits that a worker sets on itself.
+#![expect(unsafe_code, reason = "the standard library has no fork, wait4, pidfd or setitimer")]
+
+use narrows_types::control::Death;
+use nix::sys::time::TimeVal;
+use nix::unistd::Pid;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Which side of a fork this is.
+pub(crate) enum Side {
+    /// The old process; the child has this number.
+    Parent(Pid),
+    /// The new process.
+    Child,
+}
+
+/// Forks a process that must have one thread only.
+pub(crate) fn fork() -> io::Result<Side> {
+    // SAFETY: the zygote and its keeper never start a thread, so the child finds every lock free
+    // and may go on like any process.
+    match unsafe { nix::unistd::fork() }? {
+        nix::unistd::ForkResult::Parent { child } => Ok(Side::Parent(child)),
+        nix::unistd::ForkResult::Child => Ok(Side::Child),
+    }
+}
+
+/// A descriptor of a child that is not reaped yet, so that the number cannot be another's.
+pub(crate) fn pidfd(child: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: takes two integers and returns a new descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, child.as_raw(), 0) };
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Takes over a descriptor that was handed to this process at its start.
+pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_GETFD only looks; it fails for a descriptor that is not open.
+    if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and this is called once, first thing in `main`, before anything in this
+    // process could have opened or taken over a descriptor with that number.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Closes every descriptor from `first` on.
+pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
+    let first = libc::c_uint::try_from(first).map_err(io::Error::other)?;
+    // SAFETY: integers only. The callers keep no owner of a descriptor in that range that they
+    // would use again: a zygote has just started, a worker owns nothing but its socket.
+    let outcome = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Moves `fd` to the number 0 and closes every other descriptor.
+pub(crate) fn keep_only(fd: OwnedFd) -> io::Result<OwnedFd> {
+    const KEPT: RawFd = 0;
+    // SAFETY: both are open or -1 is returned; 0 is the null device that nobody reads.
+    if unsafe { libc::dup2(fd.as_raw_fd(), KEPT) } == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    drop(fd);
+    close_from(KEPT + 1)?;
+    // SAFETY: `dup2` has just made it, for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(KEPT) })
+}
+
+/// A child that has ended.
+pub(crate) struct Dead {
+    /// Its number.
+    pub(crate) pid: Pid,
+    /// How it ended.
+    pub(crate) how: Death,
+    /// Processor time that it used, in microseconds.
+    pub(crate) cpu_us: u64,
+}
+
+/// The next child that has ended. Without `block`: `None` if none has. `None` too if no child is
+/// left.
+pub(crate) fn reap(block: bool) -> io::Result<Option<Dead>> {
+    let flags = if block { 0 } else { libc::WNOHANG };
+    let mut status = 0;
+    // SAFETY: `rusage` is plain numbers, for which zero is a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    let pid = loop {
+        // SAFETY: both pointers are to live locals of the right types.
+        let pid = unsafe { libc::wait4(-1, &raw mut status, flags, &raw mut usage) };
+        if pid >= 0 {
+            break pid;
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::EINTR) => {}
+            Some(libc::ECHILD) => return Ok(None),
+            _ => return Err(error),
+        }
+    };
+    if pid == 0 {
+        return Ok(None);
+    }
+    let how = if libc::WIFSIGNALED(status) {
+        Death::Signal(libc::WTERMSIG(status))
+    } else {
+        Death::Exit(libc::WEXITSTATUS(status))
+    };
+    let cpu_us = micros(usage.ru_utime).saturating_add(micros(usage.ru_stime));
+    Ok(Some(Dead { pid: Pid::from_raw(pid), how, cpu_us }))
+}
+
+fn micros(time: libc::timeval) -> u64 {
+    let time = TimeVal::from(time);
+    let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+    let rest = u64::try_from(time.tv_usec()).unwrap_or(0);
+    seconds.saturating_mul(1_000_000).saturating_add(rest)
+}
+
+/// Ends this process at once, without destructors and exit handlers.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: has no precondition.
+    unsafe { libc::_exit(code) }
+}
+
+/// Has the kernel end this process (`SIGPROF`) after that much more processor time.
+pub(crate) fn end_after_cpu(millis: u64) -> io::Result<()> {
+    let seconds = libc::time_t::try_from(millis / 1_000).map_err(io::Error::other)?;
+    let rest = libc::suseconds_t::try_from(millis % 1_000).map_err(io::Error::other)? * 1_000;
+    let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let once = libc::timeval { tv_sec: seconds, tv_usec: rest };
+    let timer = libc::itimerval { it_interval: never, it_value: once };
+    // SAFETY: the pointer is to a live local; the old value is not asked for.
+    let outcome =
+        unsafe { libc::syscall(libc::SYS_setitimer, libc::ITIMER_PROF, &raw const timer, 0) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lowers one of this process's limits, for good. Exactly the call that the workers' filter lets
+/// through: for this process, without asking for the old value.
+pub(crate) fn lower(resource: libc::__rlimit_resource_t, to: u64) -> io::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: to, rlim_max: to };
+    // SAFETY: the pointer is to a live local; the old value is not asked for.
+    let outcome = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, 0) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[repr(C)]
+struct CapHeader {
+    version: u32,
+    pid: i32,
+}
+
+#[repr(C)]
+#[derive(Default, Clone, Copy)]
+struct CapSets {
+    effective: u32,
+    permitted: u32,
+    inheritable: u32,
+}
+
+/// `_LINUX_CAPABILITY_VERSION_3`: two words a set.
+const CAP_VERSION: u32 = 0x2008_0522;
+/// More than the kernel has; the first unknown one ends the loop.
+const CAPS_MAX: libc::c_ulong = 64;
+
+/// Gives up every capability in every set and checks that none is left.
+pub(crate) fn drop_capabilities() -> io::Result<()> {
+    // SAFETY: integers only. It fails without CAP_SETPCAP, where the bounding set does not matter:
+    // with no-new-privs nothing is ever gained from it.
+    unsafe {
+        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+        for cap in 0..CAPS_MAX {
+            if libc::prctl(libc::PR_CAPBSET_DROP, cap, 0, 0, 0) != 0 {
+                break;
+            }
+        }
+    }
+    let header = CapHeader { version: CAP_VERSION, pid: 0 };
+    let none = [CapSets::default(); 2];
+    // SAFETY: pointers to live locals laid out as the kernel's ABI says for this version.
+    if unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut left = [CapSets { effective: 1, permitted: 1, inheritable: 1 }; 2];
+    // SAFETY: as above; the kernel writes two elements.
+    if unsafe { libc::syscall(libc::SYS_capget, &raw const header, left.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if left.iter().any(|sets| (sets.effective | sets.permitted | sets.inheritable) != 0) {
+        return Err(io::Error::other("some capabilities are left"));
+    }
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Closes one worker, before it reads a byte: one descriptor, no limits left to raise, the strict
+//! list of system calls.
+
+use super::{filter, process, walls};
+use narrows_types::Limits;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::SigSet;
+use nix::unistd::{Pid, getppid};
+use seccompiler::BpfProgram;
+use std::fs;
+use std::os::fd::OwnedFd;
+
+/// Beyond the limits of any run; the run's own come with its program.
+const MEMORY_BYTES_MAX: u64 = 8 << 30;
+/// Memory of a worker beside the interpreter's heap and the values that pass through: parsing.
+const SLACK_BYTES: u64 = 64 << 20;
+/// How often a value stands in memory while it passes the link: frame, text, JSON on its way out.
+const COPIES: u64 = 3;
+/// The interpreter notices its own limit; the kernel ends what it does not notice.
+const CPU_GRACE_MS: u64 = 50;
+
+/// What a worker occupies before it runs anything.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Baseline {
+    address_bytes: u64,
+    data_bytes: u64,
+}
+
+impl Baseline {
+    /// Measured where `/proc` can still be read. Zeros if it cannot: then only the data is limited.
+    pub(crate) fn measure() -> Self {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+            kib.unwrap_or(0).saturating_mul(1_024)
+        };
+        Self { address_bytes: field("VmSize:"), data_bytes: field("VmData:") }
+    }
+}
+
+/// How a worker is to be sealed.
+pub(crate) struct Seal {
+    /// The strict filter, compiled.
+    pub(crate) filter: BpfProgram,
+    /// The zygote, without which no worker lives.
+    pub(crate) zygote: Pid,
+    /// Landlock holds here: each worker gets a domain of its own.
+    pub(crate) landlock: bool,
+}
+
+impl Seal {
+    /// Seals this process, a child of the zygote, and gives back its only descriptor. An error
+    /// means that it must end: it has seen nothing yet.
+    pub(crate) fn close(&self, socket: OwnedFd) -> Result<OwnedFd, String> {
+        walls::die_with_parent()?;
+        if getppid() != self.zygote {
+            return Err("the zygote is gone".to_owned());
+        }
+        SigSet::empty().thread_set_mask().map_err(|error| format!("signals: {error}"))?;
+        let socket = process::keep_only(socket).map_err(|error| format!("descriptors: {error}"))?;
+        if self.landlock {
+            walls::landlock()?;
+        }
+        for (resource, to) in [
+            (Resource::RLIMIT_CORE, 0),
+            // It has no file. (A zygote keeps this one: its standard error may be a file.)
+            (Resource::RLIMIT_FSIZE, 0),
+            (Resource::RLIMIT_NPROC, 0),
+            (Resource::RLIMIT_MEMLOCK, 0),
+            (Resource::RLIMIT_MSGQUEUE, 0),
+            (Resource::RLIMIT_NOFILE, 1),
+            (Resource::RLIMIT_AS, MEMORY_BYTES_MAX),
+        ] {
+            setrlimit(resource, to, to).map_err(|error| format!("rlimit: {error}"))?;
+        }
+        filter::apply(&self.filter)?;
+        Ok(socket)
+    }
+}
+
+/// Takes on the limits of a run, which the host sends with the program. They only ever go down.
+pub(crate) fn confine(limits: &Limits, baseline: Baseline) -> Result<(), String> {
+    let passing = limits.result_bytes.saturating_add(limits.value_bytes).saturating_mul(COPIES);
+    let room = limits.memory_bytes.saturating_add(passing).saturating_add(SLACK_BYTES);
+    let text = |error: std::io::Error| format!("limits: {error}");
+    let data = baseline.data_bytes.saturating_add(room).min(MEMORY_BYTES_MAX);
+    process::lower(libc::RLIMIT_DATA, data).map_err(text)?;
+    if baseline.address_bytes > 0 {
+        let address = baseline.address_bytes.saturating_add(room).min(MEMORY_BYTES_MAX);
+        process::lower(libc::RLIMIT_AS, address).map_err(text)?;
+    }
+    // Whole seconds, for good; the timer is exact, but a broken-in worker could set it anew.
+    process::lower(libc::RLIMIT_CPU, limits.cpu_ms.div_ceil(1_000).saturating_add(1))
+        .map_err(text)?;
+    process::end_after_cpu(limits.cpu_ms.saturating_add(CPU_GRACE_MS)).map_err(text)
+}

@@ -1,0 +1,229 @@
+//! The zygote: one thread that warms an engine up, raises the walls, and from then on forks a
+//! sealed worker whenever the sandbox asks for one, and buries the dead.
+//!
+//! It never sees a byte of any program. When the sandbox goes away the control socket ends, the
+//! zygote with it, and all workers with the zygote.
+
+use crate::evaluate::{Engine, Stopped};
+use crate::jail::control::Control;
+use crate::jail::process::{self, Side};
+use crate::jail::seal::{Baseline, Seal, confine};
+use crate::jail::{Report, filter, walls};
+use crate::link::{Link, LinkError};
+use narrows_types::control::{
+    CONTROL_FD, Death, EXIT_LINK, EXIT_PANIC, EXIT_UNSEALED, FromZygote, ToZygote,
+};
+use narrows_types::frame::ToWorker;
+use narrows_types::{Layer, LayerState};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::{Pid, getpid};
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::panic::AssertUnwindSafe;
+
+/// Exit code of a zygote that could not start, or whose sandbox broke the protocol.
+const EXIT_FAILED: i32 = 1;
+
+/// Runs a zygote on descriptor [`CONTROL_FD`] until the sandbox closes it. Does not return; a
+/// process that it forks does not either.
+pub(crate) fn run<E: Engine>(prepare: impl FnOnce() -> Result<E, String>) -> ! {
+    let socket = process::adopt(CONTROL_FD).map_err(|error| error.to_string());
+    let clean = process::close_from(CONTROL_FD + 1);
+    let (Ok(socket), Ok(())) = (socket, clean) else { process::exit(EXIT_FAILED) };
+    let control = Control::new(socket);
+    let outcome = match start(&control, prepare) {
+        Ok((zygote, engine)) => zygote.serve(engine),
+        Err(reason) => {
+            control.send(&FromZygote::Failed { reason }, None).map_err(|e| e.to_string())
+        }
+    };
+    process::exit(if outcome.is_ok() { 0 } else { EXIT_FAILED })
+}
+
+struct Zygote<'a> {
+    control: &'a Control,
+    seal: Seal,
+    baseline: Baseline,
+    ended: SignalFd,
+    workers: HashMap<Pid, u64>,
+}
+
+/// Warm, walls, trial, ready.
+fn start<E: Engine>(
+    control: &Control,
+    prepare: impl FnOnce() -> Result<E, String>,
+) -> Result<(Zygote<'_>, E), String> {
+    walls::die_with_parent()?;
+    let engine = prepare().map_err(|error| format!("the engine does not start: {error}"))?;
+    let baseline = Baseline::measure();
+    let strict = filter::worker()?;
+    let wide = filter::zygote()?;
+    let mut report = Report::default();
+    if walls::separate(&mut report) {
+        enter_pid_namespace()?;
+    }
+    walls::give_up(&mut report);
+    let mut children = SigSet::empty();
+    children.add(Signal::SIGCHLD);
+    children.thread_block().map_err(|error| format!("signals: {error}"))?;
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    let ended = SignalFd::with_flags(&children, flags).map_err(|e| format!("signalfd: {e}"))?;
+    let applied = filter::apply(&wide);
+    report.note(Layer::Seccomp, applied);
+    let reached =
+        |layer| report.states().iter().any(|s: &LayerState| s.layer == layer && s.reached);
+    let landlock = reached(Layer::Landlock);
+    let seal = Seal { filter: strict, zygote: getpid(), landlock };
+    let zygote = Zygote { control, seal, baseline, ended, workers: HashMap::new() };
+    let trial = zygote.trial();
+    for layer in Layer::FLOOR {
+        report.note(layer, trial.clone());
+    }
+    if let Some(LayerState { layer, why, .. }) = report.missing_floor() {
+        return Err(format!("no sandbox without {layer}: {why}"));
+    }
+    let ready = FromZygote::Ready { layers: report.states() };
+    control.send(&ready, None).map_err(|error| format!("control: {error}"))?;
+    Ok((zygote, engine))
+}
+
+/// Forks into the new process namespace. The old process only waits for the new one; as the new
+/// one's number there is 1, its end is the end of every process in the namespace.
+fn enter_pid_namespace() -> Result<(), String> {
+    match process::fork().map_err(|error| format!("fork: {error}"))? {
+        Side::Child => walls::die_with_parent(),
+        Side::Parent(_) => keep(),
+    }
+}
+
+fn keep() -> ! {
+    let sealed = process::close_from(0).map_err(|error| error.to_string()).and_then(|()| {
+        let filter = filter::keeper()?;
+        nix::sys::prctl::set_no_new_privs().map_err(|error| error.to_string())?;
+        filter::apply(&filter)
+    });
+    // Its child dies with it.
+    if sealed.is_err() {
+        process::exit(EXIT_FAILED);
+    }
+    process::exit(match process::reap(true) {
+        Ok(Some(dead)) if dead.how == Death::Exit(0) => 0,
+        _ => EXIT_FAILED,
+    })
+}
+
+impl Zygote<'_> {
+    /// Forks a worker that seals itself, proves it and ends.
+    fn trial(&self) -> Result<(), String> {
+        let (ours, theirs) = UnixStream::pair().map_err(|error| format!("socket: {error}"))?;
+        match process::fork().map_err(|error| format!("fork: {error}"))? {
+            Side::Child => {
+                drop(ours);
+                let (socket, code) = match self.seal.close(theirs.into()) {
+                    Ok(socket) => (Some(socket), 0),
+                    Err(_) => (None, EXIT_UNSEALED),
+                };
+                drop(socket);
+                process::exit(code)
+            }
+            Side::Parent(_) => match process::reap(true).map_err(|e| format!("wait: {e}"))? {
+                Some(dead) if dead.how == Death::Exit(0) => Ok(()),
+                Some(dead) => Err(format!("a trial worker could not seal itself: {:?}", dead.how)),
+                None => Err("the trial worker is lost".to_owned()),
+            },
+        }
+    }
+
+    /// The loop. Returns when the sandbox is gone.
+    fn serve<E: Engine>(mut self, engine: E) -> Result<(), String> {
+        let mut engine = Some(engine);
+        loop {
+            let mut fds = [
+                PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.ended.as_fd(), PollFlags::POLLIN),
+            ];
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(nix::Error::EINTR) => {}
+                Err(error) => return Err(format!("poll: {error}")),
+            }
+            let [control, ended] = fds.map(|fd| fd.any().unwrap_or(true));
+            if ended {
+                self.bury()?;
+            }
+            if control && !self.obey(&mut engine)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reports every child that has ended.
+    fn bury(&mut self) -> Result<(), String> {
+        while let Ok(Some(_)) = self.ended.read_signal() {}
+        while let Some(dead) = process::reap(false).map_err(|error| format!("wait: {error}"))? {
+            if let Some(id) = self.workers.remove(&dead.pid) {
+                let ended = FromZygote::Ended { id, how: dead.how, cpu_us: dead.cpu_us };
+                self.control.send(&ended, None).map_err(|error| format!("control: {error}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Handles one message. `false`: the sandbox is gone.
+    fn obey<E: Engine>(&mut self, engine: &mut Option<E>) -> Result<bool, String> {
+        let message = self.control.receive().map_err(|error| format!("control: {error}"))?;
+        let Some((ToZygote::Fork { id }, socket)) = message else { return Ok(false) };
+        let socket = socket.ok_or("control: fork without a socket")?;
+        let reply = match process::fork() {
+            Ok(Side::Child) => work(socket, engine.take(), &self.seal, self.baseline),
+            Ok(Side::Parent(pid)) => {
+                self.workers.insert(pid, id);
+                process::pidfd(pid)
+            }
+            Err(error) => Err(error),
+        };
+        let (message, fd) = match reply {
+            Ok(pidfd) => (FromZygote::Forked { id }, Some(pidfd)),
+            // A worker without a pidfd ends by itself: the sandbox closes its socket.
+            Err(error) => (FromZygote::ForkFailed { id, reason: error.to_string() }, None),
+        };
+        let sent = self.control.send(&message, fd.as_ref());
+        sent.map(|()| true).map_err(|error| format!("control: {error}"))
+    }
+}
+
+/// A worker's whole life.
+fn work<E: Engine>(socket: OwnedFd, engine: Option<E>, seal: &Seal, baseline: Baseline) -> ! {
+    let (Ok(socket), Some(engine)) = (seal.close(socket), engine) else {
+        process::exit(EXIT_UNSEALED)
+    };
+    let run = AssertUnwindSafe(|| evaluate(UnixStream::from(socket), engine, baseline));
+    process::exit(match std::panic::catch_unwind(run) {
+        Ok(Ok(())) => 0,
+        Ok(Err(Stopped { .. })) => EXIT_LINK,
+        Err(_panic) => EXIT_PANIC,
+    })
+}
+
+fn evaluate<E: Engine>(stream: UnixStream, engine: E, baseline: Baseline) -> Result<(), Stopped> {
+    let mut link = Link::new(&stream);
+    let program = match link.receive()? {
+        ToWorker::Run(program) => program,
+        ToWorker::Go(_) | ToWorker::Reply(_) => {
+            return Err(Stopped("expected a program".to_owned()));
+        }
+    };
+    confine(&program.limits, baseline).map_err(Stopped)?;
+    engine.run(stream, &program)
+}
+
+impl From<LinkError> for Stopped {
+    fn from(error: LinkError) -> Self {
+        Self(match error {
+            LinkError::Io(error) => format!("the link broke: {error}"),
+            LinkError::Bad(frame) => frame.to_string(),
+        })
+    }
+}
