@@ -1,1 +1,19 @@
-//! narrows-catalog
+//! Everything known of every tool: names, typings, the check, search, shaping. Pure.
+//!
+//! A [`Catalog`] is an immutable snapshot. Nothing here does IO or waits; all text that comes from
+//! upstreams is untrusted and is neutralised where it is rendered.
+
+mod check;
+pub mod manifest;
+mod naming;
+mod observe;
+pub mod search;
+pub mod shape;
+mod snapshot;
+pub mod tokens;
+mod typing;
+
+pub use check::Checked;
+pub use naming::nearest;
+pub use observe::{Observations, Shape};
+pub use snapshot::{Catalog, Server, Tool, ToolRef};

@@ -1,0 +1,239 @@
+//! The snapshot: upstreams and their tools, named, and found by name.
+
+use crate::check::{self, Checked, Validators};
+use crate::naming::{Place, identifiers, nearest};
+use crate::observe::{Observations, Shape};
+use crate::search::Doc;
+use crate::typing;
+use narrows_types::{Fault, Language, ServerListing, ToolSpec, Uses};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Everything known of every tool at one moment. Cheap to clone, never changes.
+#[derive(Clone)]
+pub struct Catalog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    servers: Vec<Server>,
+    /// By identifier and by original name.
+    by_name: HashMap<String, usize>,
+    validators: Validators,
+}
+
+/// One upstream.
+pub struct Server {
+    /// Its configured name.
+    pub name: String,
+    /// Its name in programs.
+    pub ident: String,
+    /// What it tells models (untrusted).
+    pub instructions: Option<String>,
+    /// Its tools in the order listed.
+    pub tools: Vec<Tool>,
+    by_name: HashMap<String, usize>,
+}
+
+/// One tool.
+pub struct Tool {
+    /// As listed.
+    pub spec: Arc<ToolSpec>,
+    /// Its name in programs.
+    pub ident: String,
+    /// What its results looked like, where it declares no schema.
+    pub(crate) observed: Option<Shape>,
+    /// Its place in the catalog, for caches.
+    pub(crate) number: usize,
+}
+
+/// One tool with its upstream.
+#[derive(Clone, Copy)]
+pub struct ToolRef<'a> {
+    /// The upstream.
+    pub server: &'a Server,
+    /// The tool.
+    pub tool: &'a Tool,
+}
+
+impl<'a> ToolRef<'a> {
+    /// What search indexes of it.
+    pub fn doc(self) -> Doc<'a> {
+        let spec: &'a ToolSpec = &self.tool.spec;
+        Doc {
+            server: &self.server.name,
+            name: &spec.name,
+            title: spec.title.as_deref(),
+            description: spec.description.as_deref(),
+            input_schema: &spec.input_schema,
+        }
+    }
+
+    /// How a program calls it: `github.list_issues`.
+    pub fn call(self) -> String {
+        format!("{}.{}", self.server.ident, self.tool.ident)
+    }
+}
+
+impl Server {
+    /// The listing that it was built from.
+    pub fn listing(&self) -> ServerListing {
+        ServerListing {
+            server: self.name.clone(),
+            instructions: self.instructions.clone(),
+            tools: self.tools.iter().map(|t| Arc::clone(&t.spec)).collect(),
+        }
+    }
+
+    /// The tool of that identifier or name.
+    pub fn tool(&self, name: &str) -> Option<&Tool> {
+        self.by_name.get(name).and_then(|at| self.tools.get(*at))
+    }
+}
+
+impl Catalog {
+    /// Builds the snapshot. A second tool of the same name in one upstream is left out.
+    pub fn build(listings: Vec<ServerListing>, observed: &Observations) -> Self {
+        let names: Vec<&str> = listings.iter().map(|l| l.server.as_str()).collect();
+        let idents = identifiers(&names, Place::Namespace);
+        let mut number = 0;
+        let mut servers: Vec<Server> = Vec::with_capacity(listings.len());
+        for (listing, ident) in listings.into_iter().zip(idents) {
+            servers.push(server(listing, ident, observed, &mut number));
+        }
+        let mut by_name = HashMap::new();
+        for (at, server) in servers.iter().enumerate() {
+            by_name.insert(server.ident.clone(), at);
+        }
+        for (at, server) in servers.iter().enumerate() {
+            by_name.entry(server.name.clone()).or_insert(at);
+        }
+        Self { inner: Arc::new(Inner { servers, by_name, validators: Validators::new(number) }) }
+    }
+
+    /// Every upstream, in the order configured.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.inner.servers.iter()
+    }
+
+    /// Every tool. The order is the numbering of the search index.
+    pub fn tools(&self) -> impl Iterator<Item = ToolRef<'_>> {
+        self.servers()
+            .flat_map(|server| server.tools.iter().map(move |tool| ToolRef { server, tool }))
+    }
+
+    /// The upstream of that identifier or name, or a fault with the nearest names.
+    pub fn server(&self, name: &str) -> Result<&Server, Fault> {
+        self.find_server(name).ok_or_else(|| {
+            let near = self.nearest_servers(name);
+            let fault = Fault::not_found(format!("unknown server {}", short(name)));
+            if near.is_empty() {
+                fault.hint(format!("servers: {}", self.server_names()))
+            } else {
+                fault.hint(format!("did you mean {}?", near.join(" or ")))
+            }
+        })
+    }
+
+    pub(crate) fn find_server(&self, name: &str) -> Option<&Server> {
+        self.inner.by_name.get(name).and_then(|at| self.inner.servers.get(*at))
+    }
+
+    pub(crate) fn nearest_servers(&self, name: &str) -> Vec<&str> {
+        nearest(name, self.servers().map(|s| s.ident.as_str()), 3)
+    }
+
+    pub(crate) fn server_names(&self) -> String {
+        let mut names: Vec<&str> = self.servers().map(|s| s.ident.as_str()).collect();
+        let total = names.len();
+        names.truncate(12);
+        let more = if total > 12 { format!(" and {} more", total - 12) } else { String::new() };
+        if names.is_empty() { "none are connected".to_owned() } else { names.join(", ") + &more }
+    }
+
+    /// The tool of these identifiers or names, or a fault with the nearest.
+    pub fn resolve(&self, server: &str, tool: &str) -> Result<ToolRef<'_>, Fault> {
+        let server = self.server(server)?;
+        if let Some(found) = server.tool(tool) {
+            return Ok(ToolRef { server, tool: found });
+        }
+        let fault = Fault::not_found(format!("unknown tool {}.{}", server.ident, short(tool)));
+        Err(match self.nearest_tools(server, tool) {
+            near if near.is_empty() => {
+                fault.hint(format!("search(\"...\", server {})", server.ident))
+            }
+            near => fault.hint(format!("did you mean {}?", near.join(" or "))),
+        })
+    }
+
+    pub(crate) fn nearest_tools(&self, server: &Server, tool: &str) -> Vec<String> {
+        nearest(tool, server.tools.iter().map(|t| t.ident.as_str()), 2)
+            .into_iter()
+            .filter_map(|ident| server.tool(ident))
+            .map(|found| {
+                let tool = ToolRef { server, tool: found };
+                format!("{}{}", tool.call(), self.brief(tool))
+            })
+            .collect()
+    }
+
+    /// The parameters in brief: `(owner, repo, state?)`.
+    pub fn brief(&self, tool: ToolRef<'_>) -> String {
+        typing::brief(&tool.tool.spec.input_schema)
+    }
+
+    /// One line: how the tool is called and what it gives.
+    pub fn signature(&self, tool: ToolRef<'_>, language: Language) -> String {
+        typing::signature(tool, language)
+    }
+
+    /// Declarations of everything, `.d.ts` or `.pyi`.
+    pub fn typings(&self, language: Language) -> String {
+        typing::whole(self, language)
+    }
+
+    /// Compares what a program refers to with what there is.
+    pub fn check(&self, uses: &Uses, language: Language) -> Checked {
+        check::check(self, uses, language)
+    }
+
+    /// Checks the arguments of a call against the tool's schema.
+    pub fn validate(&self, tool: ToolRef<'_>, arguments: &Value) -> Result<(), Fault> {
+        self.inner.validators.validate(self, tool, arguments)
+    }
+}
+
+fn server(
+    listing: ServerListing,
+    ident: String,
+    observed: &Observations,
+    number: &mut usize,
+) -> Server {
+    let names: Vec<&str> = listing.tools.iter().map(|t| t.name.as_str()).collect();
+    let idents = identifiers(&names, Place::Member);
+    let mut tools: Vec<Tool> = Vec::with_capacity(listing.tools.len());
+    let mut by_name: HashMap<String, usize> = HashMap::new();
+    for (spec, ident) in listing.tools.iter().zip(idents) {
+        if by_name.contains_key(&ident) {
+            continue;
+        }
+        by_name.insert(ident.clone(), tools.len());
+        let seen = if spec.output_schema.is_none() {
+            observed.get(&listing.server, &spec.name).cloned()
+        } else {
+            None
+        };
+        tools.push(Tool { spec: Arc::clone(spec), ident, observed: seen, number: *number });
+        *number += 1;
+    }
+    for (at, tool) in tools.iter().enumerate() {
+        by_name.entry(tool.spec.name.clone()).or_insert(at);
+    }
+    Server { name: listing.server, ident, instructions: listing.instructions, tools, by_name }
+}
+
+/// What somebody wrote, short enough to be repeated.
+pub(crate) fn short(name: &str) -> String {
+    narrows_types::fault::clip(name.to_owned(), 80)
+}

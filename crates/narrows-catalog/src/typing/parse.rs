@@ -1,0 +1,233 @@
+//! JSON Schema of any dialect to a type; bounded, and never fetching anything.
+
+use super::{Field, Type};
+use serde_json::{Map, Value};
+
+const DEPTH_MAX: usize = 8;
+const MEMBERS_MAX: usize = 200;
+const UNION_MAX: usize = 40;
+
+/// A schema as a type.
+pub(crate) fn parse(schema: &Value) -> Type {
+    Parser { root: schema }.at(schema, 0)
+}
+
+/// A tool's parameters, and whether it takes further ones.
+pub(crate) fn parse_arguments(schema: &Value) -> (Vec<Field>, bool) {
+    match parse(schema) {
+        Type::Object { fields, rest } => (fields, rest.is_some()),
+        Type::Union(types) => common(types),
+        Type::Record(_) | Type::Any => (Vec::new(), open(schema)),
+        _ => (Vec::new(), true),
+    }
+}
+
+/// No properties at all: a tool without parameters, unless the schema says that it takes any.
+fn open(schema: &Value) -> bool {
+    schema.get("additionalProperties").is_some_and(|a| *a == Value::Bool(true) || a.is_object())
+        || ["anyOf", "oneOf", "allOf", "$ref"].iter().any(|k| schema.get(k).is_some())
+}
+
+/// Alternatives of parameters: each member, required only if every alternative requires it.
+fn common(types: Vec<Type>) -> (Vec<Field>, bool) {
+    let mut all: Vec<Field> = Vec::new();
+    let mut open = false;
+    let count = types.len();
+    let mut required: Vec<usize> = Vec::new();
+    for ty in types {
+        let Type::Object { fields, rest } = ty else { return (Vec::new(), true) };
+        open |= rest.is_some();
+        for field in fields {
+            let at = all.iter().position(|f| f.name == field.name).unwrap_or_else(|| {
+                all.push(field.clone());
+                required.push(0);
+                all.len() - 1
+            });
+            if let Some(times) = required.get_mut(at) {
+                *times += usize::from(field.required);
+            }
+        }
+    }
+    for (field, times) in all.iter_mut().zip(required) {
+        field.required = times == count;
+    }
+    (all, open)
+}
+
+struct Parser<'a> {
+    root: &'a Value,
+}
+
+impl Parser<'_> {
+    fn at(&self, schema: &Value, depth: usize) -> Type {
+        let Some(members) = schema.as_object() else { return Type::Any };
+        if depth > DEPTH_MAX {
+            return Type::Any;
+        }
+        if let Some(target) = members.get("$ref").and_then(Value::as_str) {
+            return self.reference(target).map_or(Type::Any, |found| self.at(found, depth + 1));
+        }
+        if let Some(value) = members.get("const") {
+            return literals(std::slice::from_ref(value));
+        }
+        if let Some(values) = members.get("enum").and_then(Value::as_array) {
+            return literals(values);
+        }
+        for key in ["anyOf", "oneOf"] {
+            if let Some(Value::Array(choices)) = members.get(key)
+                && !members.contains_key("properties")
+            {
+                return self.union(choices, depth);
+            }
+        }
+        if let Some(Value::Array(parts)) = members.get("allOf") {
+            return self.all_of(parts, members, depth);
+        }
+        let ty = self.by_kind(members, depth);
+        if members.get("nullable") == Some(&Value::Bool(true)) {
+            return union(vec![ty, Type::Null]);
+        }
+        ty
+    }
+
+    /// A reference inside the document; anything else is not followed.
+    fn reference(&self, target: &str) -> Option<&Value> {
+        let pointer = target.strip_prefix('#')?;
+        self.root.pointer(pointer)
+    }
+
+    fn union(&self, choices: &[Value], depth: usize) -> Type {
+        union(choices.iter().take(UNION_MAX).map(|c| self.at(c, depth + 1)).collect())
+    }
+
+    /// Objects that must all fit are one object with every member.
+    fn all_of(&self, parts: &[Value], members: &Map<String, Value>, depth: usize) -> Type {
+        let mut fields: Vec<Field> = Vec::new();
+        let mut rest = None;
+        let own = members.contains_key("properties").then(|| self.object(members, depth));
+        let parts = parts.iter().take(UNION_MAX).map(|p| self.at(p, depth + 1));
+        for part in own.into_iter().chain(parts) {
+            match part {
+                Type::Object { fields: more, rest: further } => {
+                    rest = rest.or(further);
+                    for field in more {
+                        match fields.iter_mut().find(|f| f.name == field.name) {
+                            Some(known) => known.required |= field.required,
+                            None => fields.push(field),
+                        }
+                    }
+                }
+                Type::Any | Type::Record(_) => {}
+                other => return other,
+            }
+        }
+        if fields.is_empty() { Type::Any } else { Type::Object { fields, rest } }
+    }
+
+    fn by_kind(&self, members: &Map<String, Value>, depth: usize) -> Type {
+        match members.get("type") {
+            Some(Value::String(kind)) => self.kind(kind, members, depth),
+            Some(Value::Array(kinds)) => union(
+                kinds
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(|kind| self.kind(kind, members, depth))
+                    .collect(),
+            ),
+            _ if members.contains_key("properties") => self.object(members, depth),
+            _ if members.contains_key("items") => self.kind("array", members, depth),
+            _ => Type::Any,
+        }
+    }
+
+    fn kind(&self, kind: &str, members: &Map<String, Value>, depth: usize) -> Type {
+        match kind {
+            "null" => Type::Null,
+            "boolean" => Type::Boolean,
+            "integer" => Type::Integer,
+            "number" | "float" => Type::Number,
+            "string" => Type::String,
+            "array" | "tuple" | "list" => self.array(members, depth),
+            "object" | "dict" => self.object(members, depth),
+            _ => Type::Any,
+        }
+    }
+
+    fn array(&self, members: &Map<String, Value>, depth: usize) -> Type {
+        let listed = members.get("prefixItems").or_else(|| members.get("items"));
+        if let Some(Value::Array(items)) = listed {
+            let fixed = members.get("prefixItems").is_none()
+                || members.get("items") == Some(&Value::Bool(false));
+            let types: Vec<Type> =
+                items.iter().take(UNION_MAX).map(|i| self.at(i, depth + 1)).collect();
+            return if fixed { Type::Tuple(types) } else { Type::Array(Box::new(union(types))) };
+        }
+        let item = members.get("items").map_or(Type::Any, |i| self.at(i, depth + 1));
+        Type::Array(Box::new(item))
+    }
+
+    fn object(&self, members: &Map<String, Value>, depth: usize) -> Type {
+        let rest = match members.get("additionalProperties") {
+            Some(Value::Bool(true)) => Some(Box::new(Type::Any)),
+            Some(schema @ Value::Object(_)) => Some(Box::new(self.at(schema, depth + 1))),
+            _ if members.contains_key("patternProperties") => Some(Box::new(Type::Any)),
+            _ => None,
+        };
+        let required: Vec<&str> = members
+            .get("required")
+            .and_then(Value::as_array)
+            .map_or(Vec::new(), |r| r.iter().filter_map(Value::as_str).collect());
+        let fields: Vec<Field> = members
+            .get("properties")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .take(MEMBERS_MAX)
+            .map(|(name, schema)| Field {
+                name: name.clone(),
+                ty: self.at(schema, depth + 1),
+                required: required.contains(&name.as_str()),
+                description: schema.get("description").and_then(Value::as_str).map(str::to_owned),
+            })
+            .collect();
+        if fields.is_empty() {
+            return Type::Record(rest.unwrap_or_else(|| Box::new(Type::Any)));
+        }
+        Type::Object { fields, rest }
+    }
+}
+
+fn literals(values: &[Value]) -> Type {
+    let plain = values.iter().all(|v| !v.is_object() && !v.is_array());
+    if plain && !values.is_empty() { Type::Literals(values.to_vec()) } else { Type::Any }
+}
+
+/// Alternatives, flattened and without repetition.
+fn union(types: Vec<Type>) -> Type {
+    let mut flat: Vec<Type> = Vec::new();
+    for ty in types {
+        match ty {
+            Type::Any => return Type::Any,
+            Type::Union(inner) => flat.extend(inner),
+            Type::Literals(more) => match flat.iter_mut().find_map(|t| match t {
+                Type::Literals(known) => Some(known),
+                _ => None,
+            }) {
+                Some(known) => known.extend(more),
+                None => flat.push(Type::Literals(more)),
+            },
+            other => flat.push(other),
+        }
+    }
+    let mut unique: Vec<Type> = Vec::new();
+    for ty in flat {
+        if !unique.contains(&ty) {
+            unique.push(ty);
+        }
+    }
+    match unique.len() {
+        0 => Type::Any,
+        1 => unique.remove(0),
+        _ => Type::Union(unique),
+    }
+}
