@@ -150,3 +150,6 @@ fn short_error(text: &str) -> String {
     let clean = crate::typing::clean(text);
     narrows_types::fault::clip(clean, 160)
 }
+
+#[cfg(test)]
+mod tests;

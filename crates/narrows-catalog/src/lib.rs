@@ -4,6 +4,8 @@
 //! upstreams is untrusted and is neutralised where it is rendered.
 
 mod check;
+#[cfg(test)]
+mod corpus;
 pub mod manifest;
 mod naming;
 mod observe;

@@ -1,0 +1,150 @@
+use crate::{Catalog, Observations};
+use narrows_types::{
+    Argument, Language, Literal, Position, Reference, ServerListing, ToolSpec, Uses,
+};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+fn catalog() -> Catalog {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "owner": {"type": "string"},
+            "repo": {"type": "string"},
+            "state": {"enum": ["open", "closed"]},
+            "count": {"$ref": "#/$defs/count"},
+        },
+        "required": ["owner", "repo"],
+        "$defs": {"count": {"type": "integer", "minimum": 1}},
+    });
+    let tool = |name: &str, schema: &Value| {
+        let value = json!({"name": name, "inputSchema": schema});
+        Arc::new(serde_json::from_value::<ToolSpec>(value).unwrap())
+    };
+    let open = json!({"type": "object", "properties": {"a": {}}, "additionalProperties": true});
+    let tools = vec![
+        tool("list_issues", &schema),
+        tool("get-me", &json!({"type": "object"})),
+        tool("any", &open),
+    ];
+    let github = ServerListing { server: "github".to_owned(), instructions: None, tools };
+    let later =
+        ServerListing { server: "my-store".to_owned(), instructions: None, tools: Vec::new() };
+    Catalog::build(vec![github, later], &Observations::default())
+}
+
+fn at(column: u32) -> Position {
+    Position { line: 1, column }
+}
+
+fn object(value: &Value) -> Argument {
+    Argument { keyword: None, value: Literal::Known(value.clone()), at: at(20) }
+}
+
+fn keyword(name: &str, value: Value) -> Argument {
+    Argument { keyword: Some(name.to_owned()), value: Literal::Known(value), at: at(30) }
+}
+
+fn found(
+    root: &str,
+    path: &[&str],
+    arguments: Option<Vec<Argument>>,
+    language: Language,
+) -> Vec<String> {
+    let reference = Reference {
+        root: root.to_owned(),
+        path: path.iter().map(|p| (*p).to_owned()).collect(),
+        at: at(1),
+        arguments,
+        guarded: false,
+    };
+    let uses = Uses { references: vec![reference], findings: Vec::new() };
+    catalog().check(&uses, language).findings.into_iter().map(|f| f.message).collect()
+}
+
+fn call(arguments: Vec<Argument>) -> Vec<String> {
+    found("github", &["list_issues"], Some(arguments), Language::TypeScript)
+}
+
+#[test]
+fn unknown_names_come_with_the_nearest() {
+    let ts = Language::TypeScript;
+    insta::assert_debug_snapshot!(found("githb", &["list_issues"], None, ts), @r#"
+    [
+        "githb is not defined; did you mean github?",
+    ]
+    "#);
+    insta::assert_debug_snapshot!(found("fetch", &[], None, ts), @r#"
+    [
+        "fetch is not defined; servers: github, my_store",
+    ]
+    "#);
+    insta::assert_debug_snapshot!(found("github", &["list_isues"], None, ts), @r#"
+    [
+        "github.list_isues does not exist; nearest: github.list_issues(owner, repo, state?, count?)",
+    ]
+    "#);
+    assert!(found("github", &["get_me"], Some(vec![]), ts).is_empty());
+    assert!(found("github", &["get-me"], Some(vec![]), ts).is_empty());
+    assert!(found("my_store", &["whatever"], Some(vec![]), ts).is_empty(), "not listed yet");
+}
+
+#[test]
+fn arguments_are_checked_as_far_as_they_are_known() {
+    assert!(call(vec![object(&json!({"owner": "a", "repo": "b", "state": "open"}))]).is_empty());
+    insta::assert_debug_snapshot!(call(vec![object(&json!({"owner": "a", "rpo": "b"}))]), @r#"
+    [
+        "github.list_issues has no parameter rpo; did you mean repo?",
+        "github.list_issues lacks repo; parameters: (owner, repo, state?, count?)",
+    ]
+    "#);
+    insta::assert_debug_snapshot!(call(vec![object(&json!({"owner": 5, "repo": "b", "state": "opn", "count": 0}))]), @r#"
+    [
+        "github.list_issues: owner: 5 is not of type \"string\"; parameters: (owner, repo, state?, count?)",
+        "github.list_issues: state: \"opn\" is not one of \"open\" or \"closed\"; parameters: (owner, repo, state?, count?)",
+        "github.list_issues: count: 0 is less than the minimum of 1; parameters: (owner, repo, state?, count?)",
+    ]
+    "#);
+    let some =
+        Literal::Object { fields: vec![("owner".to_owned(), Literal::Unknown, at(5))], open: true };
+    assert!(call(vec![Argument { keyword: None, value: some, at: at(5) }]).is_empty());
+    assert!(call(vec![Argument { keyword: None, value: Literal::Unknown, at: at(5) }]).is_empty());
+    insta::assert_debug_snapshot!(call(vec![object(&json!("a")), object(&json!("b"))]), @r#"
+    [
+        "github.list_issues takes one object: github.list_issues({...}) with (owner, repo, state?, count?)",
+    ]
+    "#);
+    let open = vec![object(&json!({"b": 1}))];
+    assert!(found("github", &["any"], Some(open), Language::TypeScript).is_empty());
+}
+
+#[test]
+fn python_takes_keywords() {
+    let py = |arguments| found("github", &["list_issues"], Some(arguments), Language::Python);
+    assert!(py(vec![keyword("owner", json!("a")), keyword("repo", json!("b"))]).is_empty());
+    assert!(py(vec![keyword("owner", json!("a")), keyword("", Value::Null)]).is_empty());
+    insta::assert_debug_snapshot!(py(vec![object(&json!("a"))]), @r#"
+    [
+        "github.list_issues takes keyword arguments: github.list_issues(name=value) with (owner, repo, state?, count?)",
+    ]
+    "#);
+    insta::assert_debug_snapshot!(py(vec![keyword("owner", json!("a")), keyword("repos", json!("b"))]), @r#"
+    [
+        "github.list_issues lacks repo; parameters: (owner, repo, state?, count?)",
+        "github.list_issues has no parameter repos; did you mean repo?",
+    ]
+    "#);
+}
+
+#[test]
+fn calls_are_validated_in_short_words() {
+    let catalog = catalog();
+    let tool = catalog.resolve("github", "list_issues").unwrap();
+    assert!(catalog.validate(tool, &json!({"owner": "a", "repo": "b"})).is_ok());
+    let fault = catalog.validate(tool, &json!({"owner": 1, "state": "x"})).unwrap_err();
+    insta::assert_snapshot!(fault, @r#"github.list_issues: "repo" is a required property; owner: 1 is not of type "string"; state: "x" is not one of "open" or "closed"; parameters: (owner, repo, state?, count?)"#);
+    let fault = catalog.validate(tool, &json!([])).unwrap_err();
+    insta::assert_snapshot!(fault, @"github.list_issues: the arguments must be an object; (owner, repo, state?, count?)");
+    let missing = catalog.resolve("github", "list_isues").err().unwrap();
+    insta::assert_snapshot!(missing, @"unknown tool github.list_isues; did you mean github.list_issues(owner, repo, state?, count?)?");
+}
