@@ -2,14 +2,18 @@
 
 use super::{Field, Type};
 use serde_json::{Map, Value};
+use std::cell::Cell;
 
 const DEPTH_MAX: usize = 8;
 const MEMBERS_MAX: usize = 200;
 const UNION_MAX: usize = 40;
+/// Nodes of one schema, references followed: what is beyond may be anything. Without it a schema
+/// that refers to itself ten times grows tenfold at each level.
+const NODES_MAX: usize = 2_000;
 
 /// A schema as a type.
 pub(crate) fn parse(schema: &Value) -> Type {
-    Parser { root: schema }.at(schema, 0)
+    Parser { root: schema, left: Cell::new(NODES_MAX) }.at(schema, 0)
 }
 
 /// A tool's parameters, and whether it takes further ones.
@@ -56,14 +60,17 @@ fn common(types: Vec<Type>) -> (Vec<Field>, bool) {
 
 struct Parser<'a> {
     root: &'a Value,
+    left: Cell<usize>,
 }
 
 impl Parser<'_> {
     fn at(&self, schema: &Value, depth: usize) -> Type {
         let Some(members) = schema.as_object() else { return Type::Any };
-        if depth > DEPTH_MAX {
+        let left = self.left.get();
+        if depth > DEPTH_MAX || left == 0 {
             return Type::Any;
         }
+        self.left.set(left - 1);
         if let Some(target) = members.get("$ref").and_then(Value::as_str) {
             return self.reference(target).map_or(Type::Any, |found| self.at(found, depth + 1));
         }
@@ -229,5 +236,58 @@ fn union(types: Vec<Type>) -> Type {
         0 => Type::Any,
         1 => unique.remove(0),
         _ => Type::Union(unique),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use crate::typing::typescript::{FULL, render};
+    use serde_json::{Value, json};
+
+    fn typed(schema: &Value) -> String {
+        render(&parse(schema), FULL)
+    }
+
+    #[test]
+    fn schemas_of_every_kind_become_types() {
+        for (schema, expected) in [
+            (json!({"type": ["string", "null"]}), "string | null"),
+            (json!({"type": "string", "nullable": true}), "string | null"),
+            (json!({"enum": ["a", 1]}), "\"a\" | 1"),
+            (json!({"const": "x"}), "\"x\""),
+            (
+                json!({"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "number"}]}}),
+                "(string | number)[]",
+            ),
+            (
+                json!({"type": "array", "prefixItems": [{"type": "string"}], "items": false}),
+                "[string]",
+            ),
+            (
+                json!({"type": "object", "additionalProperties": {"type": "integer"}}),
+                "Record<string, number>",
+            ),
+            (
+                json!({"allOf": [{"properties": {"a": {}}, "required": ["a"]}, {"properties": {"b": true}}]}),
+                "{a: unknown; b?: unknown}",
+            ),
+            (
+                json!({"type": "dict", "properties": {"a-b": {"type": "float"}}}),
+                "{\"a-b\"?: number}",
+            ),
+            (json!({"$ref": "https://example.com/x"}), "unknown"),
+            (json!(true), "unknown"),
+        ] {
+            assert_eq!(typed(&schema), expected, "{schema}");
+        }
+    }
+
+    #[test]
+    fn schemas_that_refer_to_themselves_end() {
+        let members: serde_json::Map<String, Value> =
+            (0..50).map(|i| (format!("m{i}"), json!({"$ref": "#"}))).collect();
+        let text = typed(&json!({"type": "object", "properties": members}));
+        assert!(text.len() < 100_000, "{}", text.len());
     }
 }
