@@ -67,10 +67,10 @@ impl Parser<'_> {
     fn at(&self, schema: &Value, depth: usize) -> Type {
         let Some(members) = schema.as_object() else { return Type::Any };
         let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
         if depth > DEPTH_MAX || left == 0 {
             return Type::Any;
         }
-        self.left.set(left - 1);
         if let Some(target) = members.get("$ref").and_then(Value::as_str) {
             return self.reference(target).map_or(Type::Any, |found| self.at(found, depth + 1));
         }
@@ -190,6 +190,8 @@ impl Parser<'_> {
             .into_iter()
             .flatten()
             .take(MEMBERS_MAX)
+            // Parameters are all named, whatever the first of them grew to.
+            .take_while(|_| depth == 0 || self.left.get() > 0)
             .map(|(name, schema)| Field {
                 name: name.clone(),
                 ty: self.at(schema, depth + 1),
