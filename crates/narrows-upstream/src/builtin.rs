@@ -51,9 +51,8 @@ impl Inside {
             }
             Builtin::Time => (Kind::Time, include_str!("builtin/time.json"), None),
         };
-        let mut tools: Vec<ToolSpec> = serde_json::from_str(text).map_err(|e| {
-            UpstreamError::Start { server: server.to_owned(), reason: e.to_string() }
-        })?;
+        let mut tools: Vec<ToolSpec> = serde_json::from_str(text)
+            .map_err(|e| UpstreamError::Config { reason: format!("server {server}: {e}") })?;
         if let Kind::Files { files, .. } = &kind
             && !files.can_write()
         {

@@ -21,6 +21,19 @@ pub struct Config {
     pub client_version: String,
 }
 
+impl Default for Config {
+    /// No upstreams, no cache, four starts at once.
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            cache_dir: None,
+            start_concurrency: 4,
+            client_name: "narrows".to_owned(),
+            client_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
 /// One upstream.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -36,10 +49,12 @@ pub struct ServerConfig {
     pub call_timeout: Duration,
     /// Which era it speaks, if that is known.
     pub era: Era,
-    /// Only these tools, if any are named.
+    /// Only these tools, if any are named; `*` stands for any characters.
     pub tools_allow: Vec<String>,
     /// Never these tools.
     pub tools_hide: Vec<String>,
+    /// Ends it when nobody used it for so long; the next call starts it again.
+    pub idle_stop: Option<Duration>,
 }
 
 impl ServerConfig {
@@ -50,10 +65,11 @@ impl ServerConfig {
             enabled: true,
             launch,
             start_timeout: Duration::from_secs(30),
-            call_timeout: Duration::from_secs(60),
+            call_timeout: Duration::from_mins(1),
             era: Era::Auto,
             tools_allow: Vec::new(),
             tools_hide: Vec::new(),
+            idle_stop: None,
         }
     }
 }

@@ -6,17 +6,27 @@ use narrows_types::{Fault, Kind, Origin, Retry};
 /// An upstream failed, or cannot be asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum UpstreamError {
+    /// The config cannot be served.
+    #[error("{reason}")]
+    Config {
+        /// Why.
+        reason: String,
+    },
     /// No upstream of that name.
     #[error("no server {server} is configured")]
     Unknown {
         /// The name.
         server: String,
+        /// A configured name that is much like it.
+        nearest: Option<String>,
     },
-    /// It is switched off in the config.
-    #[error("server {server} is switched off in the config")]
+    /// It is switched off in the config, or the tool is.
+    #[error("{what} is switched off in the config")]
     Disabled {
-        /// The name.
+        /// The upstream.
         server: String,
+        /// What is switched off.
+        what: String,
     },
     /// It did not start.
     #[error("server {server} did not start: {reason}")]
@@ -25,8 +35,10 @@ pub enum UpstreamError {
         server: String,
         /// Why.
         reason: String,
+        /// When it may be tried again, in milliseconds from now.
+        retry_ms: u64,
     },
-    /// It died or closed the connection with the call under way.
+    /// It died or closed the connection; the request may have been carried out.
     #[error("server {server} was lost during the call: {reason}")]
     Lost {
         /// The name.
@@ -44,6 +56,14 @@ pub enum UpstreamError {
         /// Its words.
         message: String,
     },
+    /// It wants credentials that it did not get, or other ones.
+    #[error("server {server} refused our credentials (HTTP {status})")]
+    Refused {
+        /// The name.
+        server: String,
+        /// 401 or 403.
+        status: u16,
+    },
     /// It broke the protocol.
     #[error("server {server} broke the protocol: {reason}")]
     Protocol {
@@ -59,16 +79,18 @@ pub enum UpstreamError {
         server: String,
         /// The tool.
         tool: String,
-        /// The deadline.
+        /// How long it was waited for, in milliseconds.
         ms: u64,
     },
     /// Too many calls wait for it.
-    #[error("server {server} has {waiting} calls waiting")]
+    #[error("server {server} has too many calls under way: {reason}")]
     Busy {
         /// The name.
         server: String,
-        /// How many.
-        waiting: usize,
+        /// Whose limit it is.
+        reason: String,
+        /// When to try again, in milliseconds from now.
+        retry_ms: u64,
     },
 }
 
@@ -77,20 +99,27 @@ impl From<UpstreamError> for Fault {
         let text = clip(error.to_string(), 320);
         let fault = |kind, server: String| Self::new(kind, Origin::Upstream(server), text.clone());
         match error {
-            UpstreamError::Unknown { .. } => Self::not_found(text),
-            UpstreamError::Disabled { server } => fault(Kind::Unavailable, server),
-            UpstreamError::Start { server, .. } => {
-                fault(Kind::Unavailable, server).hint("see `narrows servers`")
-            }
+            UpstreamError::Config { .. } => Self::new(Kind::Invalid, Origin::Narrows, text),
+            UpstreamError::Unknown { nearest, .. } => match nearest {
+                Some(nearest) => Self::not_found(text).hint(format!("did you mean {nearest}?")),
+                None => Self::not_found(text),
+            },
+            UpstreamError::Disabled { server, .. } => fault(Kind::Forbidden, server),
+            UpstreamError::Start { server, retry_ms, .. } => fault(Kind::Unavailable, server)
+                .hint("see `narrows servers`")
+                .retry(Retry::AfterMs(retry_ms)),
             UpstreamError::Lost { server, .. } => {
                 fault(Kind::Lost, server).hint("the next call starts it again")
+            }
+            UpstreamError::Refused { server, .. } => {
+                fault(Kind::Upstream, server).hint("set its credentials in the config's `headers`")
             }
             UpstreamError::Answered { server, .. } | UpstreamError::Protocol { server, .. } => {
                 fault(Kind::Upstream, server)
             }
             UpstreamError::Timeout { server, .. } => fault(Kind::Timeout, server),
-            UpstreamError::Busy { server, .. } => {
-                fault(Kind::RateLimited, server).retry(Retry::AfterMs(500))
+            UpstreamError::Busy { server, retry_ms, .. } => {
+                fault(Kind::RateLimited, server).retry(Retry::AfterMs(retry_ms))
             }
         }
     }

@@ -1,8 +1,23 @@
 //! The hand that reaches upstreams: MCP servers over stdio and HTTP, and tools inside Narrows.
+//!
+//! An upstream is started when somebody needs it, speaks whichever era of the protocol it speaks,
+//! and ends with everything that it started. A [`Fleet`] is all of them together. For each upstream
+//! a keeper owns its life, a session one connection, a transport the bytes.
 
+mod board;
 mod builtin;
 mod config;
 mod error;
+mod fleet;
+mod handshake;
+mod keeper;
+mod listing;
+mod nearest;
+mod session;
+mod spawn;
+mod stdio;
+mod wire;
 
 pub use config::{Builtin, Config, Era, Launch, ServerConfig};
 pub use error::UpstreamError;
+pub use fleet::{CallOptions, Fleet};

@@ -1,0 +1,212 @@
+//! What is known of every upstream, for all to read. Each cell is written by its keeper alone.
+
+use crate::builtin::Inside;
+use crate::config::{Launch, ServerConfig};
+use crate::handshake::Agreed;
+use crate::keeper::Want;
+use crate::listing::Offer;
+use crate::session::Peer;
+use arc_swap::{ArcSwap, ArcSwapOption};
+use narrows_types::fault::clip;
+use narrows_types::{ServerListing, ServerState, ServerStatus};
+use std::sync::Arc;
+use tokio::sync::{mpsc, watch};
+
+/// Bytes of the last error that is shown.
+const ERROR_BYTES_MAX: usize = 400;
+
+/// A connection in use.
+pub(crate) struct Connected {
+    pub(crate) peer: Peer,
+    pub(crate) agreed: Agreed,
+}
+
+/// One upstream.
+pub(crate) struct Cell {
+    pub(crate) config: ServerConfig,
+    /// To its keeper; a built-in upstream has none.
+    pub(crate) wants: Option<mpsc::Sender<Want>>,
+    /// The tools inside Narrows, if it is built in.
+    pub(crate) inside: Option<Inside>,
+    connected: ArcSwapOption<Connected>,
+    offer: ArcSwapOption<Offer>,
+    listing: ArcSwapOption<ServerListing>,
+    condition: ArcSwap<Condition>,
+}
+
+#[derive(Clone)]
+struct Condition {
+    state: ServerState,
+    last_error: Option<String>,
+}
+
+impl Cell {
+    pub(crate) fn new(
+        config: ServerConfig,
+        inside: Option<Inside>,
+        wants: Option<mpsc::Sender<Want>>,
+    ) -> Self {
+        let state = match (config.enabled, &inside) {
+            (false, _) => ServerState::Disabled,
+            (true, Some(_)) => ServerState::Ready,
+            (true, None) => ServerState::Idle,
+        };
+        let listing = inside.as_ref().map(|inside| {
+            let mut listing = inside.listing();
+            listing.tools.retain(|tool| crate::listing::allowed(&config, &tool.name));
+            Arc::new(listing)
+        });
+        Self {
+            config,
+            wants,
+            inside,
+            connected: ArcSwapOption::empty(),
+            offer: ArcSwapOption::empty(),
+            listing: ArcSwapOption::new(listing),
+            condition: ArcSwap::from_pointee(Condition { state, last_error: None }),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// The connection, if there is one that takes requests.
+    pub(crate) fn connected(&self) -> Option<Arc<Connected>> {
+        self.connected.load_full().filter(|connected| !connected.peer.is_closed())
+    }
+
+    pub(crate) fn connect(&self, connected: Arc<Connected>) {
+        self.connected.store(Some(connected));
+        self.condition.store(Arc::new(Condition { state: ServerState::Ready, last_error: None }));
+    }
+
+    pub(crate) fn disconnect(&self) {
+        self.connected.store(None);
+    }
+
+    pub(crate) fn offer(&self) -> Option<Arc<Offer>> {
+        self.offer.load_full()
+    }
+
+    /// Takes what it offers now.
+    pub(crate) fn set_offer(&self, offer: Offer) {
+        self.listing.store(Some(Arc::new(offer.listing(&self.config))));
+        self.offer.store(Some(Arc::new(offer)));
+    }
+
+    /// Its tools, if they are known and it is switched on.
+    pub(crate) fn listing(&self) -> Option<Arc<ServerListing>> {
+        self.listing.load_full().filter(|_| self.config.enabled)
+    }
+
+    pub(crate) fn set_state(&self, state: ServerState) {
+        let last_error = self.condition.load().last_error.clone();
+        self.condition.store(Arc::new(Condition { state, last_error }));
+    }
+
+    /// It is broken until it is started again.
+    pub(crate) fn fail(&self, reason: String) {
+        let last_error = Some(clip(reason, ERROR_BYTES_MAX));
+        self.condition.store(Arc::new(Condition { state: ServerState::Failed, last_error }));
+    }
+
+    /// Something went wrong, but it serves.
+    pub(crate) fn complain(&self, reason: String) {
+        let state = self.condition.load().state;
+        let last_error = Some(clip(reason, ERROR_BYTES_MAX));
+        self.condition.store(Arc::new(Condition { state, last_error }));
+    }
+
+    /// What `narrows servers` shows.
+    pub(crate) fn status(&self) -> ServerStatus {
+        let condition = self.condition.load();
+        let offer = self.offer.load();
+        let listing = self.listing.load();
+        let connected = self.connected.load();
+        let state = match condition.state {
+            ServerState::Idle if offer.is_some() => ServerState::Cached,
+            state => state,
+        };
+        let version = match (connected.as_deref(), offer.as_deref(), &self.config.launch) {
+            (Some(connected), ..) => connected.agreed.server.version.clone(),
+            (None, Some(offer), _) => offer.version.clone(),
+            (None, None, Launch::Builtin(_)) => env!("CARGO_PKG_VERSION").to_owned(),
+            (None, None, _) => String::new(),
+        };
+        let revision = match (connected.as_deref(), offer.as_deref()) {
+            (Some(connected), _) => Some(connected.agreed.revision.as_str().to_owned()),
+            (None, Some(offer)) => Some(offer.revision.clone()),
+            (None, None) => None,
+        };
+        ServerStatus {
+            server: self.config.name.clone(),
+            transport: self.config.launch.transport().to_owned(),
+            state,
+            version: Some(version).filter(|version| !version.is_empty()),
+            revision,
+            tools: listing.as_ref().map_or(0, |listing| listing.tools.len()),
+            skipped: offer.as_ref().map(|offer| offer.skipped.clone()).unwrap_or_default(),
+            last_error: condition.last_error.clone(),
+        }
+    }
+}
+
+/// All upstreams in the order of the config.
+pub(crate) struct Board {
+    pub(crate) cells: Vec<Arc<Cell>>,
+    listings: watch::Sender<Arc<Vec<ServerListing>>>,
+}
+
+impl Board {
+    pub(crate) fn new(cells: Vec<Arc<Cell>>) -> Self {
+        let (listings, _) = watch::channel(Arc::default());
+        let board = Self { cells, listings };
+        board.publish();
+        board
+    }
+
+    pub(crate) fn listings(&self) -> watch::Receiver<Arc<Vec<ServerListing>>> {
+        self.listings.subscribe()
+    }
+
+    /// Tells everybody what all upstreams offer now, if that is news.
+    pub(crate) fn publish(&self) {
+        self.listings.send_if_modified(|published| {
+            let now: Vec<ServerListing> = self
+                .cells
+                .iter()
+                .filter_map(|cell| cell.listing())
+                .map(|listing| ServerListing::clone(&listing))
+                .collect();
+            let news = !same(published, &now);
+            if news {
+                *published = Arc::new(now);
+            }
+            news
+        });
+    }
+}
+
+/// Whether two states of all listings are the same to a reader.
+fn same(one: &[ServerListing], two: &[ServerListing]) -> bool {
+    let tool = |one: &narrows_types::ToolSpec, two: &narrows_types::ToolSpec| {
+        one.name == two.name
+            && one.title == two.title
+            && one.description == two.description
+            && one.input_schema == two.input_schema
+            && one.output_schema == two.output_schema
+            && one.annotations == two.annotations
+    };
+    one.len() == two.len()
+        && one.iter().zip(two).all(|(one, two)| {
+            one.server == two.server
+                && one.instructions == two.instructions
+                && one.tools.len() == two.tools.len()
+                && one
+                    .tools
+                    .iter()
+                    .zip(&two.tools)
+                    .all(|(one, two)| Arc::ptr_eq(one, two) || tool(one, two))
+        })
+}

@@ -1,0 +1,305 @@
+//! All upstreams together: the one thing that the engine holds.
+
+use crate::board::{Board, Cell, Connected};
+use crate::builtin::Inside;
+use crate::config::{Config, Launch, ServerConfig};
+use crate::error::UpstreamError;
+use crate::keeper::{Keeper, Means, Want};
+use crate::nearest::nearest;
+use crate::session::{Body, Introduction, Reply};
+use crate::spawn::Nursery;
+use crate::wire::Failure;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use narrows_protocol::views;
+use narrows_types::fault::clip;
+use narrows_types::{Event, ServerListing, ServerStatus, ToolResult};
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+/// Wants that wait for one keeper.
+const WANTS_MAX: usize = 1_024;
+/// A start that takes longer lets the next one begin: a hanging server delays nobody for long.
+const SLOW_START: Duration = Duration::from_secs(8);
+/// How long all upstreams together may take to end.
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(6);
+/// Bytes of an upstream's error message that is passed on.
+const MESSAGE_BYTES_MAX: usize = 280;
+
+/// All upstreams. Cheap to clone; when the last clone is dropped, every upstream ends.
+#[derive(Clone)]
+pub struct Fleet {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    board: Arc<Board>,
+    starts: Semaphore,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    #[expect(dead_code, reason = "held for what its end does: upstreams stop")]
+    guard: DropGuard,
+}
+
+/// Until when and with whom listening a call is made.
+#[derive(Debug, Clone)]
+pub struct CallOptions {
+    /// When the call is given up. The upstream's own limit may be earlier.
+    pub deadline: Instant,
+    /// Where progress is told. A full channel misses some.
+    pub progress: Option<mpsc::Sender<Event>>,
+}
+
+impl Fleet {
+    /// Takes the upstreams in and starts none of them. Needs a tokio runtime around it.
+    ///
+    /// Fails on a config that cannot be served: names that are empty or not unique, no runtime.
+    pub fn start(config: Config) -> Result<Self, UpstreamError> {
+        let wrong = |reason: String| UpstreamError::Config { reason };
+        check_names(&config.servers)?;
+        let has_children = config
+            .servers
+            .iter()
+            .any(|server| server.enabled && matches!(server.launch, Launch::Stdio { .. }));
+        let nursery =
+            has_children.then(Nursery::new).transpose().map_err(|e| wrong(e.to_string()))?;
+        let tasks = TaskTracker::new();
+        let introduction = Arc::new(Introduction {
+            name: config.client_name.clone(),
+            version: config.client_version.clone(),
+        });
+        let means = Means { introduction, nursery, tasks: tasks.clone() };
+        let stop = CancellationToken::new();
+        let mut cells = Vec::with_capacity(config.servers.len());
+        let mut kept = Vec::new();
+        for server in config.servers {
+            let (cell, wants) = cell(server)?;
+            let cell = Arc::new(cell);
+            cells.push(Arc::clone(&cell));
+            kept.extend(wants.map(|wants| (cell, wants)));
+        }
+        let board = Arc::new(Board::new(cells));
+        for (cell, wants) in kept {
+            let keeper =
+                Keeper::new(Arc::clone(&board), cell, wants, means.clone(), stop.child_token());
+            tasks.spawn(keeper.run());
+        }
+        let starts = Semaphore::new(config.start_concurrency.max(1));
+        let guard = stop.clone().drop_guard();
+        Ok(Self { inner: Arc::new(Inner { board, starts, stop, tasks, guard }) })
+    }
+
+    /// What every upstream offers, as far as it is known; changes as upstreams get listed.
+    pub fn listings(&self) -> watch::Receiver<Arc<Vec<ServerListing>>> {
+        self.inner.board.listings()
+    }
+
+    /// The state of every upstream, in the order of the config.
+    pub fn status(&self) -> Vec<ServerStatus> {
+        self.inner.board.cells.iter().map(|cell| cell.status()).collect()
+    }
+
+    /// Starts every upstream whose tools are not known, a few at once, and waits until each is
+    /// listed or failed, or `wait` is over.
+    pub async fn list_all(&self, wait: Duration) {
+        let deadline = Instant::now() + wait;
+        let mut listing: FuturesUnordered<_> = self
+            .inner
+            .board
+            .cells
+            .iter()
+            .filter(|cell| cell.config.enabled && cell.listing().is_none())
+            .map(|cell| self.list(cell))
+            .collect();
+        let all = async { while listing.next().await.is_some() {} };
+        if tokio::time::timeout_at(deadline, all).await.is_err() {
+            tracing::debug!("not every server was listed within {} ms", wait.as_millis());
+        }
+    }
+
+    async fn list(&self, cell: &Cell) {
+        let Ok(turn) = self.inner.starts.acquire().await else { return };
+        let listed = ask_tools(cell, false);
+        tokio::pin!(listed);
+        if tokio::time::timeout(SLOW_START, &mut listed).await.is_err() {
+            drop(turn);
+            listed.await;
+        }
+    }
+
+    /// Lists the tools of one upstream anew, starting it if need be. Ends also if that fails.
+    pub async fn refresh(&self, server: &str) {
+        if let Ok(cell) = self.cell(server) {
+            ask_tools(cell, true).await;
+        }
+    }
+
+    /// Calls a tool. A result with `is_error` is `Ok`. Dropping the future cancels the call, also
+    /// at the upstream. A call that surely never reached the upstream is sent once more.
+    pub async fn call(
+        &self,
+        server: &str,
+        tool: &str,
+        arguments: &RawValue,
+        options: CallOptions,
+    ) -> Result<ToolResult, UpstreamError> {
+        let cell = self.cell(server)?;
+        if !crate::listing::allowed(&cell.config, tool) {
+            let what = format!("tool {server}.{tool}");
+            return Err(UpstreamError::Disabled { server: server.to_owned(), what });
+        }
+        let start = Instant::now();
+        let deadline = options.deadline.min(start + cell.config.call_timeout);
+        if let Some(inside) = &cell.inside {
+            return inside.call(tool, arguments, deadline).await;
+        }
+        let mut reply = Err(Failure::Timeout);
+        for _ in 0..2 {
+            let connected = connect(cell, tool, start, deadline).await?;
+            let body = Body::Call {
+                tool: tool.to_owned(),
+                arguments: arguments.to_owned(),
+                mirrored: Vec::new(),
+            };
+            let revision = Some(connected.agreed.revision);
+            let progress = options.progress.clone();
+            reply = connected.peer.ask(body, revision, Some(deadline), progress).await;
+            if !matches!(reply, Err(Failure::Lost { sent: false, .. })) {
+                break;
+            }
+        }
+        result(cell, tool, reply, deadline.duration_since(start))
+    }
+
+    /// Ends every upstream and waits until its processes are gone.
+    pub async fn shutdown(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_WAIT, self.inner.tasks.wait()).await.is_err() {
+            tracing::warn!("some servers did not end within {} s", SHUTDOWN_WAIT.as_secs());
+        }
+    }
+
+    fn cell(&self, server: &str) -> Result<&Arc<Cell>, UpstreamError> {
+        let cells = &self.inner.board.cells;
+        let Some(cell) = cells.iter().find(|cell| cell.name() == server) else {
+            let nearest = nearest(server, cells.iter().map(|cell| cell.name()));
+            let server = clip(server.to_owned(), 64);
+            return Err(UpstreamError::Unknown { server, nearest });
+        };
+        if cell.config.enabled {
+            return Ok(cell);
+        }
+        let what = format!("server {server}");
+        Err(UpstreamError::Disabled { server: server.to_owned(), what })
+    }
+}
+
+fn check_names(servers: &[ServerConfig]) -> Result<(), UpstreamError> {
+    let mut names = HashSet::new();
+    for server in servers {
+        let name = server.name.as_str();
+        let reason = if name.is_empty() {
+            "a server needs a name".to_owned()
+        } else if !names.insert(name) {
+            format!("two servers are named {name}")
+        } else {
+            continue;
+        };
+        return Err(UpstreamError::Config { reason });
+    }
+    Ok(())
+}
+
+/// The cell of an upstream, and what its keeper listens to, if it has one.
+fn cell(server: ServerConfig) -> Result<(Cell, Option<mpsc::Receiver<Want>>), UpstreamError> {
+    if let Launch::Builtin(builtin) = &server.launch {
+        let inside = Inside::open(&server.name, builtin)?;
+        return Ok((Cell::new(server, Some(inside), None), None));
+    }
+    if !server.enabled {
+        return Ok((Cell::new(server, None, None), None));
+    }
+    let (wants, heard) = mpsc::channel(WANTS_MAX);
+    Ok((Cell::new(server, None, Some(wants)), Some(heard)))
+}
+
+async fn ask_tools(cell: &Cell, fresh: bool) {
+    let Some(wants) = &cell.wants else { return };
+    let (reply, listed) = oneshot::channel();
+    if wants.send(Want::Tools { fresh, reply }).await.is_ok() {
+        // An error means that it failed; its status tells why.
+        let _failed = listed.await;
+    }
+}
+
+/// The connection of an upstream, which is started if there is none.
+async fn connect(
+    cell: &Cell,
+    tool: &str,
+    start: Instant,
+    deadline: Instant,
+) -> Result<Arc<Connected>, UpstreamError> {
+    if let Some(connected) = cell.connected() {
+        return Ok(connected);
+    }
+    let server = cell.name().to_owned();
+    let stopped = || UpstreamError::Lost {
+        server: cell.name().to_owned(),
+        reason: "narrows is stopping".to_owned(),
+    };
+    let Some(wants) = &cell.wants else { return Err(stopped()) };
+    let (reply, connected) = oneshot::channel();
+    let wait = async {
+        if wants.send(Want::Connection(reply)).await.is_err() {
+            return Err(stopped());
+        }
+        connected.await.unwrap_or_else(|_dropped| Err(stopped()))
+    };
+    match tokio::time::timeout_at(deadline, wait).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => Err(timeout(server, tool, deadline.duration_since(start))),
+    }
+}
+
+fn timeout(server: String, tool: &str, waited: Duration) -> UpstreamError {
+    let ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+    UpstreamError::Timeout { server, tool: tool.to_owned(), ms }
+}
+
+/// The reply as the engine takes it.
+fn result(
+    cell: &Cell,
+    tool: &str,
+    reply: Reply,
+    waited: Duration,
+) -> Result<ToolResult, UpstreamError> {
+    let server = cell.name().to_owned();
+    let answered = |message: String| UpstreamError::Answered {
+        server: cell.name().to_owned(),
+        tool: tool.to_owned(),
+        message: clip(message, MESSAGE_BYTES_MAX),
+    };
+    match reply {
+        Ok(raw) => views::tool_result(&raw).map_err(|reason| {
+            let reason = clip(reason, MESSAGE_BYTES_MAX);
+            UpstreamError::Protocol { server, reason }
+        }),
+        Err(Failure::Rpc(error)) => {
+            Err(answered(format!("error {}: {}", error.code, error.message)))
+        }
+        Err(failure @ Failure::Http { .. }) => Err(answered(failure.to_string())),
+        Err(Failure::Timeout) => Err(timeout(server, tool, waited)),
+        Err(Failure::Lost { reason, .. }) => Err(UpstreamError::Lost { server, reason }),
+        Err(Failure::Refused { status }) => Err(UpstreamError::Refused { server, status }),
+        Err(Failure::Busy { reason, retry_ms }) => {
+            Err(UpstreamError::Busy { server, reason, retry_ms })
+        }
+        Err(Failure::Protocol(reason)) => Err(UpstreamError::Protocol { server, reason }),
+    }
+}

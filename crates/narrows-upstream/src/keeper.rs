@@ -1,0 +1,366 @@
+//! The life of one upstream: started when somebody needs it, listed, ended, started again.
+//!
+//! One task owns it and takes a closed set of events; everybody else reads what it publishes.
+
+mod start;
+
+use crate::board::{Board, Cell, Connected};
+use crate::error::UpstreamError;
+use crate::listing::{self, Offer};
+use crate::session::{Body, End};
+use crate::wire::Failure;
+use narrows_types::ServerState;
+use start::{Started, Starter};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use start::Means;
+
+/// Lists are read again at most this often, however often an upstream says that they changed.
+const RELIST_PAUSE: Duration = Duration::from_millis(500);
+/// The first pause after a failed start; it doubles with each further one.
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// The longest pause after failed starts.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// A connection that lived so long was sound: what ended it is not counted.
+const SOUND_AFTER: Duration = Duration::from_secs(10);
+/// Connections that die young in a row before there is a pause.
+const YOUNG_DEATHS_MAX: u32 = 3;
+/// How often one list or subscription is tried again.
+const LISTEN_TRIES_MAX: u32 = 5;
+
+/// What others want of the keeper.
+pub(crate) enum Want {
+    /// A connection.
+    Connection(oneshot::Sender<Result<Arc<Connected>, UpstreamError>>),
+    /// Its tools: those that are known, or, if `fresh`, those that it lists now.
+    Tools { fresh: bool, reply: oneshot::Sender<()> },
+}
+
+/// What the keeper's own tasks come back with. `u64` is the connection that they belong to.
+enum Outcome {
+    Started(Result<Box<Started>, UpstreamError>),
+    Listed(u64, Result<Box<Offer>, Failure>),
+    Ended(u64, End),
+    ListAgain(u64),
+    ListenEnded(u64),
+}
+
+enum Phase {
+    Down,
+    Starting,
+    Up { connected: Arc<Connected>, since: Instant },
+}
+
+/// The owner of one upstream.
+pub(crate) struct Keeper {
+    board: Arc<Board>,
+    cell: Arc<Cell>,
+    starter: Starter,
+    wants: mpsc::Receiver<Want>,
+    stop: CancellationToken,
+    changed: Arc<Notify>,
+    tasks: JoinSet<Outcome>,
+    phase: Phase,
+    generation: u64,
+    waiting: Vec<oneshot::Sender<Result<Arc<Connected>, UpstreamError>>>,
+    curious: Vec<oneshot::Sender<()>>,
+    reading_list: bool,
+    list_again: bool,
+    failures: u32,
+    refusal: Option<(Instant, UpstreamError)>,
+    listen_tries: u32,
+}
+
+impl Keeper {
+    /// The keeper of a cell; `stop` ends it.
+    pub(crate) fn new(
+        board: Arc<Board>,
+        cell: Arc<Cell>,
+        wants: mpsc::Receiver<Want>,
+        means: Means,
+        stop: CancellationToken,
+    ) -> Self {
+        let changed = Arc::new(Notify::new());
+        let starter = Starter::new(Arc::clone(&cell), means, Arc::clone(&changed), stop.clone());
+        Self {
+            board,
+            cell,
+            starter,
+            wants,
+            stop,
+            changed,
+            tasks: JoinSet::new(),
+            phase: Phase::Down,
+            generation: 0,
+            waiting: Vec::new(),
+            curious: Vec::new(),
+            reading_list: false,
+            list_again: false,
+            failures: 0,
+            refusal: None,
+            listen_tries: 0,
+        }
+    }
+
+    /// Keeps until it is stopped; then the upstream and its processes are gone.
+    pub(crate) async fn run(mut self) {
+        let (stop, changed) = (self.stop.clone(), Arc::clone(&self.changed));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                want = self.wants.recv() => match want {
+                    Some(want) => self.serve(want),
+                    None => break,
+                },
+                Some(done) = self.tasks.join_next(), if !self.tasks.is_empty() => match done {
+                    Ok(outcome) => self.take(outcome),
+                    Err(broken) => self.broke(&broken.to_string()),
+                },
+                () = changed.notified() => self.relist(),
+            }
+        }
+        self.cell.disconnect();
+        self.waiting.clear();
+        self.curious.clear();
+        // Sessions end with the same token; each takes its processes with it.
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn serve(&mut self, want: Want) {
+        match want {
+            Want::Connection(reply) => match &self.phase {
+                Phase::Up { connected, .. } if !connected.peer.is_closed() => {
+                    // Whoever went away needs no connection.
+                    let _gone = reply.send(Ok(Arc::clone(connected)));
+                }
+                // A connection that is ending is followed by a new one.
+                Phase::Up { .. } | Phase::Starting => self.waiting.push(reply),
+                Phase::Down => {
+                    if let Some(error) = self.refused() {
+                        let _gone = reply.send(Err(error));
+                    } else {
+                        self.waiting.push(reply);
+                        self.start();
+                    }
+                }
+            },
+            Want::Tools { fresh, reply } => {
+                if !fresh && self.cell.offer().is_some() || self.refused().is_some() {
+                    let _gone = reply.send(());
+                    return;
+                }
+                self.curious.push(reply);
+                match self.phase {
+                    Phase::Down => self.start(),
+                    Phase::Starting => {}
+                    // A reading under way is fresh enough for those who know nothing.
+                    Phase::Up { .. } if self.reading_list && !fresh => {}
+                    Phase::Up { .. } => self.relist(),
+                }
+            }
+        }
+    }
+
+    /// The reason not to start now, while there is a pause after a failure.
+    fn refused(&self) -> Option<UpstreamError> {
+        let (until, error) = self.refusal.as_ref().filter(|_| matches!(self.phase, Phase::Down))?;
+        let left = until.checked_duration_since(Instant::now())?;
+        let UpstreamError::Start { server, reason, .. } = error else { return Some(error.clone()) };
+        let retry_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+        Some(UpstreamError::Start { server: server.clone(), reason: reason.clone(), retry_ms })
+    }
+
+    fn start(&mut self) {
+        self.phase = Phase::Starting;
+        self.cell.set_state(ServerState::Starting);
+        let starting = self.starter.start();
+        self.tasks.spawn(async move { Outcome::Started(starting.await.map(Box::new)) });
+    }
+
+    fn take(&mut self, outcome: Outcome) {
+        let current = self.generation;
+        match outcome {
+            Outcome::Started(Ok(started)) => self.up(*started),
+            Outcome::Started(Err(error)) => self.failed(error),
+            Outcome::Ended(generation, end) if generation == current => self.down(end),
+            Outcome::Listed(generation, list) if generation == current => self.listed(list),
+            Outcome::ListAgain(generation) if generation == current => {
+                self.reading_list = false;
+                self.relist();
+            }
+            Outcome::ListenEnded(generation) if generation == current => self.listen(),
+            _ => {}
+        }
+    }
+
+    fn up(&mut self, started: Started) {
+        let Started { peer, agreed, session } = started;
+        self.generation += 1;
+        let generation = self.generation;
+        self.tasks.spawn(async move { Outcome::Ended(generation, session.await) });
+        let connected = Arc::new(Connected { peer, agreed });
+        self.phase = Phase::Up { connected: Arc::clone(&connected), since: Instant::now() };
+        self.cell.connect(Arc::clone(&connected));
+        self.refusal = None;
+        for waiting in self.waiting.drain(..) {
+            let _gone = waiting.send(Ok(Arc::clone(&connected)));
+        }
+        self.reading_list = false;
+        self.list_again = false;
+        self.relist();
+        self.listen_tries = 0;
+        self.listen();
+    }
+
+    fn failed(&mut self, error: UpstreamError) {
+        self.phase = Phase::Down;
+        self.failures += 1;
+        let pause = BACKOFF_FIRST.saturating_mul(1 << (self.failures - 1).min(8)).min(BACKOFF_MAX);
+        tracing::warn!(server = self.cell.name(), "{error}");
+        self.refuse_for(pause, error);
+    }
+
+    fn refuse_for(&mut self, pause: Duration, error: UpstreamError) {
+        self.cell.fail(error.to_string());
+        for waiting in self.waiting.drain(..) {
+            let _gone = waiting.send(Err(error.clone()));
+        }
+        self.curious.clear();
+        self.refusal = Some((Instant::now() + pause, error));
+    }
+
+    /// The connection ended. Whoever waits gets a new one.
+    fn down(&mut self, end: End) {
+        let Phase::Up { since, .. } = std::mem::replace(&mut self.phase, Phase::Down) else {
+            return;
+        };
+        self.cell.disconnect();
+        self.reading_list = false;
+        if since.elapsed() >= SOUND_AFTER {
+            self.failures = 0;
+        }
+        match end {
+            End::Stopped => {
+                self.cell.set_state(ServerState::Idle);
+                self.failures = 0;
+            }
+            End::Lost(reason) => {
+                tracing::warn!(server = self.cell.name(), "lost: {reason}");
+                self.failures += 1;
+                if self.failures > YOUNG_DEATHS_MAX {
+                    let server = self.cell.name().to_owned();
+                    let retry_ms = 1_000;
+                    self.refuse_for(
+                        BACKOFF_FIRST,
+                        UpstreamError::Start { server, reason, retry_ms },
+                    );
+                    return;
+                }
+                self.cell.fail(reason);
+            }
+        }
+        if self.waiting.is_empty() {
+            self.curious.clear();
+        } else {
+            self.start();
+        }
+    }
+
+    /// A task of ours panicked: nothing is known of the connection any more.
+    fn broke(&mut self, reason: &str) {
+        tracing::error!(server = self.cell.name(), "a task broke: {reason}");
+        self.generation += 1;
+        self.cell.disconnect();
+        let server = self.cell.name().to_owned();
+        let reason = "narrows failed inside; see the log".to_owned();
+        self.failed(UpstreamError::Start { server, reason, retry_ms: 1_000 });
+    }
+
+    /// Reads the list anew, or again after the reading that is under way.
+    fn relist(&mut self) {
+        let Phase::Up { connected, .. } = &self.phase else { return };
+        if self.reading_list {
+            self.list_again = true;
+            return;
+        }
+        self.reading_list = true;
+        let (connected, generation) = (Arc::clone(connected), self.generation);
+        let deadline = Instant::now() + self.cell.config.start_timeout;
+        self.tasks.spawn(async move {
+            Outcome::Listed(generation, offer(&connected, deadline).await.map(Box::new))
+        });
+    }
+
+    fn listed(&mut self, list: Result<Box<Offer>, Failure>) {
+        match list {
+            Ok(offer) => {
+                if !offer.skipped.is_empty() {
+                    let server = self.cell.name();
+                    tracing::warn!(server, "skipped tools: {}", offer.skipped.join("; "));
+                }
+                self.cell.set_offer(*offer);
+                self.board.publish();
+            }
+            Err(failure) => {
+                let reason = format!("its tools could not be listed: {failure}");
+                tracing::warn!(server = self.cell.name(), "{reason}");
+                self.cell.complain(reason);
+            }
+        }
+        if std::mem::take(&mut self.list_again) {
+            // Still counted as reading until the pause is over.
+            let generation = self.generation;
+            self.tasks.spawn(async move {
+                tokio::time::sleep(RELIST_PAUSE).await;
+                Outcome::ListAgain(generation)
+            });
+            return;
+        }
+        self.reading_list = false;
+        for curious in self.curious.drain(..) {
+            let _gone = curious.send(());
+        }
+    }
+
+    /// Subscribes to changes of the list where that needs a request.
+    fn listen(&mut self) {
+        let Phase::Up { connected, .. } = &self.phase else { return };
+        let agreed = &connected.agreed;
+        if !agreed.revision.is_modern()
+            || !agreed.announces
+            || self.listen_tries >= LISTEN_TRIES_MAX
+        {
+            return;
+        }
+        let pause = BACKOFF_FIRST * self.listen_tries;
+        self.listen_tries += 1;
+        let (connected, generation) = (Arc::clone(connected), self.generation);
+        self.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
+            let revision = Some(connected.agreed.revision);
+            if let Err(failure) = connected.peer.ask(Body::Listen, revision, None, None).await {
+                tracing::debug!("a subscription ended: {failure}");
+            }
+            Outcome::ListenEnded(generation)
+        });
+    }
+}
+
+/// What an upstream offers now.
+async fn offer(connected: &Connected, deadline: Instant) -> Result<Offer, Failure> {
+    let agreed = &connected.agreed;
+    let (tools, skipped) =
+        listing::tools(&connected.peer, agreed.revision, agreed.has_tools, deadline).await?;
+    Ok(Offer {
+        revision: agreed.revision.as_str().to_owned(),
+        version: agreed.server.version.clone(),
+        instructions: agreed.instructions.clone(),
+        tools,
+        skipped,
+    })
+}

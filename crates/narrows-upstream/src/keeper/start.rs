@@ -1,0 +1,148 @@
+//! Starting an upstream: its transport, then its opening.
+
+use crate::board::Cell;
+use crate::config::{Era, Launch};
+use crate::error::UpstreamError;
+use crate::handshake::{self, Agreed};
+use crate::session::{End, Introduction, Peer, Session, Terms};
+use crate::spawn::{Nursery, Order};
+use crate::stdio;
+use crate::wire::{Failure, Wire};
+use narrows_protocol::Revision;
+use narrows_types::fault::clip;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Bytes of the reason why a start failed.
+const REASON_BYTES_MAX: usize = 280;
+
+/// What all upstreams share to be started with.
+#[derive(Clone)]
+pub(crate) struct Means {
+    pub(crate) introduction: Arc<Introduction>,
+    pub(crate) nursery: Option<Nursery>,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// A connection that is open. Its session must be driven for anything to happen.
+pub(super) struct Started {
+    pub(super) peer: Peer,
+    pub(super) agreed: Agreed,
+    pub(super) session: Pin<Box<dyn Future<Output = End> + Send>>,
+}
+
+/// Starts one upstream, again and again.
+#[derive(Clone)]
+pub(super) struct Starter {
+    cell: Arc<Cell>,
+    means: Means,
+    changed: Arc<Notify>,
+    stop: CancellationToken,
+}
+
+impl Starter {
+    pub(super) fn new(
+        cell: Arc<Cell>,
+        means: Means,
+        changed: Arc<Notify>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { cell, means, changed, stop }
+    }
+
+    /// Starts within the configured time.
+    pub(super) fn start(
+        &self,
+    ) -> impl Future<Output = Result<Started, UpstreamError>> + Send + 'static {
+        let starter = self.clone();
+        async move {
+            let config = &starter.cell.config;
+            let deadline = Instant::now() + config.start_timeout;
+            let mut outcome = starter.attempt(config.era, deadline).await;
+            // A server may die of a question that it does not know.
+            let may_be_legacy = config.era == Era::Auto && starter.known() != Some(Era::Legacy);
+            if may_be_legacy && matches!(outcome, Err(Failure::Lost { sent: true, .. })) {
+                outcome = starter.attempt(Era::Legacy, deadline).await;
+            }
+            outcome.map_err(|failure| starter.error(&failure))
+        }
+    }
+
+    fn error(&self, failure: &Failure) -> UpstreamError {
+        let reason = match failure {
+            Failure::Timeout => {
+                let ms = self.cell.config.start_timeout.as_millis();
+                format!("it did not answer within {ms} ms")
+            }
+            other => clip(other.to_string(), REASON_BYTES_MAX),
+        };
+        UpstreamError::Start { server: self.cell.name().to_owned(), reason, retry_ms: 1_000 }
+    }
+
+    /// The era that was agreed on last time.
+    fn known(&self) -> Option<Era> {
+        let revision = Revision::parse(&self.cell.offer()?.revision)?;
+        Some(if revision.is_modern() { Era::Modern } else { Era::Legacy })
+    }
+
+    async fn attempt(&self, era: Era, deadline: Instant) -> Result<Started, Failure> {
+        let lost = |reason| Failure::Lost { reason, sent: false };
+        let wire = tokio::time::timeout_at(deadline, self.open());
+        let wire = wire.await.map_err(|_elapsed| Failure::Timeout)?.map_err(lost)?;
+        let stop = self.stop.child_token();
+        let terms = Terms {
+            server: self.cell.name().to_owned(),
+            introduction: Arc::clone(&self.means.introduction),
+            changed: Arc::clone(&self.changed),
+            stop: stop.clone(),
+            idle_stop: self.cell.config.idle_stop,
+        };
+        let (peer, session) = Session::new(terms, wire);
+        let mut session: Pin<Box<dyn Future<Output = End> + Send>> = Box::pin(session.run());
+        let outcome = tokio::select! {
+            biased;
+            end = &mut session => {
+                let reason = match end {
+                    End::Lost(reason) => reason,
+                    End::Stopped => "it was stopped".to_owned(),
+                };
+                return Err(Failure::Lost { reason, sent: true });
+            }
+            outcome = handshake::agree(&peer, era, self.known(), deadline) => outcome,
+        };
+        match outcome {
+            Ok(agreed) => Ok(Started { peer, agreed, session }),
+            Err(failure) => {
+                stop.cancel();
+                match (session.await, failure) {
+                    // How it died tells more than that it did.
+                    (End::Lost(reason), Failure::Lost { sent, .. }) => {
+                        Err(Failure::Lost { reason, sent })
+                    }
+                    (_, failure) => Err(failure),
+                }
+            }
+        }
+    }
+
+    async fn open(&self) -> Result<Wire, String> {
+        let Means { nursery, tasks, .. } = &self.means;
+        match (&self.cell.config.launch, nursery) {
+            (Launch::Stdio { command, args, env, cwd }, Some(nursery)) => {
+                let order = Order {
+                    command: command.clone(),
+                    args: args.clone(),
+                    env: env.clone(),
+                    cwd: cwd.clone(),
+                };
+                stdio::start(self.cell.name(), order, nursery, tasks).await
+            }
+            _ => Err("it cannot be started".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The stdio transport: a child process, one message a line.
+
+use crate::spawn::{Group, Nursery, Order};
+use crate::wire::{Incoming, MESSAGE_BYTES_MAX, Outgoing, WAITING_MAX, Wire};
+use futures_util::FutureExt as _;
+use narrows_types::fault::clip;
+use std::io;
+use std::pin::pin;
+use std::process::ExitStatus;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::sync::{mpsc, watch};
+use tokio_util::task::TaskTracker;
+
+/// How long a child may leave its input unread.
+const WRITE_WAIT: Duration = Duration::from_secs(30);
+/// How long we wait to hear why a child that closed a stream died.
+const DEATH_WAIT: Duration = Duration::from_millis(300);
+/// How long the last words of a child that died may take to arrive.
+const LAST_WORDS_WAIT: Duration = Duration::from_millis(50);
+/// Bytes of the last words on standard error that an error repeats.
+const LAST_WORDS_BYTES: usize = 200;
+/// Bytes of a line of standard error that reaches the log.
+const LOG_LINE_BYTES: u64 = 4_096;
+/// Messages that are written at once.
+const WRITES_MAX: usize = 32;
+/// Shorter values are too common to be blotted out.
+const SECRET_BYTES_MIN: usize = 6;
+
+/// Starts the child and its pumps.
+pub(crate) async fn start(
+    server: &str,
+    order: Order,
+    nursery: &Nursery,
+    tasks: &TaskTracker,
+) -> Result<Wire, String> {
+    let command = order.command.clone();
+    let secrets: Vec<String> =
+        order.env.values().filter(|value| value.len() >= SECRET_BYTES_MIN).cloned().collect();
+    let mut child = nursery.start(order).await.map_err(|e| missing(&command, &e))?;
+    let group = Group::of(&child);
+    let (Some(stdin), Some(stdout), Some(stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
+        return Err("its standard streams are not piped".to_owned());
+    };
+    let (last_words, heard) = watch::channel(String::new());
+    let (outgoing, to_send) = mpsc::channel(WAITING_MAX);
+    let (received, incoming) = mpsc::channel(WAITING_MAX);
+    let server = server.to_owned();
+    let ended = tasks.spawn(async move {
+        let mut listen = pin!(drain(&server, stderr, &secrets, last_words).fuse());
+        let mut talk = Box::pin(talk(&server, stdin, stdout, to_send, received));
+        let mut over = None;
+        let (mut status, mut dead_at) = (None, None);
+        while over.is_none() {
+            tokio::select! {
+                reason = &mut talk => over = Some(reason),
+                () = &mut listen => {}
+                // What it started may hold its output open, so we do not wait for the end of it.
+                died = child.wait(), if dead_at.is_none() => {
+                    status = died.ok();
+                    dead_at = Some(tokio::time::Instant::now() + DEATH_WAIT);
+                }
+                () = passed(dead_at) => over = Some("it exited".to_owned()),
+            }
+        }
+        drop(talk);
+        if status.is_none() {
+            let mut death = pin!(tokio::time::timeout(DEATH_WAIT, child.wait()));
+            status = loop {
+                tokio::select! {
+                    died = &mut death => break died.ok().and_then(Result::ok),
+                    () = &mut listen => {}
+                }
+            };
+        }
+        // What it said last may still be on its way.
+        let _more = tokio::time::timeout(LAST_WORDS_WAIT, listen).await;
+        let reason = explain(status, over.unwrap_or_default(), &heard);
+        group.end(child).await;
+        reason
+    });
+    Ok(Wire { outgoing, incoming, ended })
+}
+
+fn missing(command: &str, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            format!("command `{command}` was not found on PATH; install it or give its full path")
+        }
+        io::ErrorKind::PermissionDenied => format!("command `{command}` may not be executed"),
+        io::ErrorKind::NotADirectory => error.to_string(),
+        _ => format!("command `{command}`: {error}"),
+    }
+}
+
+/// Writes and reads until either side ends. What the child said before it closed its input is
+/// still read.
+async fn talk(
+    server: &str,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    to_send: mpsc::Receiver<Outgoing>,
+    received: mpsc::Sender<Incoming>,
+) -> String {
+    let mut reading = Box::pin(read(server, stdout, received));
+    tokio::select! {
+        reason = &mut reading => reason,
+        stopped = write(stdin, to_send) => match stopped {
+            None => "it was stopped".to_owned(),
+            Some(reason) => {
+                let _more = tokio::time::timeout(DEATH_WAIT, reading).await;
+                reason
+            }
+        },
+    }
+}
+
+/// Writes messages; `None` once there are no more, else what went wrong.
+async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<Outgoing>) -> Option<String> {
+    let mut waiting = Vec::with_capacity(WRITES_MAX);
+    let mut bytes = Vec::new();
+    while messages.recv_many(&mut waiting, WRITES_MAX).await > 0 {
+        bytes.clear();
+        for message in waiting.drain(..) {
+            if let Outgoing::Message(letter) = message {
+                bytes.extend_from_slice(letter.body.as_bytes());
+                bytes.push(b'\n');
+            }
+        }
+        match tokio::time::timeout(WRITE_WAIT, stdin.write_all(&bytes)).await {
+            Ok(Ok(())) => {}
+            // Its exit tells why, if it exits.
+            Ok(Err(_closed)) => return Some("it closed its input".to_owned()),
+            Err(_elapsed) => {
+                let seconds = WRITE_WAIT.as_secs();
+                return Some(format!("it did not read its input for {seconds} s"));
+            }
+        }
+        bytes.shrink_to(1 << 20);
+    }
+    None
+}
+
+async fn read(server: &str, stdout: ChildStdout, received: mpsc::Sender<Incoming>) -> String {
+    let mut reader = BufReader::with_capacity(64 << 10, stdout);
+    loop {
+        let line = match line(&mut reader).await {
+            Ok(Some(line)) => line,
+            Ok(None) => return "it closed its output".to_owned(),
+            Err(e) => return e.to_string(),
+        };
+        let first = line.trim_ascii_start().first().copied();
+        if matches!(first, Some(b'{' | b'[')) {
+            if received.send(Incoming::Message(line)).await.is_err() {
+                return "it was stopped".to_owned();
+            }
+        } else if first.is_some() {
+            let text = clip(String::from_utf8_lossy(&line).into_owned(), 200);
+            tracing::debug!(server, "not a message on standard output: {}", text.trim_end());
+        }
+    }
+}
+
+/// One line, bounded; `None` at the end.
+async fn line(reader: &mut BufReader<ChildStdout>) -> io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let limit = MESSAGE_BYTES_MAX as u64 + 1;
+    let read = reader.take(limit).read_until(b'\n', &mut line).await?;
+    if read == 0 {
+        return Ok(None);
+    }
+    if line.len() > MESSAGE_BYTES_MAX {
+        let reason = format!("it sent a message of more than {MESSAGE_BYTES_MAX} bytes");
+        return Err(io::Error::other(reason));
+    }
+    Ok(Some(line))
+}
+
+/// Standard error goes to the log, line by line; the last line is kept for the error. Values of
+/// the configured environment are blotted out of both.
+async fn drain(
+    server: &str,
+    stderr: ChildStderr,
+    secrets: &[String],
+    last_words: watch::Sender<String>,
+) {
+    let mut reader = BufReader::new(stderr);
+    while let Some(text) = words(&mut reader).await {
+        let text = blot(text, secrets);
+        if !text.is_empty() {
+            tracing::debug!(server, "{text}");
+            last_words.send_replace(clip(text, LAST_WORDS_BYTES));
+        }
+    }
+}
+
+async fn words(reader: &mut BufReader<impl AsyncRead + Unpin>) -> Option<String> {
+    let mut line = Vec::new();
+    match reader.take(LOG_LINE_BYTES).read_until(b'\n', &mut line).await {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(String::from_utf8_lossy(&line).trim_end().to_owned()),
+    }
+}
+
+fn blot(text: String, secrets: &[String]) -> String {
+    secrets.iter().fold(text, |text, secret| {
+        if text.contains(secret.as_str()) { text.replace(secret.as_str(), "***") } else { text }
+    })
+}
+
+async fn passed(at: Option<tokio::time::Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn explain(status: Option<ExitStatus>, reason: String, heard: &watch::Receiver<String>) -> String {
+    let mut told = status.map_or(reason, died);
+    let words = heard.borrow();
+    if !words.is_empty() {
+        told.push_str("; it said last: ");
+        told.push_str(&words);
+    }
+    told
+}
+
+fn died(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("it exited with code {code}"),
+        (None, Some(signal)) => format!("it was killed by signal {signal}"),
+        (None, None) => "it exited".to_owned(),
+    }
+}
