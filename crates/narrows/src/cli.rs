@@ -1,0 +1,150 @@
+//! The command line: what can be typed, and what each command does.
+
+pub(crate) mod args;
+mod call;
+mod client;
+mod config;
+mod demo;
+pub(crate) mod doctor;
+mod exit;
+mod import;
+pub(crate) mod output;
+mod render;
+mod run;
+mod serve;
+mod tokens;
+
+pub(crate) use exit::Fail;
+
+use crate::assembly::House;
+use crate::config::{Environment, Flags, Loaded, load};
+use args::{Cli, Command};
+use clap::{CommandFactory as _, Parser as _};
+use narrows_types::{Answer, Fault, What};
+use output::Output;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What every command has at hand.
+pub(crate) struct Desk {
+    pub(crate) env: Environment,
+    pub(crate) flags: Flags,
+    pub(crate) out: Output,
+    /// How often `-v` was given.
+    pub(crate) verbose: u8,
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and version are no errors; clap knows where each belongs.
+            drop(e.print());
+            return ExitCode::from(if e.use_stderr() { exit::USAGE } else { exit::OK });
+        }
+    };
+    let env = Environment::of_process();
+    let out = Output::new(&cli.global, &env);
+    let desk = Desk { env, flags: cli.global.flags(), out, verbose: cli.global.verbose };
+    let done = runtime().and_then(|runtime| {
+        let done = runtime.block_on(desk.command(cli.command));
+        // Whoever still blocks (a resolver, a slow disk) must not keep the process alive.
+        runtime.shutdown_timeout(Duration::from_millis(200));
+        done
+    });
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(fail) => {
+            desk.out.fail(&fail);
+            ExitCode::from(fail.code())
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Fail> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Fail::Fault(Fault::bug(format!("no runtime: {e}"))))
+}
+
+impl Desk {
+    async fn command(&self, command: Command) -> Result<u8, Fail> {
+        match command {
+            Command::Serve(args) => self.serve(args).await,
+            Command::Run(args) => self.run(args).await,
+            Command::Search(args) => self.search(args).await,
+            Command::Tools(args) => self.tools(args).await,
+            Command::Call(args) => self.call(args).await,
+            Command::Servers => self.servers().await,
+            Command::Tokens => self.tokens().await,
+            Command::Doctor => self.doctor().await,
+            Command::Demo => self.demo().await,
+            Command::Config(args) => self.config(args.what),
+            Command::Import(args) => self.import(&args),
+            Command::Add(args) => self.add(args),
+            Command::Remove(args) => self.remove(&args),
+            Command::Install(args) => self.install(&args),
+            Command::Completions { shell } => {
+                let mut text = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "narrows", &mut text);
+                self.out.text(&String::from_utf8_lossy(&text))?;
+                Ok(exit::OK)
+            }
+        }
+    }
+
+    /// The config, its warnings told.
+    fn loaded(&self) -> Result<Loaded, Fail> {
+        let loaded = load(&self.env, &self.flags).map_err(Fail::Config)?;
+        for warning in &loaded.warnings {
+            self.out.warn(&warning.to_string());
+        }
+        Ok(loaded)
+    }
+
+    /// The house, ready to be asked; logging is on from here.
+    async fn house(&self, loaded: &Loaded) -> Result<House, Fail> {
+        self.log(loaded);
+        House::open(&loaded.settings, &self.env).await.map_err(Fail::Fault)
+    }
+
+    /// Opens the house, asks once, closes it.
+    async fn ask(&self, what: What) -> Result<Answer, Fail> {
+        let loaded = self.loaded()?;
+        let house = self.house(&loaded).await?;
+        let waiting = self.out.spinner("starting servers");
+        let answer = house.ask(what, None).await;
+        waiting.finish_and_clear();
+        house.close().await;
+        answer.map_err(Fail::Fault)
+    }
+
+    /// Logs go to standard error: standard output belongs to the protocol and to answers.
+    fn log(&self, loaded: &Loaded) {
+        use crate::config::settings::LogFormat;
+        use tracing_subscriber::EnvFilter;
+        let level = match self.verbose {
+            0 => loaded.settings.log.level.as_str(),
+            1 => "info",
+            2 => "debug",
+            _ => "trace",
+        };
+        let filter = EnvFilter::try_new(level).unwrap_or_else(|_checked| EnvFilter::new("warn"));
+        let lines = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(self.out.color_err());
+        // A second start within one process keeps the first one's log.
+        drop(match loaded.settings.log.format {
+            LogFormat::Text => lines.try_init(),
+            LogFormat::Json => lines.json().try_init(),
+        });
+    }
+}
+
+/// An answer of another kind than the question's.
+fn mismatch() -> Fail {
+    Fail::Fault(Fault::bug("the engine gave an answer of another kind"))
+}

@@ -1,0 +1,199 @@
+//! `narrows run`.
+
+use super::args::RunArgs;
+use super::exit::{Fail, of_run};
+use super::output::{Output, Tone, safe};
+use super::{Desk, mismatch};
+use narrows_types::{
+    Answer, Content, Event, Fault, Language, LogLevel, RunAsk, RunEnd, RunReport, Shaped, What,
+};
+use serde_json::value::RawValue;
+use std::io::Read as _;
+use std::path::Path;
+use tokio::sync::mpsc;
+
+/// Bytes of a program or an input that are read; the config's limits are tighter.
+const READ_BYTES_MAX: u64 = 32 << 20;
+/// Events that wait to be shown.
+const EVENTS: usize = 64;
+
+impl Desk {
+    pub(super) async fn run(&self, args: RunArgs) -> Result<u8, Fail> {
+        let code = read(&args.file)?;
+        let language = args.language.map_or_else(|| by_extension(&args.file), Language::from);
+        let input = args.input.as_deref().map(input).transpose()?;
+        let ask = RunAsk {
+            code,
+            language,
+            input,
+            timeout_ms: args.timeout_ms,
+            output_bytes: args.output_bytes,
+        };
+        let loaded = self.loaded()?;
+        let house = self.house(&loaded).await?;
+        let answer = self.watched(&house, What::Run(ask)).await;
+        house.close().await;
+        let Answer::Run(report) = answer.map_err(Fail::Fault)? else { return Err(mismatch()) };
+        if self.out.json {
+            self.out.value(&report)?;
+        } else {
+            told(&report, &self.out)?;
+        }
+        Ok(of_run(&report.end))
+    }
+
+    /// Asks, showing progress while it waits.
+    async fn watched(&self, house: &crate::assembly::House, what: What) -> Result<Answer, Fault> {
+        let (send, mut heard) = mpsc::channel(EVENTS);
+        let bar = self.out.spinner("running");
+        let answer = house.ask(what, Some(send));
+        tokio::pin!(answer);
+        let answer = loop {
+            tokio::select! {
+                answer = &mut answer => break answer,
+                Some(Event::Progress { fraction, message }) = heard.recv() => {
+                    let percent = fraction.map_or_else(String::new, |f| format!("{:.0} % ", f * 100.0));
+                    bar.set_message(format!("{percent}{}", safe(&message)));
+                }
+            }
+        };
+        bar.finish_and_clear();
+        answer
+    }
+}
+
+fn by_extension(file: &Path) -> Language {
+    match file.extension().and_then(|e| e.to_str()) {
+        Some("py" | "pyi") => Language::Python,
+        _ => Language::TypeScript,
+    }
+}
+
+/// The text of a file, or of standard input for `-`.
+fn read(file: &Path) -> Result<String, Fail> {
+    let shown = file.display();
+    let mut text = Vec::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(READ_BYTES_MAX + 1).read_to_end(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|f| f.take(READ_BYTES_MAX + 1).read_to_end(&mut text))
+    };
+    read.map_err(|e| Fail::usage(format!("cannot read {shown}: {e}")))?;
+    if text.len() as u64 > READ_BYTES_MAX {
+        return Err(Fail::usage(format!("{shown} has more than {READ_BYTES_MAX} bytes")));
+    }
+    String::from_utf8(text).map_err(|_binary| Fail::usage(format!("{shown} is not UTF-8 text")))
+}
+
+/// `JSON` or `@FILE`, checked.
+fn input(arg: &str) -> Result<Box<RawValue>, Fail> {
+    let text = match arg.strip_prefix('@') {
+        Some(file) => read(Path::new(file))?,
+        None => arg.to_owned(),
+    };
+    serde_json::from_str::<&RawValue>(text.trim())
+        .map(ToOwned::to_owned)
+        .map_err(|e| Fail::usage(format!("--input is no JSON: {e}")))
+}
+
+/// The value to standard output; logs, what was shown and the bill to standard error.
+fn told(report: &RunReport, out: &Output) -> Result<(), Fail> {
+    for line in &report.logs {
+        let tone = match line.level {
+            LogLevel::Debug => Tone::Dim,
+            LogLevel::Info => Tone::Strong,
+            LogLevel::Warn => Tone::Warn,
+            LogLevel::Error => Tone::Bad,
+        };
+        let text = safe(&line.text);
+        let plain = line.level == LogLevel::Info;
+        out.note(&if plain { text } else { out.tint(&text, tone) });
+    }
+    if report.logs_dropped > 0 {
+        out.note(&format!("({} more log lines were dropped)", report.logs_dropped));
+    }
+    match &report.end {
+        RunEnd::Returned(shaped) => returned(shaped, out)?,
+        end => {
+            for line in ended(end) {
+                out.error(&line);
+            }
+        }
+    }
+    for content in &report.shown {
+        out.note(&shown(content));
+    }
+    let bill = report.bill;
+    out.note(&format!(
+        "{} calls, {} ms, {} bytes kept out of the context",
+        bill.calls, bill.ms, bill.kept_bytes
+    ));
+    Ok(())
+}
+
+fn returned(shaped: &Shaped, out: &Output) -> Result<(), Fail> {
+    if let Some(value) = &shaped.value {
+        return out.text(&safe(&pretty(value)));
+    }
+    out.text(&safe(&shaped.preview))?;
+    out.note(&format!("cut from {} bytes; its shape: {}", shaped.bytes, safe(&shaped.shape)));
+    if let Some(handle) = &shaped.artifact {
+        out.note(&format!(
+            "the whole is kept: `artifact(\"{handle}\")` in the next program reads it"
+        ));
+    }
+    Ok(())
+}
+
+/// Text as it is, everything else as JSON over several lines.
+pub(super) fn pretty(value: &RawValue) -> String {
+    let raw = value.get();
+    if let Ok(text) = serde_json::from_str::<String>(raw) {
+        return text;
+    }
+    match serde_json::from_str::<serde_json::Value>(raw) {
+        // Numbers beyond 64 bits would change: such a value stays as it came.
+        Ok(parsed) if parsed.to_string() == raw => format!("{parsed:#}"),
+        _ => raw.to_owned(),
+    }
+}
+
+/// How a run ended that returned nothing, line by line.
+fn ended(end: &RunEnd) -> Vec<String> {
+    match end {
+        RunEnd::Returned(_) => Vec::new(),
+        RunEnd::Threw(error) => {
+            let mut lines = vec![format!("{}: {}", error.name, error.message)];
+            lines.extend(
+                error.at.iter().map(|p| format!("  at line {}, column {}", p.line, p.column)),
+            );
+            lines
+        }
+        RunEnd::Rejected { findings } => {
+            let lines = findings
+                .iter()
+                .map(|f| format!("line {}, column {}: {}", f.at.line, f.at.column, f.message));
+            std::iter::once("the program was not started:".to_owned()).chain(lines).collect()
+        }
+        RunEnd::Limit { limit, allowed } => vec![format!(
+            "the program reached the limit {limit} = {allowed}; `[limits]` in the config raises it"
+        )],
+        RunEnd::Deadlock => {
+            vec!["the program waits for something that can never happen".to_owned()]
+        }
+        RunEnd::Lost { reason } => vec![format!("the worker was lost: {reason}")],
+    }
+}
+
+fn shown(content: &Content) -> String {
+    if let Some(text) = content.as_text() {
+        return safe(text);
+    }
+    let field = |key: &str| content.0.get(key).and_then(serde_json::Value::as_str);
+    let bytes = field("data").or(field("blob")).map_or(0, |data| data.len() / 4 * 3);
+    let mime = field("mimeType").unwrap_or("unknown type");
+    format!("shown: {} ({}, about {bytes} bytes)", safe(content.kind()), safe(mime))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Text that may be a secret: never printed, never logged.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use std::borrow::Cow;
+use std::fmt;
+
+/// Text that may be a secret. `Debug` shows dots; only [`expose`](Self::expose) gives it.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for whoever hands it on to where it belongs.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_string(Scalar).map(Self)
+    }
+}
+
+/// Text, or a number or truth value that stands for its text (`PORT = 8080`).
+struct Scalar;
+
+impl Visitor<'_> for Scalar {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("text")
+    }
+
+    fn visit_str<E: de::Error>(self, s: &str) -> Result<String, E> {
+        Ok(s.to_owned())
+    }
+
+    fn visit_bool<E: de::Error>(self, b: bool) -> Result<String, E> {
+        Ok(b.to_string())
+    }
+
+    fn visit_u64<E: de::Error>(self, n: u64) -> Result<String, E> {
+        Ok(n.to_string())
+    }
+
+    fn visit_i64<E: de::Error>(self, n: i64) -> Result<String, E> {
+        Ok(n.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, n: f64) -> Result<String, E> {
+        Ok(n.to_string())
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Text".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": ["string", "number", "boolean"] })
+    }
+}
+
+/// Parts of names whose values are secret.
+const SECRET_NAMES: [&str; 14] = [
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "passphrase",
+    "apikey",
+    "accesskey",
+    "privatekey",
+    "authorization",
+    "credential",
+    "cookie",
+    "bearer",
+    "signature",
+    "auth",
+];
+/// How well-known secrets begin.
+const SECRET_STARTS: [&str; 22] = [
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "sk-",
+    "sk_",
+    "rk_",
+    "pk_live",
+    "xox",
+    "AKIA",
+    "ASIA",
+    "AIza",
+    "ya29.",
+    "eyJ",
+    "npm_",
+    "pypi-",
+    "hf_",
+    "dop_v1_",
+    "lin_api_",
+    "ntn_",
+];
+
+/// Whether a value of this name is likely a secret: `GITHUB_TOKEN`, `x-api-key`, `--password`.
+pub(crate) fn secret_name(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    let squeezed: String = lower.chars().filter(char::is_ascii_alphanumeric).collect();
+    let words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    SECRET_NAMES.iter().any(|part| squeezed.contains(part))
+        || words.into_iter().any(|word| matches!(word, "key" | "pat" | "pwd" | "pass" | "dsn"))
+}
+
+/// Whether this text looks like a secret by itself.
+pub(crate) fn secret_value(text: &str) -> bool {
+    let bare = strip_scheme(text).1;
+    let known = SECRET_STARTS.iter().any(|start| bare.starts_with(start)) && bare.len() >= 16;
+    known || (bare.len() != text.len()) || userinfo(text).is_some() || random_looking(bare)
+}
+
+/// `Bearer x` in two; the first part is empty where there is no scheme.
+pub(crate) fn strip_scheme(text: &str) -> (&str, &str) {
+    for scheme in ["Bearer ", "bearer ", "Basic ", "basic ", "Token ", "token "] {
+        if let Some(rest) = text.strip_prefix(scheme) {
+            return (scheme, rest);
+        }
+    }
+    ("", text)
+}
+
+/// The password in `scheme://user:password@host`.
+pub(crate) fn userinfo(url: &str) -> Option<&str> {
+    let (_, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (user, _) = authority.rsplit_once('@')?;
+    let (_, password) = user.split_once(':')?;
+    (!password.is_empty() && !password.starts_with("${")).then_some(password)
+}
+
+/// Long, one word, letters and digits mixed: a key, not a sentence, a path or a package.
+fn random_looking(text: &str) -> bool {
+    let plain =
+        text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '=' | '+'));
+    let digits = text.chars().filter(char::is_ascii_digit).count();
+    let letters = text.chars().filter(char::is_ascii_alphabetic).count();
+    plain && text.len() >= 32 && digits >= 4 && letters >= 8
+}
+
+/// Whether the text is nothing but references such as `${TOKEN}` (and a scheme before them).
+pub(crate) fn is_reference(text: &str) -> bool {
+    let bare = strip_scheme(text).1.trim();
+    bare.starts_with("${") && bare.ends_with('}')
+}

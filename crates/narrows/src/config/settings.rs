@@ -1,0 +1,392 @@
+//! What can be set: the sections of `narrows.toml`. The schema that `narrows config schema` prints
+//! is made from these types and their comments.
+
+use super::secret::Secret;
+use narrows_types::{Layer, Limits};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Everything that `narrows.toml` can say.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[expect(dead_code, reason = "read for the published schema; each section is decoded by itself")]
+pub(crate) struct File {
+    /// The schema that an editor checks this file against.
+    #[serde(rename = "$schema")]
+    pub(crate) schema: Option<String>,
+    /// The servers to connect, by name. Without any, `files` (the current folder, read-only) and
+    /// `time` are there.
+    pub(crate) servers: BTreeMap<String, Server>,
+    /// What one run may use. A call can only tighten it.
+    pub(crate) limits: LimitsSection,
+    /// How agents are served.
+    pub(crate) serve: Serve,
+    /// Where results and records are kept.
+    pub(crate) store: Store,
+    /// How programs are locked in.
+    pub(crate) sandbox: Sandbox,
+    /// How servers are started.
+    pub(crate) upstream: Upstreams,
+    /// What is logged (to standard error).
+    pub(crate) log: Log,
+}
+
+/// The names of the sections.
+pub(crate) const SECTIONS: [&str; 8] =
+    ["$schema", "servers", "limits", "serve", "store", "sandbox", "upstream", "log"];
+
+/// One server: a command, a URL, or tools built into Narrows.
+///
+/// Every text may hold `${NAME}`, `${NAME:-default}` (environment) and `${file:PATH}` (a file's
+/// content); `$${` stands for `${`.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Server {
+    /// The program to start; it speaks MCP on its standard input and output.
+    pub(crate) command: Option<String>,
+    /// The program's arguments.
+    pub(crate) args: Option<Vec<Secret>>,
+    /// Variables added to the program's environment.
+    pub(crate) env: Option<BTreeMap<String, Secret>>,
+    /// The folder the program runs in, relative to this file.
+    pub(crate) cwd: Option<PathBuf>,
+    /// The endpoint of a server that speaks Streamable HTTP.
+    pub(crate) url: Option<Secret>,
+    /// Headers of every request to `url`.
+    pub(crate) headers: Option<BTreeMap<String, Secret>>,
+    /// Tools that are part of Narrows.
+    pub(crate) builtin: Option<BuiltinKind>,
+    /// For `builtin = "files"`: the folders whose files are reached, relative to this file.
+    pub(crate) folders: Option<Vec<PathBuf>>,
+    /// For `builtin = "files"`: whether files can be written.
+    pub(crate) write: Option<bool>,
+    /// How the server is reached; told by `command`, `url` or `builtin` already.
+    #[serde(rename = "type")]
+    pub(crate) transport: Option<Transport>,
+    /// Whether the server takes part (default true).
+    pub(crate) enabled: Option<bool>,
+    /// Milliseconds from its start to its list of tools (default 30000).
+    #[schemars(range(min = 1))]
+    pub(crate) start_timeout_ms: Option<u64>,
+    /// Milliseconds of its longest call (default 60000).
+    #[schemars(range(min = 1))]
+    pub(crate) call_timeout_ms: Option<u64>,
+    /// Milliseconds without a call after which the program is stopped until the next one.
+    #[schemars(range(min = 1))]
+    pub(crate) idle_stop_ms: Option<u64>,
+    /// Which era of MCP it speaks (default: found out by asking).
+    pub(crate) era: Option<Era>,
+    /// Which of its tools are there.
+    pub(crate) tools: Option<ToolFilter>,
+}
+
+/// Which tools of a server are there.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ToolFilter {
+    /// Only these, if any are named.
+    pub(crate) allow: Vec<String>,
+    /// Never these.
+    pub(crate) hide: Vec<String>,
+}
+
+/// Tools that are part of Narrows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BuiltinKind {
+    /// List, read, search files under folders.
+    Files,
+    /// The clock and time zones.
+    Time,
+}
+
+/// How a server is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    /// A program on standard input and output.
+    Stdio,
+    /// Streamable HTTP.
+    #[serde(alias = "streamable-http", alias = "streamable_http", alias = "streamableHttp")]
+    Http,
+    /// Part of Narrows.
+    Builtin,
+}
+
+/// Which era of MCP a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Era {
+    /// Found out by asking.
+    #[default]
+    Auto,
+    /// Opens with `initialize` (revisions before 2026-07-28).
+    Legacy,
+    /// Stateless (from 2026-07-28).
+    Modern,
+}
+
+/// What one run may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitsSection {
+    /// Milliseconds from start to end, waiting for tools included.
+    #[schemars(range(min = 1))]
+    pub(crate) wall_ms: u64,
+    /// Milliseconds of processor time inside the worker.
+    #[schemars(range(min = 1))]
+    pub(crate) cpu_ms: u64,
+    /// Bytes of heap of the interpreter.
+    #[schemars(range(min = 1))]
+    pub(crate) memory_bytes: u64,
+    /// Tool calls in one run.
+    pub(crate) calls: u32,
+    /// Tool calls under way at once; further ones wait.
+    #[schemars(range(min = 1))]
+    pub(crate) calls_parallel: u32,
+    /// Bytes of one tool result that enters the worker.
+    #[schemars(range(min = 1))]
+    pub(crate) result_bytes: u64,
+    /// Bytes of the returned value that leave the worker.
+    #[schemars(range(min = 1))]
+    pub(crate) value_bytes: u64,
+    /// Bytes of all log lines of a run.
+    pub(crate) log_bytes: u64,
+    /// Bytes of everything that goes back to the agent: value, logs, errors.
+    #[schemars(range(min = 1))]
+    pub(crate) output_bytes: u64,
+    /// The largest `output_bytes` that a call may ask for.
+    #[schemars(range(min = 1))]
+    pub(crate) output_bytes_max: u64,
+    /// Bytes of a program's text.
+    #[schemars(range(min = 1))]
+    pub(crate) code_bytes: u64,
+    /// Bytes of the arguments of one tool call.
+    #[schemars(range(min = 1))]
+    pub(crate) arguments_bytes: u64,
+    /// Runs under way at once; further ones wait.
+    #[schemars(range(min = 1))]
+    pub(crate) runs_parallel: u64,
+    /// Runs that may wait; further ones are refused.
+    pub(crate) runs_waiting: u64,
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        let of = Limits::default();
+        Self {
+            wall_ms: of.wall_ms,
+            cpu_ms: of.cpu_ms,
+            memory_bytes: of.memory_bytes,
+            calls: of.calls,
+            calls_parallel: of.calls_parallel,
+            result_bytes: of.result_bytes,
+            value_bytes: of.value_bytes,
+            log_bytes: of.log_bytes,
+            output_bytes: of.output_bytes,
+            output_bytes_max: 64 << 10,
+            code_bytes: of.code_bytes,
+            arguments_bytes: 4 << 20,
+            runs_parallel: 64,
+            runs_waiting: 512,
+        }
+    }
+}
+
+impl LimitsSection {
+    /// The limits of a run.
+    pub(crate) fn run(&self) -> Limits {
+        Limits {
+            wall_ms: self.wall_ms,
+            cpu_ms: self.cpu_ms,
+            memory_bytes: self.memory_bytes,
+            calls: self.calls,
+            calls_parallel: self.calls_parallel,
+            result_bytes: self.result_bytes,
+            value_bytes: self.value_bytes,
+            log_bytes: self.log_bytes,
+            output_bytes: self.output_bytes,
+            code_bytes: self.code_bytes,
+        }
+    }
+}
+
+/// What an agent sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// Two tools: `search` and `run`.
+    #[default]
+    Code,
+}
+
+/// How agents are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Serve {
+    /// What an agent sees.
+    pub(crate) mode: Mode,
+    /// Serve HTTP at this address (`127.0.0.1:7300`) instead of standard input and output.
+    pub(crate) http: Option<String>,
+    /// Values of `Host` that are served beside loopback names; `*` serves any.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Values of `Origin` that are served beside loopback origins; `*` serves any.
+    pub(crate) allowed_origins: Vec<String>,
+    /// Bytes of one message.
+    #[schemars(range(min = 1))]
+    pub(crate) body_bytes_max: u64,
+    /// HTTP sessions of clients older than revision 2026-07-28.
+    #[schemars(range(min = 1))]
+    pub(crate) sessions_max: u64,
+    /// Seconds that such a session lives without a request.
+    #[schemars(range(min = 1))]
+    pub(crate) session_ttl_s: u64,
+    /// Seconds that any request may take.
+    #[schemars(range(min = 1))]
+    pub(crate) request_timeout_s: u64,
+}
+
+impl Default for Serve {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Code,
+            http: None,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            body_bytes_max: 4 << 20,
+            sessions_max: 1_000,
+            session_ttl_s: 3_600,
+            request_timeout_s: 300,
+        }
+    }
+}
+
+/// Where results and records are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Store {
+    /// `sqlite:PATH`, or `memory:` to forget all at the end. Default: `narrows/narrows.db` in the
+    /// user's data folder.
+    pub(crate) url: String,
+    /// Bytes of one kept result.
+    #[schemars(range(min = 1))]
+    pub(crate) artifact_bytes_max: u64,
+    /// Bytes of all kept results; beyond it the oldest go.
+    #[schemars(range(min = 1))]
+    pub(crate) artifacts_total_bytes_max: u64,
+    /// Seconds that a kept result lives.
+    #[schemars(range(min = 1))]
+    pub(crate) artifact_ttl_s: u64,
+    /// Records of runs that are kept.
+    pub(crate) runs_max: u64,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            artifact_bytes_max: 32 << 20,
+            artifacts_total_bytes_max: 512 << 20,
+            artifact_ttl_s: 86_400,
+            runs_max: 100_000,
+        }
+    }
+}
+
+/// The names of the walls, for the published schema.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its names are used, in the published schema")]
+enum Wall {
+    NoNewPrivs,
+    Seccomp,
+    Rlimits,
+    Capabilities,
+    Landlock,
+    UserNamespace,
+    PidNamespace,
+    MountNamespace,
+    NetNamespace,
+    IpcNamespace,
+    UtsNamespace,
+}
+
+/// How programs are locked in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sandbox {
+    /// Workers kept ready for each language.
+    pub(crate) warm: u64,
+    /// Walls that must stand beside those that always must; else nothing runs.
+    #[schemars(with = "Vec<Wall>")]
+    pub(crate) require: Vec<Layer>,
+    /// Workers at once; further runs wait.
+    #[schemars(range(min = 1))]
+    pub(crate) workers_max: u64,
+    /// Workers made from one parent before it is replaced.
+    #[schemars(range(min = 1))]
+    pub(crate) forks_per_zygote: u64,
+    /// Milliseconds for the first worker to get ready.
+    #[schemars(range(min = 1))]
+    pub(crate) start_timeout_ms: u64,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self {
+            warm: 4,
+            require: Vec::new(),
+            workers_max: 64,
+            forks_per_zygote: 5_000,
+            start_timeout_ms: 10_000,
+        }
+    }
+}
+
+/// How servers are started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Upstreams {
+    /// Servers that start at once; further ones wait.
+    #[schemars(range(min = 1))]
+    pub(crate) start_parallel: u64,
+    /// Milliseconds that a search or a run waits for servers whose tools are not known yet.
+    pub(crate) list_wait_ms: u64,
+    /// Whether lists of tools are kept between starts.
+    pub(crate) cache: bool,
+}
+
+impl Default for Upstreams {
+    fn default() -> Self {
+        Self { start_parallel: 4, list_wait_ms: 20_000, cache: true }
+    }
+}
+
+/// The shape of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter like `narrows_upstream=debug,warn`.
+    pub(crate) level: String,
+    /// The shape of log lines.
+    pub(crate) format: LogFormat,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "warn".to_owned(), format: LogFormat::Text }
+    }
+}

@@ -1,0 +1,294 @@
+//! Servers of other clients, taken over: first a plan that can be shown, then the change.
+
+use crate::clients::dialect::{self, Found};
+use crate::clients::{CLIENTS, Client};
+use crate::config::expand::{input_variable, variable_name};
+use crate::config::problem::nearest;
+use crate::config::secret::{self, is_reference, secret_name, secret_value, strip_scheme};
+use crate::config::tree::{Kind, Tree};
+use crate::config::{Environment, Problem, check_server_name, environment, read_file};
+use std::path::{Path, PathBuf};
+
+/// One server that was found, and what becomes of it.
+#[derive(Debug)]
+pub(crate) struct Step {
+    /// Its name in our config.
+    pub(crate) name: String,
+    /// Whose file it stands in: a client's name, or a path.
+    pub(crate) from: String,
+    /// The file, as a person writes it.
+    pub(crate) file: String,
+    pub(crate) action: Action,
+}
+
+/// What becomes of a server that was found.
+#[derive(Debug)]
+pub(crate) enum Action {
+    /// It is added.
+    Add {
+        server: Tree,
+        /// Variables that must be set, because a secret stood in the file or a person was asked.
+        variables: Vec<String>,
+    },
+    /// It is there already, under this name.
+    Known(String),
+    /// It cannot be taken over.
+    Skip(String),
+}
+
+/// Where to look.
+#[derive(Debug)]
+struct Source {
+    label: String,
+    path: PathBuf,
+}
+
+/// What would be done: every server of every client (or of one client or file), each once.
+/// A file that cannot be read is told in the second list and stops nothing, unless it was named.
+pub(crate) fn plan<'t>(
+    env: &Environment,
+    from: Option<&str>,
+    known: impl Iterator<Item = (&'t str, &'t Tree)>,
+) -> Result<(Vec<Step>, Vec<Problem>), Problem> {
+    let mut taken: Vec<(String, Tree)> =
+        known.map(|(name, server)| (name.to_owned(), server.clone())).collect();
+    let (mut steps, mut unread) = (Vec::new(), Vec::new());
+    for source in sources(env, from)? {
+        let tree = match read_file(&source.path, env) {
+            Ok(tree) => tree,
+            Err(problem) if from.is_some() => return Err(problem),
+            Err(problem) => {
+                unread.push(problem);
+                continue;
+            }
+        };
+        for found in dialect::servers(&tree, Some(&env.cwd)) {
+            steps.push(step(found, &source, env, &mut taken));
+        }
+    }
+    Ok((steps, unread))
+}
+
+fn sources(env: &Environment, from: Option<&str>) -> Result<Vec<Source>, Problem> {
+    let of_client = |client: &'static Client| {
+        let files = client.files(env).into_iter().filter(|path| path.is_file());
+        files.map(|path| Source { label: client.name.to_owned(), path })
+    };
+    let Some(from) = from else {
+        let mut all: Vec<Source> = Vec::new();
+        for source in CLIENTS.iter().flat_map(of_client) {
+            if !all.iter().any(|s| s.path == source.path) {
+                all.push(source);
+            }
+        }
+        return Ok(all);
+    };
+    if let Some(client) = Client::find(from) {
+        let found: Vec<Source> = of_client(client).collect();
+        if found.is_empty() {
+            let files = client.files(env);
+            let looked: Vec<String> =
+                files.iter().map(|path| environment::short(path, env)).collect();
+            return Err(Problem::new(format!("{} has no config here", client.name))
+                .hint(format!("looked for {}", looked.join(", "))));
+        }
+        return Ok(found);
+    }
+    let path = env.cwd.join(env.tilde(Path::new(from)));
+    if path.is_file() {
+        return Ok(vec![Source { label: environment::short(&path, env), path }]);
+    }
+    let ids = CLIENTS.iter().map(|c| c.id);
+    let hint = match nearest(from, ids.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("the clients are {}", ids.collect::<Vec<_>>().join(", ")),
+    };
+    Err(Problem::new(format!("`{from}` is neither a client nor a file")).hint(hint))
+}
+
+fn step(found: Found, source: &Source, env: &Environment, taken: &mut Vec<(String, Tree)>) -> Step {
+    let name = found.name.trim().to_owned();
+    let step = |name: String, action| Step {
+        name,
+        from: source.label.clone(),
+        file: environment::short(&source.path, env),
+        action,
+    };
+    let mut server = match found.entry {
+        Ok(server) => server,
+        Err(why) => return step(name, Action::Skip(why)),
+    };
+    if dialect::is_narrows(&server) {
+        return step(name, Action::Skip("it is Narrows itself".to_owned()));
+    }
+    if let Err(problem) = check_server_name(&name) {
+        return step(name, Action::Skip(problem.message));
+    }
+    anchor(&mut server, env);
+    let variables = protect(&name, &mut server);
+    if let Some((same, _)) = taken.iter().find(|(_, other)| launch(other) == launch(&server)) {
+        return step(name, Action::Known(same.clone()));
+    }
+    let free = |name: &str| !taken.iter().any(|(known, _)| known == name);
+    let client = source.label.to_lowercase().replace([' ', '/', '.'], "-");
+    let candidates = [name.clone(), format!("{name}-{client}")];
+    let numbered = (2..).map(|n| format!("{name}-{n}"));
+    let name = candidates.into_iter().chain(numbered.take(100)).find(|n| free(n)).unwrap_or(name);
+    taken.push((name.clone(), server.clone()));
+    step(name, Action::Add { server, variables })
+}
+
+/// What makes two servers the same.
+fn launch(server: &Tree) -> [Option<serde_json::Value>; 4] {
+    ["command", "args", "url", "builtin"].map(|key| server.get(key).map(Tree::plain))
+}
+
+/// Paths that start at the project must not start at our file.
+fn anchor(server: &mut Tree, env: &Environment) {
+    let Kind::Table(entries) = &mut server.kind else { return };
+    for entry in entries.iter_mut().filter(|e| matches!(e.key.as_str(), "command" | "cwd")) {
+        let Kind::Text(text) = &mut entry.value.kind else { continue };
+        let relative = entry.key == "cwd" && !text.starts_with(['/', '~', '$']);
+        if relative || text.starts_with("./") || text.starts_with("../") {
+            *text = env.cwd.join(text.as_str()).display().to_string();
+        }
+    }
+}
+
+/// Puts references in the place of secrets, so that none is moved into our file. Gives the
+/// variables that must be set.
+pub(crate) fn protect(name: &str, server: &mut Tree) -> Vec<String> {
+    let mut needed = Vec::new();
+    let prefix = variable_name(name);
+    let Kind::Table(entries) = &mut server.kind else { return needed };
+    for entry in entries {
+        match (entry.key.as_str(), &mut entry.value.kind) {
+            ("env", Kind::Table(pairs)) => {
+                for pair in pairs {
+                    let key = pair.key.clone();
+                    hide(&mut pair.value, secret_name(&key), &variable_name(&key), &mut needed);
+                }
+            }
+            ("headers", Kind::Table(pairs)) => {
+                for pair in pairs {
+                    let key = pair.key.clone();
+                    let variable = format!("{prefix}_{}", variable_name(&key));
+                    hide(&mut pair.value, secret_name(&key), &variable, &mut needed);
+                }
+            }
+            ("args", Kind::List(items)) => hide_args(items, &prefix, &mut needed),
+            ("url", Kind::Text(text)) => *text = hide_url(text, &prefix, &mut needed),
+            _ => {}
+        }
+    }
+    asked(server, &mut needed);
+    needed
+}
+
+fn hide(value: &mut Tree, named: bool, variable: &str, needed: &mut Vec<String>) {
+    if let Kind::Number(_) | Kind::Bool(_) = value.kind {
+        return;
+    }
+    let Kind::Text(text) = &mut value.kind else { return };
+    if text.is_empty() || is_reference(text) || text.contains("${") {
+        return;
+    }
+    if let Some(password) = secret::userinfo(text) {
+        *text = text.replacen(password, &reference(variable, needed), 1);
+    } else if named || secret_value(text) {
+        let scheme = strip_scheme(text).0;
+        *text = format!("{scheme}{}", reference(variable, needed));
+    }
+}
+
+fn reference(variable: &str, needed: &mut Vec<String>) -> String {
+    if !needed.iter().any(|n| n == variable) {
+        needed.push(variable.to_owned());
+    }
+    format!("${{{variable}}}")
+}
+
+fn hide_args(items: &mut [Tree], prefix: &str, needed: &mut Vec<String>) {
+    // `--api-key VALUE`: the flag names the secret that comes next.
+    let mut flag: Option<String> = None;
+    for item in items {
+        let Kind::Text(text) = &mut item.kind else { continue };
+        let before = flag.take();
+        let of_flag = |flag: &str| {
+            let word = flag.trim_start_matches('-');
+            // A header as an argument: `Authorization: Bearer x`.
+            let word = word.split([':', ' ']).next().unwrap_or_default();
+            format!("{prefix}_{}", variable_name(word))
+        };
+        if text.contains("${") {
+            continue;
+        }
+        if let Some((name, value)) = text.split_once('=')
+            && text.starts_with('-')
+            && (secret_name(name) || secret_value(value))
+        {
+            *text = format!("{name}={}", reference(&of_flag(name), needed));
+        } else if text.contains("://") {
+            *text = hide_url(text, prefix, needed);
+        } else if let Some((header, value)) = text.split_once(':')
+            && !text.starts_with('-')
+            && (secret_name(header) && !header.contains(' '))
+        {
+            let scheme = strip_scheme(value.trim_start()).0;
+            *text = format!("{header}: {scheme}{}", reference(&of_flag(header), needed));
+        } else if let Some(before) = before.filter(|_| !text.starts_with('-')) {
+            *text = reference(&of_flag(&before), needed);
+        } else if secret_value(text) {
+            *text = reference(&format!("{prefix}_SECRET"), needed);
+        }
+        if text.starts_with('-') && !text.contains('=') && secret_name(text) {
+            flag = Some(text.clone());
+        }
+    }
+}
+
+fn hide_url(url: &str, prefix: &str, needed: &mut Vec<String>) -> String {
+    let mut out = url.to_owned();
+    if let Some(password) = secret::userinfo(url) {
+        let variable = reference(&format!("{prefix}_PASSWORD"), needed);
+        out = out.replacen(&format!(":{password}@"), &format!(":{variable}@"), 1);
+    }
+    let Some((main, query)) = out.split_once('?') else { return hide_path(&out, prefix, needed) };
+    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value))
+            if !value.contains("${") && (secret_name(name) || secret_value(value)) =>
+        {
+            let variable = format!("{prefix}_{}", variable_name(name));
+            format!("{name}={}", reference(&variable, needed))
+        }
+        _ => pair.to_owned(),
+    });
+    let query = pairs.collect::<Vec<_>>().join("&");
+    format!("{}?{query}", hide_path(main, prefix, needed))
+}
+
+/// Some services put the key into the path.
+fn hide_path(url: &str, prefix: &str, needed: &mut Vec<String>) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let segments = rest.split('/').map(|segment| {
+        let secret = !segment.contains(['@', ':', '$']) && secret_value(segment);
+        if secret { reference(&format!("{prefix}_KEY"), needed) } else { segment.to_owned() }
+    });
+    format!("{scheme}://{}", segments.collect::<Vec<_>>().join("/"))
+}
+
+/// Answers that VS Code asks a person for become variables too.
+fn asked(tree: &mut Tree, needed: &mut Vec<String>) {
+    match &mut tree.kind {
+        Kind::Text(text) => {
+            while let Some((before, after)) = text.split_once("${input:") {
+                let Some((id, rest)) = after.split_once('}') else { break };
+                let variable = reference(&input_variable(id), needed);
+                *text = format!("{before}{variable}{rest}");
+            }
+        }
+        Kind::List(items) => items.iter_mut().for_each(|item| asked(item, needed)),
+        Kind::Table(entries) => entries.iter_mut().for_each(|e| asked(&mut e.value, needed)),
+        _ => {}
+    }
+}
