@@ -1,29 +1,36 @@
 use super::{Doc, Index};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::path::Path;
 
 struct Set {
     tools: Vec<Value>,
-    queries: Vec<(String, Vec<String>)>,
+    queries: Vec<Query>,
 }
 
-fn load(name: &str) -> Option<Set> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/retrieval");
-    let Ok(text) = std::fs::read_to_string(folder.join(format!("{name}.json"))) else {
-        println!("../shared/data/retrieval/{name}.json is absent: recall is not measured");
+struct Query {
+    kind: String,
+    text: String,
+    gold: Vec<String>,
+}
+
+fn queries(list: &Value) -> Vec<Query> {
+    let word = |v: &Value| v.as_str().unwrap_or_default().to_owned();
+    let query = |q: &Value| Query {
+        kind: word(&q["kind"]),
+        text: word(&q["query"]),
+        gold: q["gold"].as_array().unwrap().iter().map(word).collect(),
+    };
+    list.as_array().unwrap().iter().map(query).collect()
+}
+
+/// The whole of a file of measured data; none where this machine has no such data.
+fn shared(path: &str) -> Option<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(path);
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        println!("{} is absent: its recall is not measured", path.display());
         return None;
     };
-    let value: Value = serde_json::from_str(&text).unwrap();
-    let strings = |v: &Value| -> Vec<String> {
-        v.as_array().unwrap().iter().map(|s| s.as_str().unwrap().to_owned()).collect()
-    };
-    let queries = value["queries"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|q| (q["query"].as_str().unwrap().to_owned(), strings(&q["gold"])))
-        .collect();
-    Some(Set { tools: value["tools"].as_array().unwrap().clone(), queries })
+    Some(serde_json::from_str(&text).unwrap())
 }
 
 fn index(tools: &[Value]) -> Index {
@@ -36,47 +43,116 @@ fn index(tools: &[Value]) -> Index {
     }))
 }
 
-fn recall(set: &Set) -> f64 {
+/// The part of the right tools that is among the first five, over all queries of a kind.
+fn recall(set: &Set, kind: &str) -> f64 {
     let index = index(&set.tools);
-    let mut sum = 0.0;
-    for (query, gold) in &set.queries {
-        let hits = index.search(std::slice::from_ref(query), |_| true, 5);
+    let (mut sum, mut count) = (0.0, 0.0);
+    for query in set.queries.iter().filter(|q| q.kind == kind) {
+        let hits = index.search(std::slice::from_ref(&query.text), |_| true, 5);
         let found: Vec<&str> = hits
             .iter()
             .map(|h| &set.tools[h.doc as usize])
-            .flat_map(|t| {
-                [t["id"].as_str().unwrap_or_default(), t["name"].as_str().unwrap_or_default()]
-            })
+            .flat_map(|t| [t["id"].as_str(), t["name"].as_str()])
+            .flatten()
             .collect();
-        let right = gold.iter().filter(|g| found.contains(&g.as_str())).count();
+        let right = query.gold.iter().filter(|g| found.contains(&g.as_str())).count();
         sum += f64::from(u32::try_from(right).unwrap())
-            / f64::from(u32::try_from(gold.len()).unwrap());
+            / f64::from(u32::try_from(query.gold.len()).unwrap());
+        count += 1.0;
     }
-    sum / f64::from(u32::try_from(set.queries.len()).unwrap())
+    sum / count
+}
+
+fn assert_recall(name: &str, recall: f64, bar: f64) {
+    println!("{name}: recall@5 {recall:.3} (bar {bar})");
+    assert!(recall >= bar, "{name}: recall@5 {recall:.3}, at least {bar}");
 }
 
 #[test]
-fn recall_at_5_with_the_whole_sentence() {
+fn recall_over_our_own_fixture() {
+    let set: Value = serde_json::from_str(include_str!("../../fixtures/retrieval.json")).unwrap();
+    let set =
+        Set { tools: set["tools"].as_array().unwrap().clone(), queries: queries(&set["queries"]) };
+    assert_recall("fixtures/retrieval", recall(&set, ""), 0.9);
+}
+
+#[test]
+fn recall_with_the_whole_sentence() {
     for (name, bar) in
-        [("golden45", 0.72), ("bfcl_parallel_multiple", 0.92), ("bfcl_multiple", 0.95)]
+        [("golden45", 0.80), ("bfcl_parallel_multiple", 0.93), ("bfcl_multiple", 0.95)]
     {
-        let Some(set) = load(name) else { continue };
-        let recall = recall(&set);
-        println!("{name}: recall@5 {recall:.3}");
-        assert!(recall >= bar, "{name}: recall@5 {recall:.3}, at least {bar}");
+        let Some(set) = shared(&format!("retrieval/{name}.json")) else { continue };
+        let tools = set["tools"].as_array().unwrap().clone();
+        let set = Set { tools, queries: queries(&set["queries"]) };
+        assert_recall(name, recall(&set, ""), bar);
     }
+}
+
+/// Every tool of the saved lists, with the server as part of its id.
+fn corpus() -> Option<Vec<Value>> {
+    let manifest = shared("tools/manifest.json")?;
+    let mut all = Vec::new();
+    for server in manifest["servers"].as_array().unwrap() {
+        let server = server["server"].as_str().unwrap();
+        let Some(list) = shared(&format!("tools/{server}.json")) else { continue };
+        for tool in list["tools"].as_array().unwrap() {
+            let mut tool = tool.clone();
+            tool["id"] = format!("{server}:{}", tool["name"].as_str().unwrap()).into();
+            tool["server"] = server.into();
+            all.push(tool);
+        }
+    }
+    Some(all)
+}
+
+#[test]
+fn recall_of_everyday_requests_among_1576_tools() {
+    let Some(tools) = corpus() else { return };
+    let list: Value = serde_json::from_str(include_str!("../../fixtures/tasks.json")).unwrap();
+    let set = Set { tools, queries: queries(&list) };
+    assert_recall("phrases", recall(&set, "phrase"), 0.62);
+    assert_recall("tasks of several steps", recall(&set, "task"), 0.44);
+}
+
+fn named(names: &[&str]) -> Vec<Value> {
+    names.iter().map(|n| json!({"server": "x", "name": n, "inputSchema": {}})).collect()
 }
 
 #[test]
 fn several_queries_are_merged() {
-    let tools: Vec<Value> = ["send_email", "list_files", "get_weather"]
-        .iter()
-        .map(|n| serde_json::json!({"server": "x", "name": n, "inputSchema": {}}))
-        .collect();
-    let index = index(&tools);
+    let index = index(&named(&["send_email", "list_files", "get_weather"]));
     let queries = ["mail somebody".to_owned(), "weather forecast".to_owned()];
     let docs: Vec<u32> = index.search(&queries, |_| true, 5).iter().map(|h| h.doc).collect();
     assert_eq!(docs.len(), 2);
     assert!(docs.contains(&0) && docs.contains(&2));
     assert!(index.search(&queries, |doc| doc == 1, 5).is_empty());
+}
+
+#[test]
+fn names_are_taken_apart_however_they_are_written() {
+    let index = index(&named(&["get-weather", "sendHTTPRequest", "list_open_files", "x2y"]));
+    for (query, doc) in [("weather", 0), ("http", 1), ("open files", 2), ("listing files", 2)] {
+        let hits = index.search(&[query.to_owned()], |_| true, 1);
+        assert_eq!(hits.first().map(|h| h.doc), Some(doc), "{query}");
+    }
+}
+
+#[test]
+fn hostile_input_costs_little_and_finds_nothing() {
+    let mut schema = json!({});
+    for _ in 0..100 {
+        schema = json!({"properties": {"deep": schema}});
+    }
+    let name = "n".repeat(100_000);
+    let tool =
+        json!({"server": "s", "name": name, "description": "\u{0}\u{202e}", "inputSchema": schema});
+    let index = index(&[tool]);
+    for query in ["", " \n", "\u{0}", "the of a", &"and ".repeat(100_000), &"é".repeat(5_000)] {
+        assert!(index.search(&[query.to_owned()], |_| true, 5).is_empty(), "{query:.20}");
+    }
+    assert!(index.search(&[], |_| true, 5).is_empty());
+    assert!(Index::default().search(&["x".to_owned()], |_| true, 5).is_empty());
+    let many = vec!["deep".to_owned(); 10_000];
+    assert_eq!(index.search(&many, |_| true, 5).len(), 1);
+    assert!(index.search(&many, |_| true, 0).is_empty());
 }

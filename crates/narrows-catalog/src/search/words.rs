@@ -11,26 +11,32 @@ const STOP: &str = "a an the of to in on at by for from with without into onto i
     than too very can could would should will shall may might must not no yes please want need like \
     just also about which what who whom whose where how why let s t re ve ll d m given using use used \
     via per such any some all each every other another both own same only more most less few";
+/// Bytes of a word; longer ones are data, not words.
+const WORD_BYTES_MAX: usize = 40;
+/// Words at which a sentence goes on to ask for something else.
+const BREAKS: [&str; 7] = ["and", "then", "also", "after", "before", "plus", "finally"];
+/// Parts of one query that are looked at on their own.
+const CLAUSES_MAX: usize = 12;
 
 static STOPS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| STOP.split_whitespace().collect());
 static THESAURUS: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(thesaurus);
 
 /// Content words, lower case and stemmed; compound names are taken apart.
 pub(crate) fn tokens(text: &str) -> Vec<String> {
-    let stemmer = Stemmer::create(Algorithm::English);
-    let mut tokens = Vec::new();
-    for word in split(text) {
-        if STOPS.contains(word.as_str()) || word.len() > 40 {
-            continue;
-        }
-        tokens.push(stemmer.stem(&word).into_owned());
+    words(text).iter().filter_map(|w| stem(w)).collect()
+}
+
+/// The stem of a word in lower case; none for words that say nothing.
+pub(crate) fn stem(word: &str) -> Option<String> {
+    if STOPS.contains(word) || word.len() > WORD_BYTES_MAX {
+        return None;
     }
-    tokens
+    Some(Stemmer::create(Algorithm::English).stem(word).into_owned())
 }
 
 /// Words of a text in lower case: split at what is no letter or digit, and where a name in camel
 /// case begins a new word.
-fn split(text: &str) -> Vec<String> {
+pub(crate) fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut before: Option<char> = None;
@@ -67,7 +73,6 @@ fn flush(word: &mut String, words: &mut Vec<String>) {
 
 /// A sentence taken apart into what it asks for, each part as tokens; one part if it cannot be.
 pub(crate) fn clauses(query: &str) -> Vec<Vec<String>> {
-    const BREAKS: [&str; 7] = ["and", "then", "also", "after", "before", "plus", "finally"];
     let mut parts: Vec<String> = Vec::new();
     let mut part = String::new();
     for word in query.split_whitespace() {
@@ -92,7 +97,7 @@ pub(crate) fn clauses(query: &str) -> Vec<Vec<String>> {
             _ => clauses.push(tokens),
         }
     }
-    clauses.truncate(12);
+    clauses.truncate(CLAUSES_MAX);
     clauses
 }
 
@@ -101,16 +106,21 @@ pub(crate) fn synonyms(stem: &str) -> &'static [String] {
     THESAURUS.get(stem).map_or(&[], Vec::as_slice)
 }
 
+/// Reads the thesaurus: a line is a set of words that mean nearly the same; with `>` those on the
+/// left also mean those on the right, but not the other way.
 fn thesaurus() -> HashMap<String, Vec<String>> {
-    let stemmer = Stemmer::create(Algorithm::English);
     let mut all: HashMap<String, Vec<String>> = HashMap::new();
     for line in include_str!("thesaurus.txt").lines().filter(|l| !l.starts_with('#')) {
-        let stems: Vec<String> =
-            line.split_whitespace().map(|w| stemmer.stem(w).into_owned()).collect();
-        for stem in &stems {
-            let others = stems.iter().filter(|s| *s != stem).cloned();
-            all.entry(stem.clone()).or_default().extend(others);
+        let (from, to) = line.split_once('>').unwrap_or((line, line));
+        let to = tokens(to);
+        for stem in tokens(from) {
+            let others: Vec<String> = to.iter().filter(|s| **s != stem).cloned().collect();
+            all.entry(stem).or_default().extend(others);
         }
+    }
+    for stems in all.values_mut() {
+        stems.sort();
+        stems.dedup();
     }
     all
 }
