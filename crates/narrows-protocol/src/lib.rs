@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod header;
 mod id;
 pub mod meta;
+pub mod mirror;
 pub mod revision;
 pub mod sse;
 pub mod views;

@@ -9,6 +9,8 @@ pub struct Event {
     pub data: String,
     /// The id, if one was given.
     pub id: Option<String>,
+    /// How long to wait before connecting again, in milliseconds, if that was said.
+    pub retry_ms: Option<u64>,
 }
 
 /// Reads events from chunks of bytes as they come.
@@ -68,6 +70,7 @@ impl Reader {
             }
             "event" => value.clone_into(&mut self.event.kind),
             "id" => self.event.id = Some(value.to_owned()),
+            "retry" => self.event.retry_ms = value.parse().ok(),
             _ => {}
         }
         None
@@ -106,6 +109,15 @@ mod tests {
             assert_eq!(events[0].data, "{\"a\":1}");
             assert_eq!(events[1].data, "x\ny");
         }
+    }
+
+    #[test]
+    fn an_event_tells_its_id_and_when_to_come_back() {
+        let mut reader = Reader::new(1_000);
+        let events = reader.feed(b"id: 7\r\nretry: 250\r\ndata:\r\n\r\n").unwrap();
+        assert_eq!(events[0].id.as_deref(), Some("7"));
+        assert_eq!(events[0].retry_ms, Some(250));
+        assert_eq!(events[0].data, "");
     }
 
     #[test]

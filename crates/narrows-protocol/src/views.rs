@@ -1,8 +1,10 @@
 //! Typed views of the messages that we look into.
 
-use narrows_types::{ToolResult, ToolSpec};
+use narrows_types::fault::clip;
+use narrows_types::{Content, ToolResult, ToolSpec};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 /// A name and a version, of either side.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,7 +31,7 @@ pub struct Initialized {
     pub instructions: Option<String>,
     /// What it can do.
     #[serde(default)]
-    pub capabilities: serde_json::Value,
+    pub capabilities: Value,
 }
 
 /// The result of `server/discover`.
@@ -44,7 +46,7 @@ pub struct Discovered {
     pub instructions: Option<String>,
     /// What it can do.
     #[serde(default)]
-    pub capabilities: serde_json::Value,
+    pub capabilities: Value,
     /// Metadata, with the server's introduction.
     #[serde(rename = "_meta", default)]
     pub meta: DiscoveredMeta,
@@ -70,30 +72,82 @@ pub struct ToolPage<'a> {
     pub next_cursor: Option<String>,
 }
 
-/// Reads one tool; the error says what is wrong with it, with its name if it has one.
+/// Reads one tool; the error says what is wrong with it, with its name if it has one. What is not
+/// needed to call it (title, hints, an output schema that is none) is left out if it is broken.
 pub fn tool(raw: &RawValue) -> Result<ToolSpec, String> {
-    #[derive(Deserialize)]
-    struct Named {
-        #[serde(default)]
-        name: serde_json::Value,
-    }
-    let name = serde_json::from_str::<Named>(raw.get())
-        .ok()
-        .and_then(|n| n.name.as_str().map(str::to_owned))
-        .unwrap_or_else(|| "a tool without a name".to_owned());
-    let spec: ToolSpec = serde_json::from_str(raw.get()).map_err(|e| format!("{name}: {e}"))?;
+    let spec =
+        serde_json::from_str::<ToolSpec>(raw.get()).or_else(|strict| mended(raw, &strict))?;
     if spec.name.is_empty() {
-        return Err("a tool without a name".to_owned());
+        return Err(NAMELESS.to_owned());
     }
     if !spec.input_schema.is_object() {
-        return Err(format!("{name}: `inputSchema` is not an object"));
+        return Err(format!("{}: `inputSchema` is not an object", spec.name));
     }
-    Ok(spec)
+    let is_schema = |schema: &Value| schema.is_object() || schema.is_boolean();
+    let output_schema = spec.output_schema.filter(is_schema);
+    Ok(ToolSpec { output_schema, ..spec })
+}
+
+const NAMELESS: &str = "a tool without a name";
+
+/// The tool without those of its members that are broken and not needed.
+fn mended(raw: &RawValue, strict: &serde_json::Error) -> Result<ToolSpec, String> {
+    let unnamed = || format!("{NAMELESS}: {strict}");
+    let mut members: Map<String, Value> =
+        serde_json::from_str(raw.get()).map_err(|_no_object| unnamed())?;
+    let Some(name) = members.get("name").and_then(Value::as_str).map(str::to_owned) else {
+        return Err(NAMELESS.to_owned());
+    };
+    for key in ["title", "description"] {
+        if members.get(key).is_some_and(|value| !value.is_string()) {
+            members.remove(key);
+        }
+    }
+    if let Some(hints) = members.get_mut("annotations") {
+        match hints.as_object_mut() {
+            Some(hints) => hints.retain(|_, hint| hint.is_boolean()),
+            None => *hints = Value::Object(Map::new()),
+        }
+    }
+    serde_json::from_value(Value::Object(members)).map_err(|e| format!("{name}: {e}"))
 }
 
 /// Reads the result of `tools/call`.
+///
+/// A result of another type than `complete` (a question, a task) is an error: it needs what was
+/// not offered.
 pub fn tool_result(raw: &RawValue) -> Result<ToolResult, String> {
-    serde_json::from_str(raw.get()).map_err(|e| format!("the result of tools/call: {e}"))
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Lenient {
+        #[serde(default)]
+        result_type: Option<String>,
+        #[serde(default)]
+        content: Option<Vec<Content>>,
+        #[serde(default)]
+        structured_content: Option<Box<RawValue>>,
+        #[serde(default)]
+        is_error: Option<bool>,
+    }
+    let result: Lenient = serde_json::from_str(raw.get())
+        .map_err(|e| format!("the result of tools/call is not understood: {e}"))?;
+    match result.result_type.as_deref() {
+        None | Some("complete") => {}
+        Some("input_required") => {
+            return Err(
+                "it asks for input (elicitation or sampling), which is not offered".to_owned()
+            );
+        }
+        Some(other) => {
+            let other = clip(other.to_owned(), 40);
+            return Err(format!("it answers with a result of type {other}, which is not offered"));
+        }
+    }
+    Ok(ToolResult {
+        content: result.content.unwrap_or_default(),
+        structured_content: result.structured_content,
+        is_error: result.is_error.unwrap_or(false),
+    })
 }
 
 /// What kind of result a modern server gave.
@@ -124,7 +178,36 @@ pub struct Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::{ToolPage, tool};
+    use super::{ToolPage, tool, tool_result};
+    use serde_json::json;
+    use serde_json::value::RawValue;
+
+    fn raw(value: &serde_json::Value) -> Box<RawValue> {
+        RawValue::from_string(value.to_string()).unwrap()
+    }
+
+    #[test]
+    fn what_is_not_needed_may_be_broken() {
+        let odd = raw(&json!({"name": "a", "inputSchema": {}, "title": 5, "outputSchema": [],
+            "annotations": {"readOnlyHint": true, "destructiveHint": "no", "vendor": 1}}));
+        let spec = tool(&odd).unwrap();
+        assert_eq!(spec.annotations.read_only_hint, Some(true));
+        assert_eq!(spec.annotations.destructive_hint, None);
+        assert_eq!((spec.title, spec.output_schema), (None, None));
+        let null = raw(&json!({"name": "a", "inputSchema": {}, "annotations": null}));
+        assert!(tool(&null).is_ok());
+    }
+
+    #[test]
+    fn results_are_read_leniently_and_kept_exactly() {
+        let text = r#"{"content":null,"structuredContent":{ "n" : 1.50 },"isError":null,"x":1}"#;
+        let result = tool_result(&RawValue::from_string(text.to_owned()).unwrap()).unwrap();
+        assert_eq!(result.structured_content.unwrap().get(), r#"{ "n" : 1.50 }"#);
+        assert!(tool_result(&raw(&json!({"content": "text"}))).is_err());
+        let asks = raw(&json!({"resultType": "input_required", "inputRequests": {}}));
+        assert!(tool_result(&asks).unwrap_err().contains("asks for input"));
+        assert!(tool_result(&raw(&json!({"resultType": "complete"}))).is_ok());
+    }
 
     #[test]
     fn a_broken_tool_costs_only_itself() {

@@ -71,6 +71,11 @@ impl Cell {
         &self.config.name
     }
 
+    /// Whether it is reached over HTTP, where arguments may be repeated in headers.
+    pub(crate) fn over_http(&self) -> bool {
+        matches!(self.config.launch, Launch::Http { .. })
+    }
+
     /// The connection, if there is one that takes requests.
     pub(crate) fn connected(&self) -> Option<Arc<Connected>> {
         self.connected.load_full().filter(|connected| !connected.peer.is_closed())

@@ -2,6 +2,7 @@
 
 use crate::board::{Board, Cell, Connected};
 use crate::builtin::Inside;
+use crate::cache::Cache;
 use crate::config::{Config, Launch, ServerConfig};
 use crate::error::UpstreamError;
 use crate::keeper::{Keeper, Means, Want};
@@ -10,9 +11,10 @@ use crate::session::{Body, Introduction, Reply};
 use crate::spawn::Nursery;
 use crate::wire::Failure;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use narrows_protocol::views;
+use narrows_protocol::{code, mirror, views};
 use narrows_types::fault::clip;
 use narrows_types::{Event, ServerListing, ServerStatus, ToolResult};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -73,12 +75,17 @@ impl Fleet {
             name: config.client_name.clone(),
             version: config.client_version.clone(),
         });
-        let means = Means { introduction, nursery, tasks: tasks.clone() };
+        let cache = config.cache_dir.map(Cache::new);
+        let means = Means { introduction, nursery, tasks: tasks.clone(), cache };
         let stop = CancellationToken::new();
         let mut cells = Vec::with_capacity(config.servers.len());
         let mut kept = Vec::new();
         for server in config.servers {
             let (cell, wants) = cell(server)?;
+            let kept_offer = means.cache.as_ref().filter(|_| wants.is_some());
+            if let Some(offer) = kept_offer.and_then(|cache| cache.load(&cell.config.launch)) {
+                cell.set_offer(offer);
+            }
             let cell = Arc::new(cell);
             cells.push(Arc::clone(&cell));
             kept.extend(wants.map(|wants| (cell, wants)));
@@ -161,16 +168,23 @@ impl Fleet {
         let mut reply = Err(Failure::Timeout);
         for _ in 0..2 {
             let connected = connect(cell, tool, start, deadline).await?;
-            let body = Body::Call {
-                tool: tool.to_owned(),
-                arguments: arguments.to_owned(),
-                mirrored: Vec::new(),
-            };
+            let mirrored = mirrored(cell, &connected, tool, arguments)?;
+            let body =
+                Body::Call { tool: tool.to_owned(), arguments: arguments.to_owned(), mirrored };
             let revision = Some(connected.agreed.revision);
             let progress = options.progress.clone();
             reply = connected.peer.ask(body, revision, Some(deadline), progress).await;
-            if !matches!(reply, Err(Failure::Lost { sent: false, .. })) {
-                break;
+            match &reply {
+                // It surely never arrived.
+                Err(Failure::Lost { sent: false, .. }) => {}
+                // Our headers follow an old definition of the tool.
+                Err(Failure::Rpc(error)) if error.code == code::HEADER_MISMATCH => {
+                    let listed = tokio::time::timeout_at(deadline, ask_tools(cell, true)).await;
+                    if listed.is_err() {
+                        break;
+                    }
+                }
+                _ => break,
             }
         }
         result(cell, tool, reply, deadline.duration_since(start))
@@ -265,6 +279,33 @@ async fn connect(
         Ok(outcome) => outcome,
         Err(_elapsed) => Err(timeout(server, tool, deadline.duration_since(start))),
     }
+}
+
+/// The arguments that a modern server wants repeated in headers.
+fn mirrored(
+    cell: &Cell,
+    connected: &Connected,
+    tool: &str,
+    arguments: &RawValue,
+) -> Result<Vec<(String, String)>, UpstreamError> {
+    if !cell.over_http() || !connected.agreed.revision.is_modern() {
+        return Ok(Vec::new());
+    }
+    let offer = cell.offer();
+    let spec = offer.as_ref().and_then(|offer| offer.tools.iter().find(|spec| spec.name == tool));
+    let Some(spec) = spec else { return Ok(Vec::new()) };
+    let headers = mirror::mirrors(&spec.input_schema).and_then(|mirrors| {
+        if mirrors.is_empty() {
+            return Ok(Vec::new());
+        }
+        let arguments: Value = serde_json::from_str(arguments.get()).map_err(|e| e.to_string())?;
+        mirror::headers(&mirrors, &arguments)
+    });
+    headers.map_err(|message| UpstreamError::Answered {
+        server: cell.name().to_owned(),
+        tool: tool.to_owned(),
+        message: clip(message, MESSAGE_BYTES_MAX),
+    })
 }
 
 fn timeout(server: String, tool: &str, waited: Duration) -> UpstreamError {

@@ -5,11 +5,14 @@
 mod start;
 
 use crate::board::{Board, Cell, Connected};
+use crate::cache::Cache;
 use crate::error::UpstreamError;
 use crate::listing::{self, Offer};
 use crate::session::{Body, End};
 use crate::wire::Failure;
+use narrows_protocol::mirror::mirrors;
 use narrows_types::ServerState;
+use narrows_types::fault::clip;
 use start::{Started, Starter};
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +51,7 @@ enum Outcome {
     Ended(u64, End),
     ListAgain(u64),
     ListenEnded(u64),
+    Kept,
 }
 
 enum Phase {
@@ -61,6 +65,7 @@ pub(crate) struct Keeper {
     board: Arc<Board>,
     cell: Arc<Cell>,
     starter: Starter,
+    cache: Option<Cache>,
     wants: mpsc::Receiver<Want>,
     stop: CancellationToken,
     changed: Arc<Notify>,
@@ -86,11 +91,13 @@ impl Keeper {
         stop: CancellationToken,
     ) -> Self {
         let changed = Arc::new(Notify::new());
+        let cache = means.cache.clone();
         let starter = Starter::new(Arc::clone(&cell), means, Arc::clone(&changed), stop.clone());
         Self {
             board,
             cell,
             starter,
+            cache,
             wants,
             stop,
             changed,
@@ -291,8 +298,9 @@ impl Keeper {
         self.reading_list = true;
         let (connected, generation) = (Arc::clone(connected), self.generation);
         let deadline = Instant::now() + self.cell.config.start_timeout;
+        let over_http = self.cell.over_http();
         self.tasks.spawn(async move {
-            Outcome::Listed(generation, offer(&connected, deadline).await.map(Box::new))
+            Outcome::Listed(generation, offer(&connected, over_http, deadline).await.map(Box::new))
         });
     }
 
@@ -303,6 +311,7 @@ impl Keeper {
                     let server = self.cell.name();
                     tracing::warn!(server, "skipped tools: {}", offer.skipped.join("; "));
                 }
+                self.keep(&offer);
                 self.cell.set_offer(*offer);
                 self.board.publish();
             }
@@ -325,6 +334,18 @@ impl Keeper {
         for curious in self.curious.drain(..) {
             let _gone = curious.send(());
         }
+    }
+
+    /// Keeps the list for the next start of Narrows.
+    fn keep(&mut self, offer: &Offer) {
+        let Some(cache) = self.cache.clone() else { return };
+        let (cell, offer) = (Arc::clone(&self.cell), offer.clone());
+        self.tasks.spawn_blocking(move || {
+            if let Err(e) = cache.store(&cell.config.launch, &offer) {
+                tracing::warn!(server = cell.name(), "its tools are not kept: {e}");
+            }
+            Outcome::Kept
+        });
     }
 
     /// Subscribes to changes of the list where that needs a request.
@@ -352,10 +373,23 @@ impl Keeper {
 }
 
 /// What an upstream offers now.
-async fn offer(connected: &Connected, deadline: Instant) -> Result<Offer, Failure> {
+async fn offer(
+    connected: &Connected,
+    over_http: bool,
+    deadline: Instant,
+) -> Result<Offer, Failure> {
     let agreed = &connected.agreed;
-    let (tools, skipped) =
+    let (mut tools, mut skipped) =
         listing::tools(&connected.peer, agreed.revision, agreed.has_tools, deadline).await?;
+    if over_http && agreed.revision.is_modern() {
+        tools.retain(|tool| match mirrors(&tool.input_schema) {
+            Ok(_) => true,
+            Err(why) => {
+                skipped.push(clip(format!("{}: {why}", tool.name), listing::REASON_BYTES_MAX));
+                false
+            }
+        });
+    }
     Ok(Offer {
         revision: agreed.revision.as_str().to_owned(),
         version: agreed.server.version.clone(),

@@ -6,10 +6,12 @@
 
 mod board;
 mod builtin;
+mod cache;
 mod config;
 mod error;
 mod fleet;
 mod handshake;
+mod http;
 mod keeper;
 mod listing;
 mod nearest;

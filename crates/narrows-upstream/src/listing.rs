@@ -22,7 +22,7 @@ const LIST_BYTES_MAX: usize = 64 << 20;
 /// Skipped tools that are told one by one.
 const SKIPPED_MAX: usize = 50;
 /// Bytes of the reason why a tool was skipped.
-const REASON_BYTES_MAX: usize = 200;
+pub(crate) const REASON_BYTES_MAX: usize = 200;
 
 /// Everything that is known of an upstream's offer, before the config's filters.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,13 +1,15 @@
 //! Starting an upstream: its transport, then its opening.
 
 use crate::board::Cell;
+use crate::cache::Cache;
 use crate::config::{Era, Launch};
 use crate::error::UpstreamError;
 use crate::handshake::{self, Agreed};
+use crate::http::Endpoint;
 use crate::session::{End, Introduction, Peer, Session, Terms};
 use crate::spawn::{Nursery, Order};
-use crate::stdio;
 use crate::wire::{Failure, Wire};
+use crate::{http, stdio};
 use narrows_protocol::Revision;
 use narrows_types::fault::clip;
 use std::future::Future;
@@ -27,6 +29,7 @@ pub(crate) struct Means {
     pub(crate) introduction: Arc<Introduction>,
     pub(crate) nursery: Option<Nursery>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) cache: Option<Cache>,
 }
 
 /// A connection that is open. Its session must be driven for anything to happen.
@@ -131,7 +134,7 @@ impl Starter {
     }
 
     async fn open(&self) -> Result<Wire, String> {
-        let Means { nursery, tasks, .. } = &self.means;
+        let Means { nursery, tasks, introduction, .. } = &self.means;
         match (&self.cell.config.launch, nursery) {
             (Launch::Stdio { command, args, env, cwd }, Some(nursery)) => {
                 let order = Order {
@@ -141,6 +144,11 @@ impl Starter {
                     cwd: cwd.clone(),
                 };
                 stdio::start(self.cell.name(), order, nursery, tasks).await
+            }
+            (Launch::Http { url, headers }, _) => {
+                let agent = format!("{}/{}", introduction.name, introduction.version);
+                let endpoint = Endpoint::new(url, headers, &agent)?;
+                Ok(http::start(Arc::new(endpoint), tasks))
             }
             _ => Err("it cannot be started".to_owned()),
         }

@@ -1,13 +1,10 @@
 //! The fleet over real child processes and real sockets.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+mod cache;
 mod house;
+mod http;
 mod opening;
 mod stdio;
+mod web;

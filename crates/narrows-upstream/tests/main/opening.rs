@@ -74,7 +74,14 @@ async fn a_server_that_is_deaf_to_the_probe_is_opened_the_old_way() {
 #[tokio::test]
 async fn the_upstreams_questions_are_answered() {
     let fleet = fleet(vec![scripted("noisy", &["asks"])]);
-    let seen = value(&fleet, "noisy", "seen", json!({})).await;
+    let mut seen = json!({});
+    for _ in 0..200 {
+        seen = value(&fleet, "noisy", "seen", json!({})).await;
+        if seen["ours"].as_array().is_some_and(|ours| ours.len() == 2) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     let ours = seen["ours"].as_array().unwrap();
     assert_eq!(ours[0], json!({"jsonrpc": "2.0", "id": "p1", "result": {}}));
     assert_eq!(ours[1]["id"], "s1");
@@ -176,17 +183,14 @@ async fn a_server_that_hangs_delays_nobody() {
     let path = notes.path().to_str().unwrap();
     let fleet =
         fleet(vec![with_env(scripted("hanging", &["hang"]), "NOTES", path), scripted("good", &[])]);
-    let slow = fleet.clone();
     let start = Instant::now();
-    let hanging = tokio::time::timeout(Duration::from_secs(5), async {
-        call(&slow, "hanging", "echo", json!({})).await
-    });
-    let (hanging, good) = tokio::join!(hanging, async {
-        value(&fleet, "good", "echo", json!({})).await;
-        start.elapsed()
-    });
-    assert!(hanging.is_err(), "it hangs");
-    assert!(good < Duration::from_secs(5), "{good:?}");
+    let hanging = call(&fleet, "hanging", "echo", json!({}));
+    let good = value(&fleet, "good", "echo", json!({}));
+    tokio::select! {
+        answer = hanging => unreachable!("it hangs: {answer:?}"),
+        _ = good => {}
+    }
+    assert!(start.elapsed() < PATIENCE);
     let told = std::fs::read_to_string(path).unwrap();
     let pid: i64 = told.lines().next().unwrap().strip_prefix("started ").unwrap().parse().unwrap();
     fleet.shutdown().await;

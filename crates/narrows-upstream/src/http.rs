@@ -1,0 +1,96 @@
+//! The Streamable HTTP transport, both eras: every message is a POST, answered by JSON or by a
+//! stream of events. Legacy servers may give a session and a stream of their own messages.
+
+mod endpoint;
+mod exchange;
+
+pub(crate) use endpoint::Endpoint;
+
+use crate::wire::{Letter, Outgoing, WAITING_MAX, Wire};
+use exchange::Exchange;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::task::TaskTracker;
+
+/// Exchanges under way with one endpoint, notifications included.
+const EXCHANGES_MAX: usize = 2_048;
+/// How long a notification that others depend on may take.
+const NOTICE_WAIT: Duration = Duration::from_secs(10);
+
+/// The endpoint is spoken to from now on; nothing is sent yet.
+pub(crate) fn start(endpoint: Arc<Endpoint>, tasks: &TaskTracker) -> Wire {
+    let (outgoing, to_send) = mpsc::channel(WAITING_MAX);
+    let (received, incoming) = mpsc::channel(WAITING_MAX);
+    let exchange = Arc::new(Exchange::new(endpoint, received));
+    let pump = Pump { exchange, under_way: JoinSet::new(), requests: HashMap::new() };
+    let ended = tasks.spawn(pump.run(to_send));
+    Wire { outgoing, incoming, ended }
+}
+
+/// The owner of all exchanges with one endpoint.
+struct Pump {
+    exchange: Arc<Exchange>,
+    under_way: JoinSet<Option<i64>>,
+    requests: HashMap<i64, AbortHandle>,
+}
+
+impl Pump {
+    async fn run(mut self, mut to_send: mpsc::Receiver<Outgoing>) -> String {
+        loop {
+            tokio::select! {
+                message = to_send.recv() => match message {
+                    Some(Outgoing::Message(letter)) => self.send(letter).await,
+                    Some(Outgoing::Abandon(id)) => {
+                        // Closing the exchange is how modern servers are told.
+                        if let Some(request) = self.requests.remove(&id) {
+                            request.abort();
+                        }
+                    }
+                    None => break,
+                },
+                Some(done) = self.under_way.join_next(), if !self.under_way.is_empty() => {
+                    if let Ok(Some(id)) = done {
+                        self.requests.remove(&id);
+                    }
+                }
+            }
+        }
+        self.under_way.shutdown().await;
+        self.exchange.say_goodbye().await;
+        "it was stopped".to_owned()
+    }
+
+    async fn send(&mut self, letter: Letter) {
+        let exchange = Arc::clone(&self.exchange);
+        if letter.method == "notifications/initialized" {
+            // What is asked next depends on it.
+            let told = exchange.run(letter);
+            if tokio::time::timeout(NOTICE_WAIT, told).await.is_err() {
+                tracing::debug!("the end of the opening was not acknowledged");
+            }
+            let exchange = Arc::clone(&self.exchange);
+            self.under_way.spawn(async move {
+                exchange.listen().await;
+                None
+            });
+            return;
+        }
+        let id = letter.id;
+        if self.under_way.len() >= EXCHANGES_MAX {
+            if let Some(id) = id {
+                self.exchange.fail(id, exchange::too_many()).await;
+            }
+            return;
+        }
+        let request = self.under_way.spawn(async move {
+            exchange.run(letter).await;
+            id
+        });
+        if let Some(id) = id {
+            self.requests.insert(id, request);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Where an HTTP upstream is, and the headers that it gets.
+
+use crate::wire::Letter;
+use narrows_protocol::{Revision, header};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::{Attempt, Policy};
+use reqwest::{Client, RequestBuilder, Url};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long a connection may take to be made.
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+/// Connections that are kept for the next request.
+const IDLE_CONNECTIONS_MAX: usize = 32;
+/// Redirects that are followed, all within one origin.
+const REDIRECTS_MAX: usize = 3;
+
+/// An endpoint with what every request to it carries.
+pub(crate) struct Endpoint {
+    client: Client,
+    url: Url,
+    headers: HeaderMap,
+}
+
+impl Endpoint {
+    /// Prepares an endpoint; the error tells what is wrong with it, never a header's value.
+    pub(crate) fn new(
+        url: &str,
+        headers: &BTreeMap<String, String>,
+        agent: &str,
+    ) -> Result<Self, String> {
+        let url = Url::parse(url).map_err(|e| format!("its `url` is none: {e}"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(format!("its `url` has scheme {}; http or https is taken", url.scheme()));
+        }
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let parsed = HeaderName::from_bytes(name.as_bytes());
+            let key = parsed.map_err(|_bad| format!("`{name}` is no name of a header"))?;
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|_bad| format!("header {name} has a value that no header can carry"))?;
+            value.set_sensitive(true);
+            map.insert(key, value);
+        }
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            return Err("no TLS provider is installed in this process".to_owned());
+        }
+        let client = Client::builder()
+            .user_agent(agent)
+            .connect_timeout(CONNECT_WAIT)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .tcp_nodelay(true)
+            .redirect(Policy::custom(within_origin))
+            .build()
+            .map_err(|e| format!("no HTTP client: {e}"))?;
+        Ok(Self { client, url, headers: map })
+    }
+
+    /// A message.
+    pub(super) fn post(&self, letter: Letter, session: Option<&HeaderValue>) -> RequestBuilder {
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        era(&mut headers, letter.revision, session);
+        if letter.revision.is_some_and(Revision::is_modern) && !letter.method.is_empty() {
+            set(&mut headers, header::METHOD, letter.method);
+            if let Some(name) = &letter.name {
+                set(&mut headers, header::NAME, &header::encode(name));
+            }
+            for (name, value) in &letter.mirrored {
+                set(&mut headers, name, value);
+            }
+        }
+        self.client.post(self.url.clone()).headers(headers).body(letter.body)
+    }
+
+    /// The stream of a legacy server's own messages, from the event after `last`.
+    pub(super) fn get(
+        &self,
+        revision: Option<Revision>,
+        session: Option<&HeaderValue>,
+        last: Option<&str>,
+    ) -> RequestBuilder {
+        let mut headers = self.headers.clone();
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        era(&mut headers, revision, session);
+        if let Some(last) = last {
+            set(&mut headers, "last-event-id", last);
+        }
+        self.client.get(self.url.clone()).headers(headers)
+    }
+
+    /// The end of a legacy session.
+    pub(super) fn delete(
+        &self,
+        revision: Option<Revision>,
+        session: &HeaderValue,
+    ) -> RequestBuilder {
+        let mut headers = self.headers.clone();
+        era(&mut headers, revision, Some(session));
+        self.client.delete(self.url.clone()).headers(headers)
+    }
+}
+
+/// The headers that tell the revision and the session.
+fn era(headers: &mut HeaderMap, revision: Option<Revision>, session: Option<&HeaderValue>) {
+    if let Some(revision) = revision.filter(|r| *r >= Revision::V2025_06_18) {
+        set(headers, header::PROTOCOL_VERSION, revision.as_str());
+    }
+    if let Some(session) = session.filter(|_| !revision.is_some_and(Revision::is_modern)) {
+        headers.insert(HeaderName::from_static(header::SESSION), session.clone());
+    }
+}
+
+/// Sets a header; what no header can carry is left out and refused by the server.
+fn set(headers: &mut HeaderMap, name: &str, value: &str) {
+    if let (Ok(name), Ok(value)) =
+        (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value))
+    {
+        headers.insert(name, value);
+    }
+}
+
+/// Follows redirects that keep the method and stay where our credentials belong.
+fn within_origin(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+    let keeps_method = matches!(attempt.status().as_u16(), 307 | 308);
+    let same =
+        attempt.previous().first().is_some_and(|first| first.origin() == attempt.url().origin());
+    if keeps_method && same && attempt.previous().len() <= REDIRECTS_MAX {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
+}
