@@ -1,6 +1,6 @@
 //! The fleet over real child processes and real sockets.
 
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 mod cache;
 mod house;

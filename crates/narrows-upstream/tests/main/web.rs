@@ -26,17 +26,12 @@ impl Request {
         self.body["method"].as_str().unwrap_or_default()
     }
 
-    /// The tool that is called.
-    pub(crate) fn tool(&self) -> &str {
-        self.body["params"]["name"].as_str().unwrap_or_default()
-    }
-
     /// A successful answer.
-    pub(crate) fn answer(&self, result: Value) -> Answer {
+    pub(crate) fn answer(&self, result: &Value) -> Answer {
         Answer::json(200, &self.result(result))
     }
 
-    pub(crate) fn result(&self, result: Value) -> Value {
+    pub(crate) fn result(&self, result: &Value) -> Value {
         json!({"jsonrpc": "2.0", "id": self.body["id"], "result": result})
     }
 
@@ -111,19 +106,12 @@ impl Web {
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut connections = JoinSet::new();
-            loop {
-                let Ok((stream, _)) = listener.accept().await else { return };
+            while let Ok((stream, _)) = listener.accept().await {
                 let (answer, log, gone) =
                     (Arc::clone(&answer), Arc::clone(&log), Arc::clone(&gone));
                 connections.spawn(async move {
-                    let mut stream = BufReader::new(stream);
-                    while let Some(request) = read(&mut stream).await {
-                        log.lock().unwrap().push(request.clone());
-                        if !write(&mut stream, answer(&request)).await {
-                            *gone.lock().unwrap() += 1;
-                            return;
-                        }
-                    }
+                    let left = converse(BufReader::new(stream), &*answer, &log).await;
+                    *gone.lock().unwrap() += usize::from(!left);
                 });
             }
         });
@@ -135,6 +123,21 @@ impl Web {
         let seen = self.seen.lock().unwrap();
         seen.iter().filter(|request| request.method() == method).cloned().collect()
     }
+}
+
+/// Answers one request after the other; false if the client went away before its answer.
+async fn converse(
+    mut stream: BufReader<TcpStream>,
+    answer: &(dyn Fn(&Request) -> Answer + Send + Sync),
+    log: &Mutex<Vec<Request>>,
+) -> bool {
+    while let Some(request) = read(&mut stream).await {
+        log.lock().unwrap().push(request.clone());
+        if !write(&mut stream, answer(&request)).await {
+            return false;
+        }
+    }
+    true
 }
 
 async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
@@ -158,16 +161,16 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
 async fn write(stream: &mut BufReader<TcpStream>, answer: Answer) -> bool {
     let mut head = format!("HTTP/1.1 {} Scripted\r\n", answer.status);
     for (name, value) in &answer.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     let Some(open) = answer.streams else {
         let body = answer.body.concat();
-        head.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+        head.extend(["content-length: ", &body.len().to_string(), "\r\n\r\n", &body]);
         return stream.write_all(head.as_bytes()).await.is_ok();
     };
     head.push_str("transfer-encoding: chunked\r\n\r\n");
     for piece in &answer.body {
-        head.push_str(&format!("{:x}\r\n{piece}\r\n", piece.len()));
+        head.extend([&format!("{:x}", piece.len()), "\r\n", piece, "\r\n"]);
     }
     if stream.write_all(head.as_bytes()).await.is_err() {
         return false;
