@@ -1,1 +1,63 @@
-//! narrows-sandbox
+//! The jail's outside: zygotes, pools of sealed workers, leases and the watchdog.
+//!
+//! A [`Lease`] is one worker for one run. Dropping it kills the worker. What comes out of a worker
+//! is hostile: frames are capped before they are read, read only when asked for, and a worker that
+//! breaks the protocol is dead.
+
+mod error;
+mod frames;
+mod guard;
+mod lease;
+mod owner;
+mod sandbox;
+mod spawn;
+mod zygote;
+
+pub use error::SandboxError;
+pub use guard::LeaseEnd;
+pub use lease::{Lease, LeaseReceiver, LeaseSender};
+pub use owner::Health;
+pub use sandbox::Sandbox;
+
+use narrows_types::Layer;
+use std::path::PathBuf;
+
+/// Settings.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The binary that is started as zygote, usually the current one.
+    pub program: PathBuf,
+    /// Its arguments before `--engine js|py`, usually `["worker"]`.
+    pub args: Vec<String>,
+    /// Sealed workers that wait ready, for each language that is in use.
+    pub warm: usize,
+    /// Workers forked from one zygote before it is replaced: they share its address layout.
+    pub forks_per_zygote: u32,
+    /// Layers without which nothing runs. The floor is required anyway.
+    pub require: Vec<Layer>,
+    /// Milliseconds that a zygote may take to start, and a worker to be forked.
+    pub start_ms: u64,
+    /// Milliseconds between a run's wall limit, which the worker keeps itself, and the kill.
+    pub kill_grace_ms: u64,
+    /// Programs that run at once.
+    pub concurrent_max: usize,
+    /// Programs that wait for a place; more are refused.
+    pub waiting_max: usize,
+}
+
+impl Config {
+    /// Usual settings for this binary.
+    pub fn new(program: PathBuf, args: Vec<String>) -> Self {
+        Self {
+            program,
+            args,
+            warm: 4,
+            forks_per_zygote: 5_000,
+            require: Vec::new(),
+            start_ms: 5_000,
+            kill_grace_ms: 50,
+            concurrent_max: 64,
+            waiting_max: 1_024,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What can go wrong before a program runs.
+
+use narrows_types::{Fault, Kind, Language, Origin, Retry};
+
+/// Why no worker can be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SandboxError {
+    /// The zygote does not start, or the floor of the sandbox cannot be laid here.
+    #[error("no sandbox for {language}: {reason}")]
+    Start {
+        /// Whose.
+        language: Language,
+        /// Why, one line.
+        reason: String,
+    },
+    /// Layers that the config requires do not hold on this machine.
+    #[error("required sandbox layers do not hold here: {0}")]
+    Layers(String),
+    /// As many leases wait as may wait.
+    #[error("{running} programs run and {waiting} wait: no room for more")]
+    Busy {
+        /// Programs that run.
+        running: usize,
+        /// Programs that wait.
+        waiting: usize,
+    },
+    /// The deadline passed before a worker was free.
+    #[error("no worker was free before the deadline")]
+    Timeout,
+    /// The sandbox is shutting down.
+    #[error("the sandbox is shutting down")]
+    Stopped,
+}
+
+/// How long to wait before asking again where all places are taken, in milliseconds.
+const BUSY_MS: u64 = 200;
+/// How long to wait before asking again where a zygote did not start, in milliseconds.
+const START_MS: u64 = 1_000;
+
+impl From<SandboxError> for Fault {
+    fn from(error: SandboxError) -> Self {
+        let fault = |kind| Self::new(kind, Origin::Narrows, error.to_string());
+        match &error {
+            SandboxError::Start { .. } => fault(Kind::Unavailable)
+                .retry(Retry::AfterMs(START_MS))
+                .hint("run `narrows doctor` to see what is missing"),
+            SandboxError::Layers(_) => {
+                fault(Kind::Unavailable).hint("run `narrows doctor`, or shorten `sandbox.require`")
+            }
+            SandboxError::Busy { .. } => {
+                fault(Kind::RateLimited).retry(Retry::AfterMs(BUSY_MS)).hint("try again shortly")
+            }
+            SandboxError::Timeout => fault(Kind::Timeout).retry(Retry::AfterMs(BUSY_MS)),
+            SandboxError::Stopped => fault(Kind::Unavailable).retry(Retry::AfterMs(START_MS)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_is_a_short_fault_with_a_next_step() {
+        for (error, kind, text) in [
+            (
+                SandboxError::Start { language: Language::Python, reason: "x".repeat(1_000) },
+                Kind::Unavailable,
+                "no sandbox for python: x",
+            ),
+            (SandboxError::Layers("landlock".to_owned()), Kind::Unavailable, "required sandbox"),
+            (SandboxError::Busy { running: 64, waiting: 9 }, Kind::RateLimited, "64 programs run"),
+            (SandboxError::Timeout, Kind::Timeout, "no worker was free"),
+            (SandboxError::Stopped, Kind::Unavailable, "the sandbox is"),
+        ] {
+            let fault = Fault::from(error);
+            assert_eq!((fault.kind, &fault.origin), (kind, &Origin::Narrows));
+            assert!(fault.message.starts_with(text), "{fault}");
+            assert!(fault.message.len() <= narrows_types::fault::FAULT_BYTES_MAX);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Reads frames off a worker's socket: each capped by its kind before a byte of it is kept, in the
+//! only order that the protocol knows.
+
+use narrows_types::frame::{FromWorker, PREFIX_BYTES};
+use std::io;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// How much is read at once; also the most that is kept beyond the frame that is being read.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// A buffer larger than this is given back once it is empty.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// Why no more frames come.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The worker is gone, or closed its end.
+    Closed,
+    /// It broke the protocol: one line how.
+    Protocol(String),
+}
+
+/// Where in the protocol a worker is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It has the program, or not even that.
+    Start,
+    /// It has said what the program uses.
+    Evaluating,
+    /// It has said its last.
+    Done,
+}
+
+/// Frames of one worker, decoded.
+#[derive(Debug)]
+pub(crate) struct Frames<R> {
+    stream: R,
+    buffer: Vec<u8>,
+    phase: Phase,
+    calls: u32,
+}
+
+impl<R: AsyncRead + Unpin> Frames<R> {
+    pub(crate) fn new(stream: R) -> Self {
+        Self { stream, buffer: Vec::new(), phase: Phase::Start, calls: 0 }
+    }
+
+    /// Waits for a frame. Can be dropped at any await and called again: what has been read is kept.
+    /// Nothing is read unless this is called, so a flood only blocks the worker.
+    pub(crate) async fn next(&mut self, value_bytes: usize) -> Result<FromWorker, Broken> {
+        loop {
+            let whole = self.whole(value_bytes)?;
+            if let Some(length) = whole {
+                return self.take(length);
+            }
+            self.buffer.reserve(CHUNK_BYTES);
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) => return Err(Broken::Closed),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => return Err(Broken::Closed),
+            }
+        }
+    }
+
+    /// The length of the frame that is first in the buffer, if all of it is there.
+    fn whole(&self, value_bytes: usize) -> Result<Option<usize>, Broken> {
+        let Some((prefix, rest)) = self.buffer.split_first_chunk::<PREFIX_BYTES>() else {
+            return Ok(None);
+        };
+        let length = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
+        if length == 0 {
+            return Err(Broken::Protocol("an empty frame".to_owned()));
+        }
+        let Some(kind) = rest.first() else { return Ok(None) };
+        let Some(max) = FromWorker::bytes_max(*kind, value_bytes) else {
+            return Err(Broken::Protocol(format!("a frame of unknown kind {kind}")));
+        };
+        if length > max {
+            let name = format!("a frame of kind {kind} with {length} bytes, at most {max}");
+            return Err(Broken::Protocol(name));
+        }
+        Ok((rest.len() >= length).then_some(length))
+    }
+
+    fn take(&mut self, length: usize) -> Result<FromWorker, Broken> {
+        let end = PREFIX_BYTES.saturating_add(length);
+        let bytes = self.buffer.get(PREFIX_BYTES..end).unwrap_or_default();
+        let frame =
+            FromWorker::decode(bytes).map_err(|error| Broken::Protocol(error.to_string()))?;
+        self.buffer.drain(..end.min(self.buffer.len()));
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES {
+            self.buffer = Vec::new();
+        }
+        self.admit(&frame)?;
+        Ok(frame)
+    }
+
+    /// Checks the order of frames.
+    fn admit(&mut self, frame: &FromWorker) -> Result<(), Broken> {
+        let out_of_turn = |name: &str| Broken::Protocol(format!("a {name} frame out of turn"));
+        match (self.phase, frame) {
+            (Phase::Start, FromWorker::Uses(_)) => self.phase = Phase::Evaluating,
+            (Phase::Start | Phase::Evaluating, FromWorker::Done(_)) => self.phase = Phase::Done,
+            (Phase::Evaluating, FromWorker::Call(call)) => {
+                let expected = self.calls.saturating_add(1);
+                if call.id != expected {
+                    let text = format!("call {} out of order, expected {expected}", call.id);
+                    return Err(Broken::Protocol(text));
+                }
+                self.calls = expected;
+            }
+            (
+                Phase::Evaluating,
+                FromWorker::Log(_) | FromWorker::Progress(_) | FromWorker::Show(_),
+            ) => {}
+            (_, frame) => return Err(out_of_turn(name(frame))),
+        }
+        Ok(())
+    }
+}
+
+fn name(frame: &FromWorker) -> &'static str {
+    match frame {
+        FromWorker::Uses(_) => "uses",
+        FromWorker::Call(_) => "call",
+        FromWorker::Log(_) => "log",
+        FromWorker::Progress(_) => "progress",
+        FromWorker::Show(_) => "show",
+        FromWorker::Done(_) => "done",
+    }
+}
+
+#[cfg(test)]
+mod tests;

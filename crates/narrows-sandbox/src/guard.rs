@@ -1,0 +1,162 @@
+//! The watchdog of one lease, and why a worker is gone.
+
+use crate::spawn::Pidfd;
+use narrows_types::control::{Death, EXIT_LINK, EXIT_MEMORY, EXIT_PANIC, EXIT_UNSEALED};
+use narrows_types::{Limit, Limits};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::time::{Instant, timeout};
+
+/// How long a killed worker may take to be buried before it counts as lost.
+const BURIAL: Duration = Duration::from_secs(5);
+
+/// Why the worker of a lease is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeaseEnd {
+    /// It was ended at this limit, whose value was this, in the unit of its name.
+    Limit(Limit, u64),
+    /// It broke, or it broke the protocol: one line why.
+    Lost(String),
+}
+
+/// How a worker ended, as its zygote tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    pub(crate) how: Death,
+    pub(crate) cpu_us: u64,
+}
+
+/// What the lease wants of its watchdog. Dropping the sender wants the worker dead.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    /// When to kill it.
+    pub(crate) deadline: Instant,
+    /// The limits of its run, once they are known.
+    pub(crate) limits: Option<Limits>,
+    /// Kill it now.
+    pub(crate) kill: bool,
+}
+
+/// Everything that the watchdog of one lease needs.
+pub(crate) struct Guard {
+    pub(crate) worker: Pidfd,
+    pub(crate) orders: watch::Receiver<Order>,
+    pub(crate) ended: oneshot::Receiver<Ended>,
+    pub(crate) tell: watch::Sender<Option<LeaseEnd>>,
+    /// The place among the programs that run; free again once the worker is buried.
+    pub(crate) place: OwnedSemaphorePermit,
+}
+
+/// Why the watchdog bites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bite {
+    Deadline,
+    Wanted,
+}
+
+impl Guard {
+    /// Watches until the worker is gone, and tells why it is.
+    pub(crate) async fn watch(mut self) {
+        let bite = tokio::select! {
+            // A worker that ended by itself is not said to have been killed.
+            biased;
+            ended = &mut self.ended => return self.over(None, ended.ok()),
+            bite = bite(&mut self.orders) => bite,
+        };
+        self.worker.kill();
+        let ended = timeout(BURIAL, &mut self.ended).await.ok().and_then(Result::ok);
+        self.over(Some(bite), ended);
+    }
+
+    fn over(self, bite: Option<Bite>, ended: Option<Ended>) {
+        // Where the zygote is gone this is what makes sure of the worker.
+        if ended.is_none() {
+            self.worker.kill();
+        }
+        let limits = self.orders.borrow().limits;
+        let end = explain(bite, ended, limits.as_ref());
+        tracing::trace!(?end, cpu_us = ended.map(|ended| ended.cpu_us), "worker gone");
+        self.tell.send_replace(Some(end));
+        drop(self.place);
+    }
+}
+
+async fn bite(orders: &mut watch::Receiver<Order>) -> Bite {
+    loop {
+        let Order { deadline, kill, .. } = *orders.borrow_and_update();
+        if kill {
+            return Bite::Wanted;
+        }
+        tokio::select! {
+            changed = orders.changed() => if changed.is_err() {
+                return Bite::Wanted;
+            },
+            () = tokio::time::sleep_until(deadline) => return Bite::Deadline,
+        }
+    }
+}
+
+fn explain(bite: Option<Bite>, ended: Option<Ended>, limits: Option<&Limits>) -> LeaseEnd {
+    let lost = |why: &str| LeaseEnd::Lost(why.to_owned());
+    if bite == Some(Bite::Deadline) {
+        return limits.map_or_else(
+            || lost("no program came before the deadline"),
+            |limits| LeaseEnd::Limit(Limit::WallMs, limits.wall_ms),
+        );
+    }
+    let Some(Ended { how, cpu_us }) = ended else { return lost("the worker's zygote died") };
+    let limited = |limit, of: fn(&Limits) -> u64| {
+        limits.map_or_else(
+            || lost("the worker reached a limit before it had a program"),
+            |limits| LeaseEnd::Limit(limit, of(limits)),
+        )
+    };
+    let cpu = limits.is_some_and(|limits| cpu_us / 1_000 >= limits.cpu_ms);
+    match how {
+        Death::Exit(0) => lost("the worker ended without an answer"),
+        Death::Exit(EXIT_MEMORY) => limited(Limit::MemoryBytes, |limits| limits.memory_bytes),
+        Death::Exit(EXIT_UNSEALED) => lost("the worker could not seal itself"),
+        Death::Exit(EXIT_LINK) => lost("the worker's link broke"),
+        Death::Exit(EXIT_PANIC) => lost("the interpreter panicked; this is a bug"),
+        Death::Exit(code) => LeaseEnd::Lost(format!("the worker exited with code {code}")),
+        Death::Signal(libc::SIGPROF | libc::SIGXCPU) => {
+            limited(Limit::CpuMs, |limits| limits.cpu_ms)
+        }
+        Death::Signal(libc::SIGKILL) if cpu => limited(Limit::CpuMs, |limits| limits.cpu_ms),
+        Death::Signal(libc::SIGKILL) => lost("the worker was killed"),
+        Death::Signal(libc::SIGSYS) => lost("the worker made a forbidden system call"),
+        Death::Signal(signal) => LeaseEnd::Lost(format!("the worker crashed (signal {signal})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_death_has_its_reason() {
+        let limits = Limits { wall_ms: 7, cpu_ms: 5, memory_bytes: 3, ..Limits::default() };
+        let death = |how, cpu_us| explain(None, Some(Ended { how, cpu_us }), Some(&limits));
+        assert_eq!(death(Death::Signal(libc::SIGPROF), 0), LeaseEnd::Limit(Limit::CpuMs, 5));
+        assert_eq!(death(Death::Signal(libc::SIGKILL), 5_000), LeaseEnd::Limit(Limit::CpuMs, 5));
+        assert_eq!(death(Death::Exit(EXIT_MEMORY), 0), LeaseEnd::Limit(Limit::MemoryBytes, 3));
+        for (how, text) in [
+            (Death::Signal(libc::SIGKILL), "was killed"),
+            (Death::Signal(libc::SIGSYS), "forbidden system call"),
+            (Death::Signal(libc::SIGSEGV), "crashed (signal 11)"),
+            (Death::Exit(0), "without an answer"),
+            (Death::Exit(EXIT_LINK), "link broke"),
+            (Death::Exit(EXIT_UNSEALED), "could not seal"),
+            (Death::Exit(EXIT_PANIC), "panicked"),
+            (Death::Exit(9), "code 9"),
+        ] {
+            let LeaseEnd::Lost(why) = death(how, 0) else { panic!("{how:?} is no limit") };
+            assert!(why.contains(text), "{why}");
+        }
+        let wall = explain(Some(Bite::Deadline), None, Some(&limits));
+        assert_eq!(wall, LeaseEnd::Limit(Limit::WallMs, 7));
+        for end in [explain(None, None, Some(&limits)), explain(Some(Bite::Deadline), None, None)] {
+            assert!(matches!(end, LeaseEnd::Lost(_)));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A lease: one worker for one run.
+
+use crate::frames::{Broken, Frames};
+use crate::guard::{LeaseEnd, Order};
+use narrows_types::Limits;
+use narrows_types::frame::{FromWorker, ToWorker};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+/// How long the reason for a closed socket may take to arrive from the zygote. A worker that
+/// closed its socket and lives on is killed after half of it.
+const REASON: Duration = Duration::from_millis(500);
+
+/// A worker checked out for one run. Dropping it, with both its halves where it was split, kills
+/// the worker.
+#[derive(Debug)]
+pub struct Lease {
+    sender: LeaseSender,
+    receiver: LeaseReceiver,
+    grace: Duration,
+}
+
+/// The half of a lease that sends.
+#[derive(Debug)]
+pub struct LeaseSender {
+    stream: OwnedWriteHalf,
+    end: End,
+}
+
+/// The half of a lease that receives.
+#[derive(Debug)]
+pub struct LeaseReceiver {
+    frames: Frames<OwnedReadHalf>,
+    end: End,
+    over: Option<LeaseEnd>,
+}
+
+/// What both halves know of the worker's end.
+#[derive(Debug, Clone)]
+struct End {
+    /// With the last of these goes the worker.
+    orders: Arc<watch::Sender<Order>>,
+    told: watch::Receiver<Option<LeaseEnd>>,
+}
+
+impl Lease {
+    pub(crate) fn new(
+        stream: UnixStream,
+        orders: watch::Sender<Order>,
+        told: watch::Receiver<Option<LeaseEnd>>,
+        grace: Duration,
+    ) -> Self {
+        let (read, write) = stream.into_split();
+        let end = End { orders: Arc::new(orders), told };
+        let receiver = LeaseReceiver { frames: Frames::new(read), end: end.clone(), over: None };
+        Self { sender: LeaseSender { stream: write, end }, receiver, grace }
+    }
+
+    /// Sets the watchdog: the worker is killed a little after `limits.wall_ms` from now. Its
+    /// limits on processor time and memory it gets with its program. To be called before `Run` is
+    /// sent.
+    pub fn arm(&mut self, limits: &Limits) {
+        let wall = Duration::from_millis(limits.wall_ms).saturating_add(self.grace);
+        let now = Instant::now();
+        let limits = *limits;
+        self.sender.end.orders.send_modify(|order| {
+            order.deadline = now.checked_add(wall).unwrap_or(order.deadline);
+            order.limits = Some(limits);
+        });
+    }
+
+    /// Sends one frame. While the worker does not read, this waits; the watchdog ends the wait.
+    ///
+    /// # Errors
+    /// The worker is gone. Its last frames may still be there to receive.
+    pub async fn send(&mut self, frame: &ToWorker) -> Result<(), LeaseEnd> {
+        self.sender.send(frame).await
+    }
+
+    /// Waits for one frame. Can be dropped at any await and called again.
+    ///
+    /// # Errors
+    /// The worker is gone, or it broke the protocol and is being killed; each further call says
+    /// the same.
+    pub async fn receive(&mut self) -> Result<FromWorker, LeaseEnd> {
+        self.receiver.receive().await
+    }
+
+    /// Two halves, to send and receive at the same time. Dropping both kills the worker.
+    pub fn split(self) -> (LeaseSender, LeaseReceiver) {
+        (self.sender, self.receiver)
+    }
+}
+
+impl LeaseSender {
+    /// As [`Lease::send`]. Not to be called again after it was dropped at an await.
+    ///
+    /// # Errors
+    /// As [`Lease::send`].
+    pub async fn send(&mut self, frame: &ToWorker) -> Result<(), LeaseEnd> {
+        let bytes = frame.encode().map_err(|error| LeaseEnd::Lost(error.to_string()))?;
+        match self.stream.write_all(&bytes).await {
+            Ok(()) => Ok(()),
+            Err(_closed) => Err(self.end.reason().await),
+        }
+    }
+}
+
+impl LeaseReceiver {
+    /// As [`Lease::receive`].
+    ///
+    /// # Errors
+    /// As [`Lease::receive`].
+    pub async fn receive(&mut self) -> Result<FromWorker, LeaseEnd> {
+        if let Some(end) = &self.over {
+            return Err(end.clone());
+        }
+        let value_bytes = self.end.value_bytes();
+        let end = match self.frames.next(value_bytes).await {
+            Ok(frame) => return Ok(frame),
+            Err(Broken::Closed) => self.end.reason().await,
+            Err(Broken::Protocol(how)) => {
+                self.end.kill();
+                LeaseEnd::Lost(format!("the worker broke the protocol: {how}"))
+            }
+        };
+        self.over = Some(end.clone());
+        Err(end)
+    }
+}
+
+impl End {
+    fn value_bytes(&self) -> usize {
+        let limits = self.orders.borrow().limits.unwrap_or_default();
+        usize::try_from(limits.value_bytes).unwrap_or(usize::MAX)
+    }
+
+    fn kill(&self) {
+        self.orders.send_modify(|order| order.kill = true);
+    }
+
+    /// Why the worker is gone, once its socket has closed.
+    async fn reason(&mut self) -> LeaseEnd {
+        for _ in 0..2 {
+            let told = timeout(REASON / 2, self.told.wait_for(Option::is_some)).await;
+            match told.map(|told| told.map(|end| end.clone())) {
+                Ok(Ok(Some(end))) => return end,
+                Ok(Err(_)) => return LeaseEnd::Lost("the sandbox is shutting down".to_owned()),
+                Ok(Ok(None)) | Err(_) => self.kill(),
+            }
+        }
+        LeaseEnd::Lost("the worker closed its socket".to_owned())
+    }
+}

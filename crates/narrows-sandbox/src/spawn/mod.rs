@@ -1,0 +1,175 @@
+//! Starts zygotes, speaks their control socket, kills by pidfd. The only unsafe code of this crate.
+
+mod control;
+
+pub(crate) use control::Control;
+
+use narrows_types::Language;
+use narrows_types::control::CONTROL_FD;
+use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
+use tokio::sync::oneshot;
+
+/// Room for a thread that only starts a process and waits for its end.
+const STACK_BYTES: usize = 256 << 10;
+
+/// What is started.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    /// The binary.
+    pub(crate) program: PathBuf,
+    /// What stands before `--engine`.
+    pub(crate) args: Vec<String>,
+    /// Whose engine.
+    pub(crate) language: Language,
+}
+
+/// A zygote that has been started, but has not spoken yet.
+pub(crate) struct Started {
+    /// The socket to it.
+    pub(crate) control: Control,
+    /// The process that we started; the zygote itself may be its child.
+    pub(crate) process: Pidfd,
+    /// The number of that process.
+    pub(crate) pid: u32,
+    /// What it writes for people.
+    pub(crate) stderr: Option<ChildStderr>,
+    /// How the process ended, when it has.
+    pub(crate) gone: oneshot::Receiver<String>,
+}
+
+/// A process that can be killed without the danger of hitting another one.
+#[derive(Debug)]
+pub(crate) struct Pidfd(OwnedFd);
+
+impl Pidfd {
+    pub(crate) fn new(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Sends `SIGKILL`. A process that is gone already is no error.
+    pub(crate) fn kill(&self) {
+        kill(&self.0);
+    }
+}
+
+/// Starts a zygote from a thread of its own, which waits for its end: a process dies with the
+/// *thread* that started it, and a runtime's threads come and go.
+pub(crate) async fn start(launch: Launch) -> io::Result<Started> {
+    let (tell, told) = oneshot::channel();
+    let name = format!("zygote-{}", launch.language);
+    let live = move || {
+        let (gone_tell, gone) = oneshot::channel();
+        match launch_here(&launch) {
+            Ok((control, process, mut child)) => {
+                let pid = child.id();
+                let stderr = child.stderr.take();
+                // Whoever asked may be gone: then the control socket closes and the zygote ends.
+                let started =
+                    control.map(|control| Started { control, process, pid, stderr, gone });
+                drop(tell.send(started));
+                let how = child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
+                drop(gone_tell.send(how));
+            }
+            Err(error) => drop(tell.send(Err(error))),
+        }
+    };
+    // The socket registers with the runtime that asked, not with the new thread.
+    let runtime = tokio::runtime::Handle::current();
+    let in_runtime = move || {
+        let _inside = runtime.enter();
+        live();
+    };
+    std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(in_runtime)?;
+    told.await.map_err(|_closed| io::Error::other("the starting thread died"))?
+}
+
+type Launched = (io::Result<Control>, Pidfd, Child);
+
+#[expect(unsafe_code, reason = "a descriptor is handed to a fixed number between fork and exec")]
+fn launch_here(launch: &Launch) -> io::Result<Launched> {
+    let (ours, theirs) =
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    let engine = match launch.language {
+        Language::TypeScript => "js",
+        Language::Python => "py",
+    };
+    #[expect(clippy::disallowed_methods, reason = "the one place that starts zygotes")]
+    let mut command = Command::new(&launch.program);
+    command
+        .args(&launch.args)
+        .args(["--engine", engine])
+        .env_clear()
+        .current_dir("/")
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let socket = theirs.as_raw_fd();
+    // SAFETY: the closure only makes system calls, which are all that is allowed between fork and
+    // exec: it allocates nothing and takes no lock. The descriptor is open: `theirs` lives on.
+    unsafe {
+        command.pre_exec(move || {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            hand_over(socket)
+        });
+    }
+    let child = command.spawn()?;
+    drop(theirs);
+    // It is our child and not reaped yet, so the number is still its own.
+    let process = Pidfd::new(pidfd_open(child.id())?);
+    Ok((Control::new(ours), process, child))
+}
+
+/// Puts the socket where the zygote looks for it. Runs between fork and exec.
+#[expect(unsafe_code, reason = "the standard library hands over no descriptor but 0, 1 and 2")]
+fn hand_over(socket: RawFd) -> io::Result<()> {
+    let outcome = if socket == CONTROL_FD {
+        // SAFETY: integers only; clears the close-on-exec flag.
+        unsafe { libc::fcntl(socket, libc::F_SETFD, 0) }
+    } else {
+        // SAFETY: integers only; whatever had that number is closed on exec anyway, or is the
+        // pipe on which the standard library reports an exec that failed (then it reports a
+        // broken pipe instead).
+        unsafe { libc::dup2(socket, CONTROL_FD) }
+    };
+    if outcome == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[expect(unsafe_code, reason = "neither the standard library nor nix has pidfds")]
+fn pidfd_open(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: integers only; returns a new descriptor or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[expect(unsafe_code, reason = "neither the standard library nor nix has pidfds")]
+fn kill(pidfd: &OwnedFd) {
+    let no_info = std::ptr::null::<libc::siginfo_t>();
+    // SAFETY: an open descriptor, integers, and a null pointer, which is allowed.
+    unsafe {
+        libc::syscall(libc::SYS_pidfd_send_signal, pidfd.as_raw_fd(), libc::SIGKILL, no_info, 0);
+    }
+}
+
+/// Takes over a descriptor that came over a socket.
+#[expect(unsafe_code, reason = "a received descriptor comes as a bare number")]
+fn take_over(fd: RawFd) -> OwnedFd {
+    // SAFETY: called once for each number that the kernel has just made for us.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// A descriptor for one system call.
+fn raw(fd: BorrowedFd<'_>) -> RawFd {
+    fd.as_raw_fd()
+}

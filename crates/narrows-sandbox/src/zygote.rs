@@ -1,0 +1,211 @@
+//! One zygote as its owner sees it, and the task that listens to it.
+
+use crate::guard::Ended;
+use crate::owner::Event;
+use crate::spawn::{self, Control, Launch, Pidfd};
+use narrows_types::control::ToZygote;
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::net::UnixStream as Socket;
+use std::process::ChildStderr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::UnixStream;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// How long a zygote whose socket has closed may take to be buried.
+const BURIAL: Duration = Duration::from_secs(1);
+/// The longest piece of a zygote's standard error that becomes one line of the log.
+const LINE_BYTES_MAX: usize = 1_024;
+
+/// A sealed worker that nobody has used yet.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(crate) stream: UnixStream,
+    pub(crate) worker: Pidfd,
+    pub(crate) ended: oneshot::Receiver<Ended>,
+}
+
+/// Where a zygote is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It has not said that it is ready.
+    Starting,
+    /// It forks.
+    Ready,
+    /// It forks no more and lives for its workers.
+    Retired,
+}
+
+/// One zygote.
+pub(crate) struct Zygote {
+    pub(crate) stage: Stage,
+    pub(crate) born: Instant,
+    pub(crate) forks: u32,
+    pub(crate) pid: Option<u32>,
+    process: Option<Pidfd>,
+    control: Option<Arc<Control>>,
+    /// Workers that have been asked for.
+    asked: HashMap<u64, (UnixStream, Instant)>,
+    /// Workers that live, each with whom its end is told.
+    living: HashMap<u64, oneshot::Sender<Ended>>,
+    _listener: DropGuard,
+}
+
+impl Zygote {
+    /// A zygote that is being started, whose listener ends with this token.
+    pub(crate) fn new(stop: CancellationToken) -> Self {
+        Self {
+            stage: Stage::Starting,
+            born: Instant::now(),
+            forks: 0,
+            pid: None,
+            process: None,
+            control: None,
+            asked: HashMap::new(),
+            living: HashMap::new(),
+            _listener: stop.drop_guard(),
+        }
+    }
+
+    pub(crate) fn started(&mut self, control: Arc<Control>, process: Pidfd, pid: u32) {
+        self.control = Some(control);
+        self.process = Some(process);
+        self.pid = Some(pid);
+    }
+
+    /// Asks for a worker.
+    pub(crate) fn fork(&mut self, id: u64) -> io::Result<()> {
+        let control = self.control.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        let (ours, theirs) = Socket::pair()?;
+        ours.set_nonblocking(true)?;
+        let ours = UnixStream::from_std(ours)?;
+        control.send(&ToZygote::Fork { id }, &theirs)?;
+        self.forks = self.forks.saturating_add(1);
+        self.asked.insert(id, (ours, Instant::now()));
+        Ok(())
+    }
+
+    /// The worker exists. `None`: it was not asked for, or its pidfd is missing.
+    pub(crate) fn forked(&mut self, id: u64, worker: Option<Pidfd>) -> Option<Fresh> {
+        let (stream, _) = self.asked.remove(&id)?;
+        let (tell, ended) = oneshot::channel();
+        self.living.insert(id, tell);
+        Some(Fresh { stream, worker: worker?, ended })
+    }
+
+    pub(crate) fn fork_failed(&mut self, id: u64) {
+        self.asked.remove(&id);
+    }
+
+    /// Tells whom it concerns that a worker is gone.
+    pub(crate) fn ended(&mut self, id: u64, ended: Ended) {
+        if let Some(tell) = self.living.remove(&id) {
+            // Whoever held it may be gone too.
+            let _unheard = tell.send(ended);
+        }
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        self.asked.len()
+    }
+
+    pub(crate) fn living(&self) -> usize {
+        self.living.len()
+    }
+
+    /// Since when it owes an answer.
+    pub(crate) fn owes_since(&self) -> Option<Instant> {
+        let asked = self.asked.values().map(|(_, since)| *since).min();
+        if self.stage == Stage::Starting { Some(self.born) } else { asked }
+    }
+
+    /// Ends it with all its workers.
+    pub(crate) fn kill(self) {
+        if let Some(process) = &self.process {
+            process.kill();
+        }
+    }
+}
+
+/// Starts a zygote and passes on everything that it says until it is gone or nobody listens.
+pub(crate) async fn listen(
+    generation: u64,
+    launch: Launch,
+    events: mpsc::Sender<Event>,
+    stop: CancellationToken,
+) {
+    let listening = async {
+        let why = match speak(generation, launch, &events).await {
+            Ok(why) => why,
+            Err(error) => error.to_string(),
+        };
+        drop(events.send(Event::Gone { generation, why }).await);
+    };
+    stop.run_until_cancelled(listening).await;
+}
+
+async fn speak(
+    generation: u64,
+    launch: Launch,
+    events: &mpsc::Sender<Event>,
+) -> io::Result<String> {
+    let path = launch.program.clone();
+    let started = spawn::start(launch)
+        .await
+        .map_err(|error| io::Error::other(format!("cannot start {}: {error}", path.display())))?;
+    let control = Arc::new(started.control);
+    let stderr = started.stderr;
+    let mut gone = started.gone;
+    let begun = Event::Started {
+        generation,
+        control: Arc::clone(&control),
+        process: started.process,
+        pid: started.pid,
+    };
+    drop(events.send(begun).await);
+    let heard = async {
+        loop {
+            match control.receive().await {
+                Ok(Some((message, fd))) => {
+                    drop(events.send(Event::Said { generation, message, fd }).await);
+                }
+                Ok(None) => return "its control socket closed".to_owned(),
+                Err(error) => return format!("its control socket broke: {error}"),
+            }
+        }
+    };
+    // The log ends when the process does; what it says for people never holds up the rest.
+    let logged = async {
+        if let Some(stderr) = stderr {
+            log(stderr).await;
+        }
+        std::future::pending::<String>().await
+    };
+    let why = tokio::select! { why = heard => why, never = logged => never };
+    let status = timeout(BURIAL, &mut gone).await.ok().and_then(Result::ok);
+    Ok(status.map_or(why.clone(), |status| format!("{why} ({status})")))
+}
+
+async fn log(stderr: ChildStderr) {
+    if let Ok(stderr) = tokio::process::ChildStderr::from_std(stderr) {
+        log_lines(stderr).await;
+    }
+}
+
+/// Text for people, from a process that is trusted only a little: bounded and escaped.
+async fn log_lines(mut from: impl AsyncRead + Unpin) {
+    let mut buffer = vec![0; LINE_BYTES_MAX];
+    while let Ok(length) = from.read(&mut buffer).await {
+        if length == 0 {
+            return;
+        }
+        let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
+        for line in text.lines().filter(|line| !line.trim().is_empty()) {
+            tracing::warn!(target: "narrows::worker", "{}", line.escape_debug());
+        }
+    }
+}
