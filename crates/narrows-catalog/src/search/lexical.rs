@@ -1,7 +1,7 @@
 //! BM25F: how well the words of a tool fit the words of a query.
 
 use super::fields::{FIELDS, Vocabulary};
-use super::words::synonyms;
+use super::words::{alike, neighbours, synonyms};
 use super::{Doc, ratio};
 use std::collections::HashMap;
 
@@ -22,6 +22,12 @@ const K1: f32 = 2.0;
 const SYNONYM: f32 = 0.45;
 /// What a synonym counts where no tool has the word itself.
 const SYNONYM_ALONE: f32 = 0.8;
+/// What a word of about the same meaning counts where no tool has the word itself.
+const NEIGHBOUR: f32 = 0.35;
+/// What a word that is spelt nearly the same counts where nothing else is known of a word.
+const ALIKE: f32 = 0.5;
+/// Words of one query for which words that are spelt nearly the same are looked for.
+const ALIKE_MAX: usize = 8;
 /// Of several synonyms that one tool has, the best counts wholly, each other one this part.
 const FURTHER: f32 = 0.5;
 /// What a name that the query covers wholly adds to the score.
@@ -107,25 +113,21 @@ impl Lexicon {
     /// The terms that a query stands for, word by word: each with its weight, and no term twice.
     fn groups(&self, query: &[String]) -> Vec<Vec<(u32, f32)>> {
         let mut best: HashMap<u32, (usize, f32)> = HashMap::new();
-        let mut count = 0;
-        for (at, token) in query.iter().enumerate() {
-            if count >= WORDS_MAX || query.get(..at).is_some_and(|before| before.contains(token)) {
+        let mut words: Vec<&str> = Vec::new();
+        let mut searches = ALIKE_MAX;
+        for token in query {
+            if words.len() >= WORDS_MAX || words.contains(&token.as_str()) {
                 continue;
             }
-            let known = self.terms.get(token.as_str());
-            let weight = if known.is_some() { SYNONYM } else { SYNONYM_ALONE };
-            let others = synonyms(token).iter().filter_map(|s| self.terms.get(s.as_str()));
-            for (term, weight) in
-                known.map(|t| (t, 1.0)).into_iter().chain(others.map(|t| (t, weight)))
-            {
-                let slot = best.entry(*term).or_insert((count, weight));
+            for (term, weight) in self.meanings(token, &mut searches) {
+                let slot = best.entry(term).or_insert((words.len(), weight));
                 if weight > slot.1 {
-                    *slot = (count, weight);
+                    *slot = (words.len(), weight);
                 }
             }
-            count += 1;
+            words.push(token);
         }
-        let mut groups: Vec<Vec<(u32, f32)>> = vec![Vec::new(); count];
+        let mut groups: Vec<Vec<(u32, f32)>> = vec![Vec::new(); words.len()];
         for (term, (group, weight)) in best {
             if let Some(group) = groups.get_mut(group) {
                 group.push((term, weight));
@@ -135,6 +137,25 @@ impl Lexicon {
             group.sort_unstable_by_key(|(term, _)| *term);
         }
         groups
+    }
+
+    /// The terms that one word stands for.
+    fn meanings(&self, token: &str, searches: &mut usize) -> Vec<(u32, f32)> {
+        let term = |stem: &str| self.terms.get(stem).copied();
+        let known = term(token);
+        let weight = if known.is_some() { SYNONYM } else { SYNONYM_ALONE };
+        let others = synonyms(token).iter().filter_map(|s| term(s));
+        let mut meanings: Vec<(u32, f32)> =
+            known.map(|t| (t, 1.0)).into_iter().chain(others.map(|t| (t, weight))).collect();
+        if known.is_none() {
+            meanings.extend(neighbours(token).filter_map(term).map(|t| (t, NEIGHBOUR)));
+        }
+        if meanings.is_empty() && *searches > 0 && token.chars().all(char::is_alphabetic) {
+            *searches -= 1;
+            let near = self.terms.iter().filter(|(other, _)| alike(token, other));
+            meanings.extend(near.map(|(_, term)| (*term, ALIKE)));
+        }
+        meanings
     }
 
     /// A score for every tool, 0 where nothing fits.

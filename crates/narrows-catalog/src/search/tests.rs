@@ -1,3 +1,4 @@
+use super::words::{alike, clauses, neighbours};
 use super::{Doc, Index};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -110,7 +111,7 @@ fn recall_of_everyday_requests_among_1576_tools() {
     let Some(tools) = corpus() else { return };
     let list: Value = serde_json::from_str(include_str!("../../fixtures/tasks.json")).unwrap();
     let set = Set { tools, queries: queries(&list) };
-    assert_recall("phrases", recall(&set, "phrase"), 0.62);
+    assert_recall("phrases", recall(&set, "phrase"), 0.66);
     assert_recall("tasks of several steps", recall(&set, "task"), 0.44);
 }
 
@@ -155,4 +156,46 @@ fn hostile_input_costs_little_and_finds_nothing() {
     let many = vec!["deep".to_owned(); 10_000];
     assert_eq!(index.search(&many, |_| true, 5).len(), 1);
     assert!(index.search(&many, |_| true, 0).is_empty());
+}
+
+#[test]
+fn words_that_no_tool_says_still_find() {
+    let index = index(&named(&["get_weather", "list_containers", "send_invoice"]));
+    // A synonym, a typing error, an unfinished word.
+    for (query, doc) in [("climate", 0), ("wether", 0), ("contaners", 1), ("invoi", 2)] {
+        let hits = index.search(&[query.to_owned()], |_| true, 1);
+        assert_eq!(hits.first().map(|h| h.doc), Some(doc), "{query}");
+    }
+    assert!(index.search(&["zzzz".to_owned()], |_| true, 1).is_empty());
+}
+
+#[test]
+fn nearly_the_same_spelling_is_one_letter_away() {
+    for (word, other) in
+        [("wether", "weather"), ("weather", "wether"), ("wexther", "wecther"), ("cont", "contain")]
+    {
+        assert!(alike(word, other), "{word} {other}");
+    }
+    for (word, other) in
+        [("cat", "car"), ("weather", "leather"), ("abcdef", "abdcef"), ("éa", "éé")]
+    {
+        assert!(!alike(word, other), "{word} {other}");
+    }
+}
+
+#[test]
+fn the_lists_of_words_are_as_the_code_reads_them() {
+    let lines: Vec<&str> =
+        include_str!("neighbours.txt").lines().filter(|l| !l.starts_with('#')).collect();
+    assert!(lines.is_sorted_by_key(|l| l.split(' ').next()));
+    assert_eq!(neighbours("abnorm").collect::<Vec<_>>(), ["diagnosi", "diagnost", "anomali"]);
+    assert_eq!(neighbours("").count() + neighbours("no such word").count(), 0);
+}
+
+#[test]
+fn a_sentence_is_taken_apart_where_it_asks_for_more() {
+    let parts = clauses("Read the file, then send its content to Bob and delete it. Thanks!");
+    assert_eq!(parts, [vec!["read", "file"], vec!["send", "content", "bob", "delet", "thank"]]);
+    assert_eq!(clauses("a, b, c").len(), 1);
+    assert_eq!(clauses(&"read file. ".repeat(100)).len(), 12);
 }

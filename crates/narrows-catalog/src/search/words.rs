@@ -19,6 +19,9 @@ const BREAKS: [&str; 7] = ["and", "then", "also", "after", "before", "plus", "fi
 const CLAUSES_MAX: usize = 12;
 
 static STOPS: LazyLock<HashSet<&'static str>> = LazyLock::new(|| STOP.split_whitespace().collect());
+static NEIGHBOURS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
+    include_str!("neighbours.txt").lines().filter(|l| !l.starts_with('#')).collect()
+});
 static THESAURUS: LazyLock<HashMap<String, Vec<String>>> = LazyLock::new(thesaurus);
 
 /// Content words, lower case and stemmed; compound names are taken apart.
@@ -104,6 +107,38 @@ pub(crate) fn clauses(query: &str) -> Vec<Vec<String>> {
 /// Stems that mean nearly the same.
 pub(crate) fn synonyms(stem: &str) -> &'static [String] {
     THESAURUS.get(stem).map_or(&[], Vec::as_slice)
+}
+
+/// Stems that mean about the same, for stems that no tool has.
+pub(crate) fn neighbours(stem: &str) -> impl Iterator<Item = &'static str> {
+    let found = NEIGHBOURS.binary_search_by(|line| first_word(line).cmp(stem));
+    let line = found.ok().and_then(|at| NEIGHBOURS.get(at)).copied().unwrap_or_default();
+    line.split(' ').skip(1)
+}
+
+fn first_word(line: &str) -> &str {
+    line.split(' ').next().unwrap_or_default()
+}
+
+/// The second word is the first one with at most one letter added, left out or mistaken, or goes
+/// on where the first one ends.
+pub(crate) fn alike(word: &str, other: &str) -> bool {
+    const LETTERS_MIN: usize = 4;
+    if word.len() < LETTERS_MIN || other.len() < LETTERS_MIN || word.len().abs_diff(other.len()) > 3
+    {
+        return false;
+    }
+    if other.starts_with(word) {
+        return true;
+    }
+    let shared = word.bytes().zip(other.bytes()).take_while(|(a, b)| a == b).count();
+    if shared == 0 || word.len().abs_diff(other.len()) > 1 {
+        return false;
+    }
+    let tail = |text: &str, from: usize| text.as_bytes().get(from..).map(<[u8]>::to_vec);
+    tail(word, shared + 1) == tail(other, shared + 1)
+        || tail(word, shared) == tail(other, shared + 1)
+        || tail(word, shared + 1) == tail(other, shared)
 }
 
 /// Reads the thesaurus: a line is a set of words that mean nearly the same; with `>` those on the
