@@ -1,23 +1,229 @@
-//! The heart: one `Ask` in, one `Answer` out.
+//! The heart: one [`Ask`] in, one [`Answer`] out.
+//!
+//! Nothing above knows a hand (upstream, sandbox, store), nothing below knows a door. Every tool
+//! call, from a program or direct, passes [`call`]; every program passes [`admit`] and [`run`].
 
-use narrows_types::{Answer, Ask, Event, Fault};
+mod admit;
+mod audit;
+mod call;
+mod config;
+mod effects;
+mod own;
+mod report;
+mod run;
+mod search;
+mod snapshot;
+
+pub use config::Config;
+pub use narrows_catalog as catalog;
+
+use admit::Gate;
+use audit::Auditor;
+use call::CallContext;
+use futures_util::FutureExt;
+use narrows_sandbox::Sandbox;
+use narrows_store::Store;
+use narrows_types::{
+    Answer, Ask, Event, Fault, Principal, RunAsk, RunReport, SearchAnswer, SearchAsk, ServerListing,
+    ServerState, What,
+};
+use narrows_upstream::Fleet;
+use snapshot::{Library, Snapshot};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The time between two sweeps of the store.
+const SWEEP_PAUSE: Duration = Duration::from_secs(60);
 
 /// Where a door hears of progress while it waits. A full channel drops events.
 pub type Events = mpsc::Sender<Event>;
 
+/// The hands that the engine works with.
+pub struct Parts {
+    /// Servers that we call.
+    pub fleet: Fleet,
+    /// Where programs run.
+    pub sandbox: Sandbox,
+    /// What outlives a request.
+    pub store: Store,
+    /// Settings.
+    pub config: Config,
+}
+
 /// The engine. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<()>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    fleet: Fleet,
+    sandbox: Sandbox,
+    store: Store,
+    config: Config,
+    gate: Gate,
+    library: Library,
+    auditor: Auditor,
+    stop: CancellationToken,
+    tasks: TaskTracker,
 }
 
 impl Engine {
+    /// Puts the engine together and starts its own tasks. No upstream is started.
+    pub async fn start(parts: Parts) -> Self {
+        let Parts { fleet, sandbox, store, config } = parts;
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let (library, librarian) = snapshot::open(&fleet, &store).await;
+        tasks.spawn(librarian.run(stop.clone()));
+        let (auditor, clerk) = audit::open(&store);
+        tasks.spawn(clerk.run(stop.clone()));
+        let gate = Gate::new(&config);
+        let shared =
+            Shared { fleet, sandbox, store, config, gate, library, auditor, stop, tasks };
+        Self { shared: Arc::new(shared) }
+    }
+
     /// Answers one request. Dropping the future cancels it: its worker dies, its calls are
     /// cancelled upstream.
     pub async fn ask(&self, ask: Ask, events: Option<Events>) -> Result<Answer, Fault> {
-        let _ = (ask, events, &self.inner);
-        Err(Fault::bug("not built yet"))
+        match AssertUnwindSafe(self.shared.ask(ask, events)).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(_panic) => {
+                let id = effects::seed().unwrap_or(0);
+                tracing::error!("request panicked, id {id:016x}");
+                Err(Fault::bug(format!("narrows failed on this request, id {id:016x}"))
+                    .hint("see the log; report it with the id"))
+            }
+        }
+    }
+
+    /// Learns the tools of every upstream that is not known yet; until each is listed or failed,
+    /// or the time is over.
+    pub async fn settle(&self, wait: Duration) {
+        self.shared.settle(Instant::now() + wait).await;
+    }
+
+    /// What a serving house does beside its requests, until it is dropped: workers are warmed, the
+    /// tools of upstreams that are not known yet are learned, and what expired is swept away.
+    pub async fn upkeep(&self) {
+        let warm = async {
+            if let Err(e) = self.shared.sandbox.warm().await {
+                tracing::warn!("programs cannot run: {e}");
+            }
+        };
+        tokio::join!(warm, self.settle(self.shared.config.list_wait));
+        loop {
+            let now = effects::now_ms() / 1_000;
+            if let Err(e) = self.shared.store.sweep(now).await {
+                tracing::warn!("what expired was not swept: {e}");
+            }
+            tokio::time::sleep(SWEEP_PAUSE).await;
+        }
+    }
+
+    /// Stops accepting, lets the engine's own tasks finish, ends workers and upstreams.
+    pub async fn shutdown(&self) {
+        self.shared.gate.close();
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+        self.shared.sandbox.shutdown().await;
+        self.shared.fleet.shutdown().await;
+    }
+}
+
+impl Shared {
+    async fn ask(&self, ask: Ask, events: Option<Events>) -> Result<Answer, Fault> {
+        let Ask { principal, deadline, what } = ask;
+        match what {
+            What::Run(run) => {
+                let report = self.run(principal, deadline, run, events).await?;
+                Ok(Answer::Run(Box::new(report)))
+            }
+            What::Search(search) => Ok(Answer::Search(self.search(deadline, &search).await?)),
+            What::Call(call) => {
+                let wait = deadline.unwrap_or(self.config.call_wait).min(self.config.call_wait);
+                let deadline = Instant::now() + wait;
+                let mut snapshot = self.snapshot();
+                if snapshot.catalog.resolve(&call.server, &call.tool).is_err() {
+                    snapshot = self.settle(deadline).await;
+                }
+                let context = CallContext { snapshot: &snapshot, deadline, progress: events };
+                let called =
+                    self.invoke(context, &call.server, &call.tool, &call.arguments).await?;
+                Ok(Answer::Call(called.result))
+            }
+            What::Tools { server } => Ok(Answer::Tools(self.tools(server.as_deref()).await?)),
+            What::Servers => Ok(Answer::Servers(self.fleet.status())),
+            What::Artifact { handle, offset, bytes } => {
+                let part =
+                    self.store.read_artifact(&principal.name, &handle, offset, bytes).await?;
+                Ok(Answer::Artifact(part))
+            }
+        }
+    }
+
+    async fn run(
+        &self,
+        principal: Principal,
+        wait: Option<Duration>,
+        ask: RunAsk,
+        events: Option<Events>,
+    ) -> Result<RunReport, Fault> {
+        let grant = self.gate.admit(&self.config, principal, wait, &ask).await?;
+        let id = effects::run_id()?;
+        let started_at = effects::now_ms();
+        let ended = self.execute(&grant, &ask, events).await?;
+        let report = self.report(&grant, id, ended).await;
+        self.auditor.record(&grant, &ask, started_at, &report);
+        Ok(report)
+    }
+
+    async fn search(&self, wait: Option<Duration>, ask: &SearchAsk) -> Result<SearchAnswer, Fault> {
+        let mut snapshot = self.snapshot();
+        if self.unlisted(ask.server.as_deref()) {
+            let wait = wait.unwrap_or(self.config.list_wait);
+            snapshot = self.settle(Instant::now() + wait).await;
+        }
+        search::search(&snapshot, ask)
+    }
+
+    async fn tools(&self, server: Option<&str>) -> Result<Vec<ServerListing>, Fault> {
+        let mut snapshot = self.snapshot();
+        if self.unlisted(server) {
+            snapshot = self.settle(Instant::now() + self.config.list_wait).await;
+        }
+        match server {
+            Some(name) => Ok(vec![snapshot.catalog.server(name)?.listing()]),
+            None => Ok(snapshot.catalog.servers().map(|s| s.listing()).collect()),
+        }
+    }
+
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.library.snapshots.borrow())
+    }
+
+    /// Whether an upstream (this one, or any) may have tools that are not known yet.
+    fn unlisted(&self, server: Option<&str>) -> bool {
+        self.fleet.status().iter().any(|s| {
+            server.is_none_or(|name| name == s.server)
+                && matches!(s.state, ServerState::Idle | ServerState::Starting)
+                && s.tools == 0
+        })
+    }
+
+    /// Waits until every upstream is listed or failed, at most until the deadline and for the
+    /// configured time, and gives the snapshot that knows of them.
+    async fn settle(&self, deadline: Instant) -> Arc<Snapshot> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.fleet.list_all(left.min(self.config.list_wait)).await;
+        self.library.renew().await;
+        self.snapshot()
     }
 }

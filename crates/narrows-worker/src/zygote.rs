@@ -71,6 +71,8 @@ fn start<E: Engine>(
     children.thread_block().map_err(|error| format!("signals: {error}"))?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let ended = SignalFd::with_flags(&children, flags).map_err(|e| format!("signalfd: {e}"))?;
+    // The filter makes no sockets.
+    let pair = UnixStream::pair().map_err(|error| format!("socket: {error}"))?;
     let applied = filter::apply(&wide);
     report.note(Layer::Seccomp, applied);
     let reached =
@@ -78,7 +80,7 @@ fn start<E: Engine>(
     let landlock = reached(Layer::Landlock);
     let seal = Seal { filter: strict, zygote: getpid(), landlock };
     let zygote = Zygote { control, seal, baseline, ended, workers: HashMap::new() };
-    let trial = zygote.trial();
+    let trial = zygote.trial(pair);
     for layer in Layer::FLOOR {
         report.note(layer, trial.clone());
     }
@@ -117,8 +119,7 @@ fn keep() -> ! {
 
 impl Zygote<'_> {
     /// Forks a worker that seals itself, proves it and ends.
-    fn trial(&self) -> Result<(), String> {
-        let (ours, theirs) = UnixStream::pair().map_err(|error| format!("socket: {error}"))?;
+    fn trial(&self, (ours, theirs): (UnixStream, UnixStream)) -> Result<(), String> {
         match process::fork().map_err(|error| format!("fork: {error}"))? {
             Side::Child => {
                 drop(ours);

@@ -1,50 +1,127 @@
 //! Puts the hands into the engine and the engine behind the doors.
 
 use crate::cli::doctor::Check;
+use crate::compose;
 use crate::config::{Environment, Settings};
-use narrows_types::{Answer, Event, Fault, What};
+use narrows_downstream as downstream;
+use narrows_engine::{Engine, Parts};
+use narrows_sandbox::Sandbox;
+use narrows_store::{Clock, Store};
+use narrows_types::{Answer, Ask, Event, Fault, Kind, Layer, LayerState, Origin, Principal, What};
+use narrows_upstream::Fleet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 /// The whole house, ready to be asked.
-pub(crate) struct House;
+pub(crate) struct House {
+    engine: Engine,
+    doors: Arc<downstream::Config>,
+}
 
 impl House {
     /// Opens the store, the fleet (nothing is started yet), the sandbox and the engine.
-    pub(crate) async fn open(_settings: &Settings, _env: &Environment) -> Result<Self, Fault> {
-        Err(Fault::bug("the engine is not wired yet"))
+    pub(crate) async fn open(settings: &Settings, env: &Environment) -> Result<Self, Fault> {
+        // A second House in one process finds the provider installed.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        let store = Store::open(&compose::store(settings), Clock::system()).await?;
+        let fleet = Fleet::start(compose::upstream(settings, env))?;
+        let sandbox = Sandbox::start(compose::sandbox(settings, program()?)).await?;
+        let config = compose::engine(settings);
+        let engine = Engine::start(Parts { fleet, sandbox, store, config }).await;
+        Ok(Self { engine, doors: Arc::new(compose::doors(settings)) })
     }
 
     /// Asks as the local user.
     pub(crate) async fn ask(
         &self,
-        _what: What,
-        _events: Option<mpsc::Sender<Event>>,
+        what: What,
+        events: Option<mpsc::Sender<Event>>,
     ) -> Result<Answer, Fault> {
-        Err(Fault::bug("the engine is not wired yet"))
+        let ask = Ask { principal: Principal::local(), deadline: None, what };
+        self.engine.ask(ask, events).await
     }
 
     /// Serves MCP on standard input and output until it ends or `shutdown` is cancelled.
-    pub(crate) async fn serve_stdio(&self, _shutdown: CancellationToken) -> Result<(), Fault> {
-        Err(Fault::bug("the engine is not wired yet"))
+    pub(crate) async fn serve_stdio(&self, shutdown: CancellationToken) -> Result<(), Fault> {
+        let served = self.with_upkeep(downstream::serve_stdio(
+            self.engine.clone(),
+            Arc::clone(&self.doors),
+            shutdown,
+        ));
+        served.await.map_err(|e| Fault::bug(format!("standard input and output: {e}")))
     }
 
     /// Serves HTTP until `shutdown` is cancelled; `bound` hears the address, once it is bound.
     pub(crate) async fn serve_http(
         &self,
-        _address: SocketAddr,
-        _bound: impl FnOnce(SocketAddr),
-        _shutdown: CancellationToken,
+        address: SocketAddr,
+        bound: impl FnOnce(SocketAddr),
+        shutdown: CancellationToken,
     ) -> Result<(), Fault> {
-        Err(Fault::bug("the engine is not wired yet"))
+        let listener = TcpListener::bind(address).await.map_err(|e| {
+            Fault::new(Kind::Unavailable, Origin::Narrows, format!("cannot bind {address}: {e}"))
+                .hint("choose another address with --http")
+        })?;
+        bound(listener.local_addr().unwrap_or(address));
+        let router = downstream::router(self.engine.clone(), Arc::clone(&self.doors));
+        self.with_upkeep(downstream::serve_http(listener, router, shutdown))
+            .await
+            .map_err(|e| Fault::bug(format!("http at {address}: {e}")))
+    }
+
+    /// Serves, and beside it keeps the house in order: a client is answered at once, and its first
+    /// search waits for less.
+    async fn with_upkeep<T>(&self, serve: impl Future<Output = T>) -> T {
+        tokio::select! {
+            served = serve => served,
+            () = self.engine.upkeep() => std::future::pending().await,
+        }
     }
 
     /// Stops servers and workers, writes what is still to be written.
-    pub(crate) async fn close(self) {}
+    pub(crate) async fn close(self) {
+        self.engine.shutdown().await;
+    }
+}
+
+/// This binary: zygotes are made of it.
+fn program() -> Result<PathBuf, Fault> {
+    std::env::current_exe().map_err(|e| Fault::bug(format!("this binary is not found: {e}")))
 }
 
 /// Which walls of the sandbox stand here.
-pub(crate) async fn sandbox_checks(_settings: &Settings) -> Vec<Check> {
-    Vec::new()
+pub(crate) async fn sandbox_checks(settings: &Settings) -> Vec<Check> {
+    let layers = async {
+        let config = compose::sandbox(settings, program()?);
+        let sandbox = Sandbox::start(config).await?;
+        let layers = sandbox.probe().await;
+        sandbox.shutdown().await;
+        Ok::<_, Fault>(layers?)
+    };
+    match layers.await {
+        Ok(layers) => layers.iter().map(layer_check).collect(),
+        Err(fault) => vec![Check::fail(
+            "sandbox",
+            fault.message,
+            "programs cannot run here; see SECURITY.md for what the sandbox needs",
+        )],
+    }
+}
+
+fn layer_check(state: &LayerState) -> Check {
+    let name = format!("sandbox: {}", state.layer);
+    if state.reached {
+        return Check::ok(name, "stands");
+    }
+    let found = if state.why.is_empty() { "missing" } else { &state.why };
+    let fix = match state.layer {
+        Layer::Landlock => "needs a kernel with landlock (5.13 or newer)",
+        layer if Layer::FLOOR.contains(&layer) => "part of the floor; without it nothing runs",
+        _ => "allow unprivileged user namespaces on this host",
+    };
+    Check::warn(name, found, fix)
 }

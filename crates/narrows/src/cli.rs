@@ -9,11 +9,15 @@ pub(crate) mod doctor;
 mod exit;
 mod import;
 pub(crate) mod output;
+#[cfg(test)]
+mod reference;
 mod render;
 mod run;
 mod serve;
 mod tokens;
 
+#[cfg(test)]
+pub(crate) use config::schema;
 pub(crate) use exit::Fail;
 
 use crate::assembly::House;

@@ -138,20 +138,34 @@ fn step(found: Found, source: &Source, env: &Environment, taken: &mut Vec<(Strin
     step(name, Action::Add { server, variables })
 }
 
-/// What makes two servers the same.
-fn launch(server: &Tree) -> [Option<serde_json::Value>; 4] {
-    ["command", "args", "url", "builtin"].map(|key| server.get(key).map(Tree::plain))
+/// What makes two servers the same: how they are reached, and what they are told.
+fn launch(server: &Tree) -> ([Option<serde_json::Value>; 4], Vec<&str>) {
+    let told = ["env", "headers"].into_iter().filter_map(|key| server.get(key));
+    let mut names: Vec<&str> = told.flat_map(Tree::entries).map(|e| e.key.as_str()).collect();
+    names.sort_unstable();
+    (["command", "args", "url", "builtin"].map(|key| server.get(key).map(Tree::plain)), names)
 }
 
 /// Paths that start at the project must not start at our file.
 fn anchor(server: &mut Tree, env: &Environment) {
+    here(server, &env.cwd.display().to_string());
     let Kind::Table(entries) = &mut server.kind else { return };
     for entry in entries.iter_mut().filter(|e| matches!(e.key.as_str(), "command" | "cwd")) {
         let Kind::Text(text) = &mut entry.value.kind else { continue };
         let relative = entry.key == "cwd" && !text.starts_with(['/', '~', '$']);
         if relative || text.starts_with("./") || text.starts_with("../") {
-            *text = env.cwd.join(text.as_str()).display().to_string();
+            *text = env.cwd.join(text.trim_start_matches("./")).display().to_string();
         }
+    }
+}
+
+/// `${workspaceFolder}` is the folder in which the import was asked for.
+fn here(tree: &mut Tree, cwd: &str) {
+    match &mut tree.kind {
+        Kind::Text(text) => *text = text.replace("${workspaceFolder}", cwd),
+        Kind::List(items) => items.iter_mut().for_each(|item| here(item, cwd)),
+        Kind::Table(entries) => entries.iter_mut().for_each(|e| here(&mut e.value, cwd)),
+        _ => {}
     }
 }
 

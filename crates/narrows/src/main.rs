@@ -3,6 +3,7 @@
 mod assembly;
 mod cli;
 mod clients;
+mod compose;
 mod config;
 mod import;
 mod own_file;

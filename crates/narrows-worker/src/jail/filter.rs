@@ -14,6 +14,7 @@ const WORKER: &[i64] = &[
     libc::SYS_write,
     libc::SYS_readv,
     libc::SYS_writev,
+    libc::SYS_close,
     libc::SYS_recvfrom,
     libc::SYS_ppoll,
     libc::SYS_munmap,
@@ -39,7 +40,6 @@ const ZYGOTE: &[i64] = &[
     libc::SYS_pidfd_open,
     libc::SYS_sendmsg,
     libc::SYS_recvmsg,
-    libc::SYS_close,
     libc::SYS_close_range,
     libc::SYS_dup3,
     libc::SYS_fcntl,
@@ -122,6 +122,8 @@ fn worker_rules() -> Result<Rules, String> {
     let anonymous = set(3, libc::MAP_ANONYMOUS)?;
     rules.insert(libc::SYS_mmap, vec![rule(&[clear(2, libc::PROT_EXEC)?, anonymous])?]);
     rules.insert(libc::SYS_mprotect, vec![rule(&[clear(2, libc::PROT_EXEC)?])?]);
+    // What the standard library asks of a descriptor before it closes it, and nothing else.
+    rules.insert(libc::SYS_fcntl, vec![rule(&[equal(1, number(libc::F_GETFD)?)?])?]);
     // On the connected socket only.
     rules.insert(libc::SYS_sendto, vec![rule(&[equal(4, 0)?])?]);
     // The processor clock that ends it. Its hard wall is RLIMIT_CPU, which it cannot raise again.

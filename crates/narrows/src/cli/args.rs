@@ -333,6 +333,7 @@ pub(crate) struct RemoveArgs {
   narrows install cursor --undo        put the file back as it was
 
 The client's file keeps everything else; a backup is made beside it.")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag that can be typed")]
 pub(crate) struct InstallArgs {
     /// The client
     #[arg(value_name = "CLIENT", value_parser = clap::builder::PossibleValuesParser::new(crate::clients::CLIENTS.iter().map(|c| c.id)))]

@@ -84,7 +84,7 @@ fn settings(folder: &Path) -> Settings {
         enabled: true,
         launch,
         start_timeout: Duration::from_secs(30),
-        call_timeout: Duration::from_secs(60),
+        call_timeout: Duration::from_mins(1),
         idle_stop: None,
         era: Era::Auto,
         tools_allow: Vec::new(),
@@ -180,11 +180,10 @@ fn text(report: &RunReport, narrows: &Price, direct: &Price, out: &Output) -> St
     ));
     all.push_str(&title("Connect your client"));
     all.push_str("  narrows import --yes           take over the servers that your clients have\n");
-    for (id, name) in [("claude-code", "Claude Code"), ("cursor", "Cursor"), ("vscode", "VS Code")]
-    {
-        let command = format!("narrows install {id}");
-        all.push_str(&format!("  {command:<30} {name}\n"));
-    }
+    let clients = [("claude-code", "Claude Code"), ("cursor", "Cursor"), ("vscode", "VS Code")];
+    let lines =
+        clients.map(|(id, name)| format!("  {:<30} {name}\n", format!("narrows install {id}")));
+    all.extend(lines);
     all
 }
 
@@ -227,7 +226,7 @@ mod tests {
             call("read", 1_000, 3_000, true),
             call("read", 1_000, 10, false),
         ];
-        insta::assert_snapshot!(waterfall(&calls), @"");
+        insta::assert_snapshot!(waterfall(&calls));
         assert_eq!(waterfall(&[]), "");
     }
 }

@@ -11,6 +11,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 /// Where a command's words go.
+#[expect(clippy::struct_excessive_bools, reason = "each answers its own question")]
 pub(crate) struct Output {
     pub(crate) json: bool,
     quiet: bool,
@@ -49,6 +50,10 @@ impl Output {
     }
 
     /// Text as it is, ended by one line break.
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever writes has been told where, as with every other word"
+    )]
     pub(crate) fn text(&self, text: &str) -> Result<(), Fail> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;

@@ -153,7 +153,7 @@ pub(super) fn pretty(value: &RawValue) -> String {
     }
     match serde_json::from_str::<serde_json::Value>(raw) {
         // Numbers beyond 64 bits would change: such a value stays as it came.
-        Ok(parsed) if parsed.to_string() == raw => format!("{parsed:#}"),
+        Ok(parsed) if format!("{parsed}") == raw => format!("{parsed:#}"),
         _ => raw.to_owned(),
     }
 }

@@ -126,9 +126,11 @@ fn server(theirs: &Tree) -> Result<Tree, String> {
     let told = theirs.get("type").and_then(Tree::as_text).unwrap_or_default();
     match told {
         "sse" => {
-            return Err("it speaks the old HTTP+SSE transport, which Narrows does not; many such \
-                        servers also have a Streamable HTTP endpoint: add that by `narrows add`"
-                .to_owned());
+            return Err(
+                "it speaks the old HTTP+SSE transport; `narrows add --url` takes its Streamable \
+                        HTTP endpoint, if it has one"
+                    .to_owned(),
+            );
         }
         "builtin" | "platform" | "frontend" | "inline_python" => {
             return Err(format!("it is a part of the client itself (type `{told}`)"));
@@ -305,8 +307,14 @@ fn rewritten(tree: &Tree) -> Tree {
     out
 }
 
-/// `{env:X}` and `{file:p}` (OpenCode) and `${{ secrets.X }}` (Continue) in our way.
+/// `{env:X}` and `{file:p}` (`OpenCode`) and `${{ secrets.X }}` (Continue) in our way.
+///
+/// Gemini also takes `$NAME`, where it is the whole text.
 fn references(text: &str) -> String {
+    let word = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if let Some(name) = text.strip_prefix('$').filter(|name| !name.is_empty() && word(name)) {
+        return format!("${{{name}}}");
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('{') {

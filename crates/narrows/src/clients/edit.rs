@@ -48,6 +48,9 @@ pub(crate) fn put(
 ) -> Result<String, String> {
     let container = dialect.container();
     let value = entry(dialect, start);
+    if read(text, format).is_ok_and(|whole| ours(&whole, container) == Some(&value)) {
+        return Ok(text.to_owned());
+    }
     let new = match format {
         Format::Json => {
             let path: Vec<&str> = container.iter().copied().chain([NAME]).collect();
@@ -115,15 +118,7 @@ fn verify(
     container: &[&str],
     value: &Value,
 ) -> Result<(), String> {
-    let read = |text: &str| -> Result<Value, String> {
-        let source: Arc<str> = "the file".into();
-        if text.trim().is_empty() {
-            return Ok(json!({}));
-        }
-        let tree: Tree = format.parse(text, &source).map_err(|p| p.to_string())?;
-        Ok(if matches!(tree.kind, Kind::Null) { json!({}) } else { tree.plain() })
-    };
-    let (before, after) = (read(old)?, read(new).map_err(|_ours| refused())?);
+    let (before, after) = (read(old, format)?, read(new, format).map_err(|_ours| refused())?);
     if without_ours(before, container) == without_ours(after.clone(), container)
         && ours(&after, container) == Some(value)
     {
@@ -131,6 +126,15 @@ fn verify(
     } else {
         Err(refused())
     }
+}
+
+fn read(text: &str, format: Format) -> Result<Value, String> {
+    if text.trim().is_empty() {
+        return Ok(json!({}));
+    }
+    let source: Arc<str> = "the file".into();
+    let tree: Tree = format.parse(text, &source).map_err(|p| p.to_string())?;
+    Ok(if matches!(tree.kind, Kind::Null) { json!({}) } else { tree.plain() })
 }
 
 fn refused() -> String {
@@ -170,8 +174,7 @@ fn without_ours(mut value: Value, container: &[&str]) -> Value {
 
 /// How the entry in this text starts us, if there is one.
 pub(crate) fn started(text: &str, dialect: Dialect, format: Format) -> Option<Start> {
-    let source: Arc<str> = "the file".into();
-    let value = format.parse(text, &source).ok()?.plain();
+    let value = read(text, format).ok()?;
     let entry = ours(&value, dialect.container())?;
     let command = entry.get("command").or_else(|| entry.get("cmd"))?;
     let texts = |list: &Value| -> Option<Vec<String>> {

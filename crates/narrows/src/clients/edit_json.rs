@@ -20,13 +20,11 @@ pub(crate) fn put(text: &str, path: &[&str], value: &Value) -> Result<String, St
                 path.get(..depth).unwrap_or_default().join(".")
             ));
         }
-        match inner.get(key) {
-            Some(next) => inner = next,
-            None => {
-                let rest = path.get(depth + 1..).unwrap_or_default();
-                return Ok(insert(text, inner, key, &nested(rest, value)));
-            }
-        }
+        let Some(next) = inner.get(key) else {
+            let rest = path.get(depth + 1..).unwrap_or_default();
+            return Ok(insert(text, inner, key, &nested(rest, value)));
+        };
+        inner = next;
     }
     let indent = indent_of_line(text, inner.span.0);
     let new = pretty(value, &unit(text), &indent);
@@ -58,6 +56,13 @@ fn insert(text: &str, table: &Tree, key: &str, value: &Value) -> String {
         let own_line = starts_its_line(text, last.key_span.0);
         let new = if own_line {
             let indent = indent_of_line(text, last.key_span.0);
+            if let Some((comma, rest)) = comment_behind(text, end) {
+                // The comment belongs to the last entry and stays beside it.
+                let (lead, tail) = if comma { ("", ",") } else { (",", "") };
+                let value = pretty(value, &unit, &indent);
+                let new = format!("{lead}{rest}\n{indent}{quoted}: {value}{tail}");
+                return splice(text, (end, end + rest.len()), &new);
+            }
             format!(",\n{indent}{quoted}: {}", pretty(value, &unit, &indent))
         } else {
             format!(", {quoted}: {value}")
@@ -71,6 +76,14 @@ fn insert(text: &str, table: &Tree, key: &str, value: &Value) -> String {
     let inside = if inside.trim().is_empty() { "" } else { inside.trim_end() };
     let new = format!("{{{inside}\n{indent}{quoted}: {}\n{outer}}}", pretty(value, &unit, &indent));
     splice(text, table.span, &new)
+}
+
+/// What follows on the line if a `//` comment ends it, and whether a comma stands before that.
+fn comment_behind(text: &str, end: usize) -> Option<(bool, &str)> {
+    let rest = text.get(end..)?.lines().next()?;
+    let trimmed = rest.trim_start();
+    let bare = trimmed.strip_prefix(',').unwrap_or(trimmed).trim_start();
+    bare.starts_with("//").then_some((trimmed.starts_with(','), rest))
 }
 
 /// The value over several lines, each further one behind `indent`.

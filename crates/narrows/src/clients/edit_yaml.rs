@@ -37,18 +37,15 @@ pub(super) fn put(text: &str, container: &str, first: &str, block: &[String]) ->
         depth(l) == indent
             && l.trim_start().strip_prefix(first).is_some_and(|r| r.trim().is_empty())
     });
-    let (from, to) = match old {
-        Some(start) => {
-            let more = body.iter().skip(start + 1);
-            let entry = more.take_while(|l| is_blank(l) || depth(l) > indent);
-            let own: Vec<&String> = entry.collect();
-            let trailing = own.iter().rev().take_while(|l| is_blank(l)).count();
-            (start, start + 1 + own.len() - trailing)
-        }
-        None => {
-            let trailing = body.iter().rev().take_while(|l| is_blank(l)).count();
-            (body.len() - trailing, body.len() - trailing)
-        }
+    let blanks = |tail: &[String]| tail.iter().rev().take_while(|l| is_blank(l)).count();
+    let (from, to) = if let Some(start) = old {
+        let more = body.get(start + 1..).unwrap_or_default();
+        let own = more.iter().take_while(|l| is_blank(l) || depth(l) > indent).count();
+        let own = own - blanks(more.get(..own).unwrap_or_default());
+        (start, start + 1 + own)
+    } else {
+        let end = body.len() - blanks(&body);
+        (end, end)
     };
     lines.splice(at + 1 + from..at + 1 + to, block);
     lines.join("\n") + "\n"

@@ -140,7 +140,13 @@ fn yaml(text: &str, source: &Arc<str>) -> Result<Tree, Problem> {
         // The first line is the reason; the rest quotes the file, which may hold secrets.
         let message = e.to_string();
         let reason = message.lines().next().unwrap_or_default();
-        let reason = reason.trim_start_matches("error: ").to_owned();
+        let reason = reason.trim_start_matches("error: ");
+        // `line 2 column 8: ` is told by the place; advice to programmers is left out.
+        let reason = match reason.split_once(": ") {
+            Some((place, rest)) if place.starts_with("line ") => rest,
+            _ => reason,
+        };
+        let reason = reason.split(", set ").next().unwrap_or_default();
         Problem::new(format!("not valid YAML: {reason}")).at(&Place::file(source, line))
     })?;
     Ok(read.tree(source))

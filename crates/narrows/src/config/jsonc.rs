@@ -64,6 +64,7 @@ impl<'t> Parser<'t> {
 
     fn expected(&self, what: &str) -> Problem {
         match self.peek() {
+            Some('"') => self.broken(&format!("expected {what}, found a string")),
             Some(c) => self.broken(&format!("expected {what}, found `{}`", c.escape_debug())),
             None => self.broken(&format!("expected {what}, found the end of the file")),
         }

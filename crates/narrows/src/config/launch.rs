@@ -1,12 +1,12 @@
 //! Servers and sections, checked beyond their types.
 
+use super::Settings;
 use super::decode::decode;
 use super::expand::Scope;
 use super::problem::{Problem, dotted};
 use super::secret::Secret;
 use super::settings::{BuiltinKind, Era, Server, Transport};
 use super::tree::{Entry, Kind, Place, Tree};
-use super::{Settings, environment::Environment};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -47,17 +47,6 @@ pub(crate) enum Launch {
     Files { folders: Vec<PathBuf>, write: bool },
     /// The clock and time zones.
     Time,
-}
-
-impl Launch {
-    /// `stdio`, `http` or `builtin`.
-    pub(crate) fn transport(&self) -> &'static str {
-        match self {
-            Self::Stdio { .. } => "stdio",
-            Self::Http { .. } => "http",
-            Self::Files { .. } | Self::Time => "builtin",
-        }
-    }
 }
 
 /// Checks one entry of `servers`. A reference that leads nowhere switches only this server off.
@@ -184,7 +173,8 @@ fn launch(server: &Server, tree: &Tree, at: &str) -> Result<Launch, Problem> {
         }
         [one] => *one,
         several => {
-            return Err(Problem::new(format!("`{at}` says {} at once", several.join(" and ")))
+            let several = several.join("` and `");
+            return Err(Problem::new(format!("`{at}` says `{several}` at once"))
                 .at(&tree.place)
                 .hint("say one of them"));
         }
@@ -243,10 +233,16 @@ fn fitting(server: &Server, tree: &Tree, at: &str, way: &str) -> Result<(), Prob
         ("folders", server.folders.is_some(), files, "`builtin = \"files\"`"),
         ("write", server.write.is_some(), files, "`builtin = \"files\"`"),
     ];
+    let way_told = match server.builtin {
+        Some(BuiltinKind::Time) => "builtin = \"time\"",
+        _ => way,
+    };
     for (key, there, fits, with) in keys {
         if there && !fits {
-            return Err(Problem::new(format!("`{at}.{key}` goes with {with}, not with `{way}`"))
-                .at(&place(tree, key)));
+            return Err(Problem::new(format!(
+                "`{at}.{key}` goes with {with}, not with `{way_told}`"
+            ))
+            .at(&place(tree, key)));
         }
     }
     let told = match server.transport {
@@ -335,30 +331,23 @@ pub(super) fn sections(settings: &Settings, written: &Tree, problems: &mut Vec<P
         problems.push(
             Problem::new("`serve.http` must be an address with a port")
                 .at(&at(&["serve", "http"]))
-                .hint("such as 127.0.0.1:7300 or [::1]:7300"),
+                .hint("say 127.0.0.1:7300 or [::1]:7300, for example"),
         );
     }
-    if !settings.store.url.starts_with("sqlite:") && !settings.store.url.contains("memory:") {
+    let url = &settings.store.url;
+    // A store that could not be read has been told of.
+    let read = !url.is_empty() || written.at(&["store", "url"]).and_then(Tree::as_text) == Some("");
+    if read && !url.starts_with("sqlite:") && !url.contains("memory:") {
         problems.push(
             Problem::new("`store.url` must be `sqlite:PATH` or `memory:`")
                 .at(&at(&["store", "url"])),
         );
     }
-    if let Err(e) = tracing_subscriber::EnvFilter::try_new(&settings.log.level) {
+    if tracing_subscriber::EnvFilter::try_new(&settings.log.level).is_err() {
         problems.push(
-            Problem::new(format!("`log.level` is no filter: {e}"))
-                .at(&at(&["log", "level"]))
-                .hint("error, warn, info, debug, trace, or a filter like narrows=debug,warn"),
+            Problem::new("`log.level` is no level and no filter").at(&at(&["log", "level"])).hint(
+                "say error, warn, info, debug, trace, or a filter like narrows_upstream=debug,warn",
+            ),
         );
-    }
-}
-
-impl Upstream {
-    /// The program that this server needs and that is not there.
-    pub(crate) fn missing_command(&self, env: &Environment) -> Option<&str> {
-        match &self.launch {
-            Launch::Stdio { command, .. } if env.find_command(command).is_none() => Some(command),
-            _ => None,
-        }
     }
 }

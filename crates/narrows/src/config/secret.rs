@@ -10,10 +10,6 @@ use std::fmt;
 pub(crate) struct Secret(String);
 
 impl Secret {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
     /// The text itself, for whoever hands it on to where it belongs.
     pub(crate) fn expose(&self) -> &str {
         &self.0

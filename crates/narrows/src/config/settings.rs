@@ -11,7 +11,6 @@ use std::path::PathBuf;
 /// Everything that `narrows.toml` can say.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[expect(dead_code, reason = "read for the published schema; each section is decoded by itself")]
 pub(crate) struct File {
     /// The schema that an editor checks this file against.
     #[serde(rename = "$schema")]

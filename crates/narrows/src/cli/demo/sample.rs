@@ -27,13 +27,12 @@ fn orders(month: u64) -> String {
         let product = pick(&PRODUCTS, &mut state);
         let (pieces, cents) = (next(&mut state) % 9 + 1, next(&mut state) % 20_000 + 500);
         let day = order * 28 / ORDERS_PER_MONTH + 1;
+        let (whole, part) = (cents / 100, cents % 100);
         // Writing to a String cannot fail.
-        drop(writeln!(
+        let _ = writeln!(
             text,
-            "2026-{month:02}-{day:02},{region},{product},{pieces},{}.{:02}",
-            cents / 100,
-            cents % 100
-        ));
+            "2026-{month:02}-{day:02},{region},{product},{pieces},{whole}.{part:02}"
+        );
     }
     text
 }

@@ -1,1 +1,63 @@
+use super::{by_extension, ended, input, pretty, shown};
+use narrows_types::{Content, Finding, Language, Limit, Position, ProgramError, RunEnd};
+use serde_json::json;
+use serde_json::value::RawValue;
+use std::path::Path;
 
+fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap()
+}
+
+#[test]
+fn values_are_readable_and_unchanged() {
+    assert_eq!(pretty(&raw(r#""two\nlines""#)), "two\nlines");
+    assert_eq!(pretty(&raw(r#"{"a":[1]}"#)), "{\n  \"a\": [\n    1\n  ]\n}");
+    assert_eq!(pretty(&raw("[12345678901234567890123]")), "[12345678901234567890123]");
+    assert_eq!(pretty(&raw("null")), "null");
+}
+
+#[test]
+fn the_language_follows_the_name() {
+    for (name, language) in
+        [("a.py", Language::Python), ("a.ts", Language::TypeScript), ("-", Language::TypeScript)]
+    {
+        assert_eq!(by_extension(Path::new(name)), language);
+    }
+}
+
+#[test]
+fn input_is_checked_before_anything_starts() {
+    assert_eq!(input(r#" {"a":1} "#).unwrap().get(), r#"{"a":1}"#);
+    assert!(input("{a}").unwrap_err().to_string().starts_with("--input is no JSON: "));
+    let why = input("@/no/such/file").unwrap_err().to_string();
+    assert!(why.starts_with("cannot read /no/such/file: "), "{why}");
+}
+
+#[test]
+fn every_end_has_its_words() {
+    let at = Position { line: 2, column: 5 };
+    let ends = [
+        RunEnd::Threw(ProgramError {
+            name: "ToolError".to_owned(),
+            message: "github.x: not found".to_owned(),
+            at: vec![at],
+        }),
+        RunEnd::Rejected {
+            findings: vec![Finding { at, message: "github.y does not exist".to_owned() }],
+        },
+        RunEnd::Limit { limit: Limit::CpuMs, allowed: 10_000 },
+        RunEnd::Deadlock,
+        RunEnd::Lost { reason: "killed by signal 11".to_owned() },
+    ];
+    let lines: Vec<String> = ends.iter().map(|end| ended(end).join("\n")).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+    let codes: Vec<u8> = ends.iter().map(crate::cli::exit::of_run).collect();
+    assert_eq!(codes, [1, 3, 4, 1, 6]);
+}
+
+#[test]
+fn what_was_shown_is_named_not_dumped() {
+    let image = Content(json!({"type": "image", "mimeType": "image/png", "data": "AAAA"}));
+    assert_eq!(shown(&image), "shown: image (image/png, about 3 bytes)");
+    assert_eq!(shown(&Content::text("a\u{1b}[31mb")), "a\u{fffd}[31mb");
+}

@@ -1,0 +1,131 @@
+//! Admission: an `Ask` becomes a `Grant` or a fault. Nothing below accepts an ungranted ask.
+
+use crate::config::Config;
+use narrows_types::{Fault, Kind, Limits, Origin, Principal, Retry, RunAsk};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+/// The proof of admission of one run.
+pub(crate) struct Grant {
+    /// Who asked.
+    pub(crate) principal: Principal,
+    /// What it may use, clamped.
+    pub(crate) limits: Limits,
+    /// When it must have ended.
+    pub(crate) deadline: Instant,
+    /// Its place among the runs under way; freed when dropped.
+    _place: OwnedSemaphorePermit,
+}
+
+/// The gate that every run passes.
+pub(crate) struct Gate {
+    places: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    waiting_max: usize,
+    parallel: usize,
+}
+
+impl Gate {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(config.runs_parallel)),
+            waiting: AtomicUsize::new(0),
+            waiting_max: config.runs_waiting,
+            parallel: config.runs_parallel,
+        }
+    }
+
+    /// Admits a run: checks its size, clamps its limits, waits for a place.
+    pub(crate) async fn admit(
+        &self,
+        config: &Config,
+        principal: Principal,
+        wait: Option<Duration>,
+        ask: &RunAsk,
+    ) -> Result<Grant, Fault> {
+        let limits = clamp(config, wait, ask)?;
+        let deadline = Instant::now() + Duration::from_millis(limits.wall_ms);
+        let place = self.place(deadline).await?;
+        Ok(Grant { principal, limits, deadline, _place: place })
+    }
+
+    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Fault> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
+        }
+        let ticket = Ticket::take(&self.waiting);
+        if ticket.before >= self.waiting_max {
+            return Err(self.busy(Kind::RateLimited, "and the queue is full"));
+        }
+        match tokio::time::timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_closed)) => Err(Fault::new(
+                Kind::Unavailable,
+                Origin::Narrows,
+                "narrows is shutting down",
+            )),
+            Err(_elapsed) => Err(self.busy(Kind::Timeout, "and none ended before the deadline")),
+        }
+    }
+
+    fn busy(&self, kind: Kind, why: &str) -> Fault {
+        let message = format!("{} runs are under way {why}", self.parallel);
+        Fault::new(kind, Origin::Narrows, message).retry(Retry::AfterMs(1_000)).hint("try again")
+    }
+
+    /// Runs under way cannot be joined by new ones any more.
+    pub(crate) fn close(&self) {
+        self.places.close();
+    }
+}
+
+/// A counted wait, also when its future is dropped.
+struct Ticket<'a> {
+    count: &'a AtomicUsize,
+    before: usize,
+}
+
+impl<'a> Ticket<'a> {
+    fn take(count: &'a AtomicUsize) -> Self {
+        Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn clamp(config: &Config, wait: Option<Duration>, ask: &RunAsk) -> Result<Limits, Fault> {
+    let mut limits = config.limits;
+    let size = ask.code.len() as u64;
+    if size > limits.code_bytes {
+        let message = format!("the program is {size} bytes; limit code_bytes is {}", limits.code_bytes);
+        return Err(Fault::invalid(message).hint("pass data as `input`, not inside the code"));
+    }
+    if ask.code.trim().is_empty() {
+        return Err(Fault::invalid("`code` is empty").hint("send a program"));
+    }
+    let input = ask.input.as_ref().map_or(0, |i| i.get().len() as u64);
+    if input > limits.result_bytes {
+        let message = format!("`input` is {input} bytes; limit result_bytes is {}", limits.result_bytes);
+        return Err(Fault::invalid(message));
+    }
+    if ask.timeout_ms == Some(0) {
+        return Err(Fault::invalid("`timeout_ms` is 0").hint("give at least 1, or leave it out"));
+    }
+    if let Some(ms) = ask.timeout_ms {
+        limits.wall_ms = limits.wall_ms.min(ms);
+    }
+    if let Some(wait) = wait {
+        limits.wall_ms = limits.wall_ms.min(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    }
+    if let Some(bytes) = ask.output_bytes {
+        limits.output_bytes = bytes.clamp(256, config.output_bytes_max);
+    }
+    Ok(limits)
+}

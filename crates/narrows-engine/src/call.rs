@@ -1,0 +1,83 @@
+//! The one way to call a tool, for programs and for direct calls.
+
+use crate::snapshot::{Lesson, Snapshot};
+use crate::Shared;
+use narrows_catalog::Shape;
+use narrows_types::{Event, Fault, Kind, Origin, ToolResult};
+use narrows_upstream::CallOptions;
+use serde_json::{Value, value::RawValue};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+/// Results larger than this teach nothing: their shape costs more than it is worth.
+const LESSON_BYTES_MAX: usize = 256 << 10;
+
+/// One call, resolved and answered.
+pub(crate) struct Called {
+    /// The upstream's configured name.
+    pub(crate) server: String,
+    /// The tool's name on the wire.
+    pub(crate) tool: String,
+    /// What it answered.
+    pub(crate) result: ToolResult,
+}
+
+/// Where and until when a call is made.
+pub(crate) struct CallContext<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) deadline: Instant,
+    pub(crate) progress: Option<mpsc::Sender<Event>>,
+}
+
+impl Shared {
+    /// Resolves the names, checks the arguments against the tool's schema, asks the upstream.
+    /// A result with `is_error` is `Ok` here.
+    pub(crate) async fn invoke(
+        &self,
+        context: CallContext<'_>,
+        server: &str,
+        tool: &str,
+        arguments: &RawValue,
+    ) -> Result<Called, Fault> {
+        let catalog = &context.snapshot.catalog;
+        let found = catalog.resolve(server, tool)?;
+        let size = arguments.get().len();
+        if size > self.config.arguments_bytes {
+            let limit = self.config.arguments_bytes;
+            let message = format!("the arguments are {size} bytes; the limit is {limit}");
+            return Err(Fault::new(Kind::Limit, Origin::Agent, message).hint("send less at once"));
+        }
+        let value: Value = serde_json::from_str(arguments.get())
+            .map_err(|e| Fault::invalid(format!("the arguments are not JSON: {e}")))?;
+        catalog.validate(found, &value)?;
+        let server = found.server.name.clone();
+        let tool = found.tool.spec.name.clone();
+        let learns = found.tool.spec.output_schema.is_none();
+        let options = CallOptions { deadline: context.deadline, progress: context.progress };
+        let result = self.fleet.call(&server, &tool, arguments, options).await?;
+        if learns && !result.is_error {
+            self.learn(&server, &tool, &result);
+        }
+        Ok(Called { server, tool, result })
+    }
+
+    /// Remembers the shape of a result, never its values; a full queue drops the lesson.
+    fn learn(&self, server: &str, tool: &str, result: &ToolResult) {
+        let json = match &result.structured_content {
+            Some(structured) => structured.get().to_owned(),
+            None => result.joined_text(),
+        };
+        if json.len() > LESSON_BYTES_MAX {
+            return;
+        }
+        let Ok(value) = serde_json::from_str::<Value>(&json) else { return };
+        if !value.is_object() && !value.is_array() {
+            return;
+        }
+        let shape = Shape::of(&value);
+        let lesson = Lesson { server: server.to_owned(), tool: tool.to_owned(), shape };
+        if self.library.lessons.try_send(lesson).is_err() {
+            tracing::debug!(server, tool, "too many results at once to learn this one's shape");
+        }
+    }
+}

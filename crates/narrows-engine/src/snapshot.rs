@@ -1,0 +1,159 @@
+//! The catalog's snapshot and the task that builds it anew when something changes.
+
+use narrows_catalog::{Catalog, Observations, search::Index};
+use narrows_store::Store;
+use narrows_types::ServerListing;
+use narrows_upstream::Fleet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Shapes that were seen wait here to be learned; a full queue drops them (they will be seen again).
+const LESSONS_MAX: usize = 256;
+/// Requests that wait for a snapshot at once.
+const RENEWALS_MAX: usize = 64;
+/// Lessons are gathered so long before the catalog is built anew.
+const LESSON_PAUSE: Duration = Duration::from_millis(250);
+
+/// Everything known of every tool at one moment.
+pub(crate) struct Snapshot {
+    pub(crate) catalog: Catalog,
+    pub(crate) index: Index,
+}
+
+impl Snapshot {
+    fn build(listings: &[ServerListing], observed: &Observations) -> Self {
+        let catalog = Catalog::build(listings.to_vec(), observed);
+        let index = Index::build(catalog.tools().map(|t| t.doc()));
+        Self { catalog, index }
+    }
+}
+
+/// The shape of one result of a tool without an output schema.
+pub(crate) struct Lesson {
+    pub(crate) server: String,
+    pub(crate) tool: String,
+    pub(crate) shape: narrows_catalog::Shape,
+}
+
+/// Owner of the snapshot: hears of new listings and lessons, publishes a new snapshot.
+pub(crate) struct Librarian {
+    store: Store,
+    observed: Observations,
+    listings: watch::Receiver<Arc<Vec<ServerListing>>>,
+    lessons: mpsc::Receiver<Lesson>,
+    renewals: mpsc::Receiver<oneshot::Sender<()>>,
+    publish: watch::Sender<Arc<Snapshot>>,
+}
+
+/// What the rest of the engine holds of the librarian.
+#[derive(Clone)]
+pub(crate) struct Library {
+    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) lessons: mpsc::Sender<Lesson>,
+    renewals: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+impl Library {
+    /// Waits until the snapshot shows every listing that exists now.
+    pub(crate) async fn renew(&self) {
+        let (done, wait) = oneshot::channel();
+        if self.renewals.send(done).await.is_ok() {
+            // An error means that the librarian stopped: the last snapshot stays.
+            let _stopped = wait.await;
+        }
+    }
+}
+
+/// Builds the first snapshot from what is cached and observed.
+pub(crate) async fn open(fleet: &Fleet, store: &Store) -> (Library, Librarian) {
+    let observed = load_observed(store).await;
+    let mut listings = fleet.listings();
+    let first = Arc::clone(&listings.borrow_and_update());
+    let (publish, snapshots) = watch::channel(Arc::new(Snapshot::build(&first, &observed)));
+    let (lessons_in, lessons) = mpsc::channel(LESSONS_MAX);
+    let (renewals_in, renewals) = mpsc::channel(RENEWALS_MAX);
+    let store = store.clone();
+    let librarian = Librarian { store, observed, listings, lessons, renewals, publish };
+    (Library { snapshots, lessons: lessons_in, renewals: renewals_in }, librarian)
+}
+
+async fn load_observed(store: &Store) -> Observations {
+    let mut observed = Observations::default();
+    match store.all_observed().await {
+        Ok(rows) => {
+            for (server, tool, json) in rows {
+                match serde_json::from_str(&json) {
+                    Ok(shape) => observed.insert(server, tool, shape),
+                    Err(e) => tracing::warn!(server, tool, "stored shape is unreadable: {e}"),
+                }
+            }
+        }
+        Err(e) => tracing::warn!("observed shapes are not available: {e}"),
+    }
+    observed
+}
+
+impl Librarian {
+    /// Runs until it is cancelled.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = self.listings.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                }
+                waiter = self.renewals.recv() => {
+                    let Some(waiter) = waiter else { return };
+                    if self.listings.has_changed().unwrap_or(false) {
+                        self.publish();
+                    }
+                    // A requester that went away needs no answer.
+                    let _gone = waiter.send(());
+                    continue;
+                }
+                lesson = self.lessons.recv() => {
+                    let Some(lesson) = lesson else { return };
+                    if !self.learn(lesson).await {
+                        continue;
+                    }
+                }
+            }
+            self.publish();
+        }
+    }
+
+    /// Takes this lesson and those that follow shortly; true if any taught something.
+    async fn learn(&mut self, lesson: Lesson) -> bool {
+        let mut news = self.take(lesson).await;
+        if news {
+            tokio::time::sleep(LESSON_PAUSE).await;
+        }
+        while let Ok(lesson) = self.lessons.try_recv() {
+            news |= self.take(lesson).await;
+        }
+        news
+    }
+
+    async fn take(&mut self, lesson: Lesson) -> bool {
+        let Lesson { server, tool, shape } = lesson;
+        let Some(merged) = self.observed.merge(&server, &tool, shape) else { return false };
+        match serde_json::to_string(merged) {
+            Ok(json) => {
+                if let Err(e) = self.store.put_observed(&server, &tool, &json).await {
+                    tracing::warn!(server, tool, "observed shape was not stored: {e}");
+                }
+            }
+            Err(e) => tracing::warn!(server, tool, "observed shape was not encoded: {e}"),
+        }
+        true
+    }
+
+    fn publish(&mut self) {
+        let listings = Arc::clone(&self.listings.borrow_and_update());
+        self.publish.send_replace(Arc::new(Snapshot::build(&listings, &self.observed)));
+    }
+}

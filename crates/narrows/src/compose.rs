@@ -1,0 +1,115 @@
+//! From the settings to each crate's own config.
+
+use crate::config::settings::Era;
+use crate::config::{Environment, Launch, Settings, Upstream};
+use narrows_catalog::manifest;
+use narrows_upstream as upstream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The fleet's.
+pub(crate) fn upstream(settings: &Settings, env: &Environment) -> upstream::Config {
+    upstream::Config {
+        servers: settings.servers.iter().map(server).collect(),
+        cache_dir: settings.upstream.cache.then(|| env.data_dir().join("tools")),
+        start_concurrency: size(settings.upstream.start_parallel),
+        ..upstream::Config::default()
+    }
+}
+
+fn server(server: &Upstream) -> upstream::ServerConfig {
+    let exposed = |pairs: &std::collections::BTreeMap<String, crate::config::secret::Secret>| {
+        pairs.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect()
+    };
+    let launch = match &server.launch {
+        Launch::Stdio { command, args, env, cwd } => upstream::Launch::Stdio {
+            command: command.clone(),
+            args: args.iter().map(|arg| arg.expose().to_owned()).collect(),
+            env: exposed(env),
+            cwd: cwd.clone(),
+        },
+        Launch::Http { url, headers } => {
+            upstream::Launch::Http { url: url.expose().to_owned(), headers: exposed(headers) }
+        }
+        Launch::Files { folders, write } => upstream::Launch::Builtin(upstream::Builtin::Files {
+            folders: folders.clone(),
+            write: *write,
+        }),
+        Launch::Time => upstream::Launch::Builtin(upstream::Builtin::Time),
+    };
+    upstream::ServerConfig {
+        enabled: server.enabled,
+        start_timeout: server.start_timeout,
+        call_timeout: server.call_timeout,
+        era: match server.era {
+            Era::Auto => upstream::Era::Auto,
+            Era::Legacy => upstream::Era::Legacy,
+            Era::Modern => upstream::Era::Modern,
+        },
+        tools_allow: server.tools_allow.clone(),
+        tools_hide: server.tools_hide.clone(),
+        idle_stop: server.idle_stop,
+        ..upstream::ServerConfig::new(server.name.as_str(), launch)
+    }
+}
+
+/// The store's.
+pub(crate) fn store(settings: &Settings) -> narrows_store::Config {
+    let store = &settings.store;
+    narrows_store::Config {
+        url: store.url.clone(),
+        artifact_bytes_max: store.artifact_bytes_max,
+        artifacts_total_bytes_max: store.artifacts_total_bytes_max,
+        artifact_ttl_s: store.artifact_ttl_s,
+        runs_max: store.runs_max,
+    }
+}
+
+/// A number of things in memory.
+pub(crate) fn size(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+/// The sandbox's; zygotes are made of `program`.
+pub(crate) fn sandbox(settings: &Settings, program: PathBuf) -> narrows_sandbox::Config {
+    let sandbox = &settings.sandbox;
+    narrows_sandbox::Config {
+        warm: size(sandbox.warm),
+        forks_per_zygote: u32::try_from(sandbox.forks_per_zygote).unwrap_or(u32::MAX),
+        require: sandbox.require.clone(),
+        start_ms: sandbox.start_timeout_ms,
+        concurrent_max: size(sandbox.workers_max),
+        waiting_max: size(settings.limits.runs_waiting),
+        ..narrows_sandbox::Config::new(program, vec![crate::WORKER.to_owned()])
+    }
+}
+
+/// The engine's.
+pub(crate) fn engine(settings: &Settings) -> narrows_engine::Config {
+    let limits = &settings.limits;
+    narrows_engine::Config {
+        limits: limits.run(),
+        output_bytes_max: limits.output_bytes_max,
+        runs_parallel: size(limits.runs_parallel),
+        runs_waiting: size(limits.runs_waiting),
+        list_wait: Duration::from_millis(settings.upstream.list_wait_ms),
+        arguments_bytes: size(limits.arguments_bytes),
+        ..narrows_engine::Config::default()
+    }
+}
+
+/// The doors'.
+pub(crate) fn doors(settings: &Settings) -> narrows_downstream::Config {
+    let serve = &settings.serve;
+    narrows_downstream::Config {
+        instructions: manifest::instructions().to_owned(),
+        tools: manifest::tools().to_vec(),
+        allowed_hosts: serve.allowed_hosts.clone(),
+        allowed_origins: serve.allowed_origins.clone(),
+        body_bytes_max: size(serve.body_bytes_max),
+        sessions_max: size(serve.sessions_max),
+        session_ttl: Duration::from_secs(serve.session_ttl_s),
+        request_timeout: Duration::from_secs(serve.request_timeout_s),
+        ..narrows_downstream::Config::default()
+    }
+}

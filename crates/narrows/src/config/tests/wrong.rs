@@ -1,0 +1,125 @@
+//! Wrong configs, each with the words that its author reads.
+
+use super::problems;
+
+const TOML: &[(&str, &str)] = &[
+    ("a misspelt key", "[servers.git]\ncomand = \"uvx\"\n"),
+    ("a key that resembles nothing", "[servers.git]\ncommand = \"uvx\"\nzzz = 1\n"),
+    ("a misspelt section", "[limit]\nwall_ms = 1\n"),
+    ("a section that resembles nothing", "[wonderland]\nx = 1\n"),
+    ("a list that is text", "[servers.git]\ncommand = \"uvx\"\nargs = \"mcp-server-git\"\n"),
+    ("a wrong item of a list", "[servers.f]\nbuiltin = \"files\"\nfolders = [\"a\", 3]\n"),
+    ("text that is a number", "[servers.git]\ncommand = 7\n"),
+    (
+        "a secret of a wrong type is not repeated",
+        "[servers.git]\nurl = \"https://x.y/mcp\"\nheaders = \"Bearer sk-secret\"\n",
+    ),
+    ("nothing to start", "[servers.git]\nargs = [\"x\"]\n"),
+    ("two ways at once", "[servers.git]\ncommand = \"x\"\nurl = \"https://x.y\"\n"),
+    ("a key of another way", "[servers.git]\nurl = \"https://x.y\"\nargs = [\"x\"]\n"),
+    ("headers for a program", "[servers.git]\ncommand = \"x\"\nheaders = {A = \"b\"}\n"),
+    ("write for the clock", "[servers.t]\nbuiltin = \"time\"\nwrite = true\n"),
+    ("files without folders", "[servers.f]\nbuiltin = \"files\"\n"),
+    ("an unknown built-in", "[servers.f]\nbuiltin = \"filez\"\n"),
+    ("a type that is no match", "[servers.f]\ntype = \"http\"\ncommand = \"x\"\n"),
+    ("a url of another world", "[servers.f]\nurl = \"ftp://x.y\"\n"),
+    ("a url without a scheme", "[servers.f]\nurl = \"x.y/mcp\"\n"),
+    ("a url without a host", "[servers.f]\nurl = \"https:///mcp\"\n"),
+    ("an empty command", "[servers.f]\ncommand = \" \"\n"),
+    ("an impossible variable", "[servers.f]\ncommand = \"x\"\nenv = {\"A=B\" = \"c\"}\n"),
+    ("our own name", "[servers.narrows]\ncommand = \"x\"\n"),
+    ("a name of blanks", "[servers.\" x\"]\ncommand = \"x\"\n"),
+    ("an unknown era", "[servers.f]\ncommand = \"x\"\nera = \"modren\"\n"),
+    ("no time at all", "[servers.f]\ncommand = \"x\"\ncall_timeout_ms = 0\n"),
+    ("a server that is no table", "servers = {git = \"uvx\"}\n"),
+    ("servers that are a list", "servers = [\"git\"]\n"),
+    ("a limit of nothing", "[limits]\nwall_ms = 0\n"),
+    ("a negative limit", "[limits]\nwall_ms = -5\n"),
+    ("a limit that is text", "[limits]\nmemory_bytes = \"128 MB\"\n"),
+    ("a limit that is a fraction", "[limits]\ncalls = 1.5\n"),
+    ("a limit beyond 32 bits", "[limits]\ncalls = 5000000000\n"),
+    ("a reply larger than allowed", "[limits]\noutput_bytes = 9\noutput_bytes_max = 8\n"),
+    ("an address without a port", "[serve]\nhttp = \"localhost\"\n"),
+    ("an unknown mode", "[serve]\nmode = \"cod\"\n"),
+    ("an unknown wall", "[sandbox]\nrequire = [\"seccmp\"]\n"),
+    ("another store", "[store]\nurl = \"postgres://me:secret@h/db\"\n"),
+    ("a filter that is none", "[log]\nlevel = \"narrows=loud\"\n"),
+    ("an unknown log format", "[log]\nformat = \"xml\"\n"),
+    (
+        "a reference that is none, outside of servers",
+        "[store]\nurl = \"sqlite:${DATA_DIR}/x.db\"\n",
+    ),
+    ("several at once", "[servers.a]\nx = 1\n[servers.b]\ny = 2\n[limits]\nz = 3\n"),
+    ("no TOML", "[servers.git\ncommand = 1\n"),
+    ("a key twice", "[log]\nlevel = \"info\"\nlevel = \"debug\"\n"),
+];
+
+const JSON: &[(&str, &str)] = &[
+    ("a misspelt key", "{\n  \"servers\": {\n    \"git\": {\"comand\": \"uvx\"}\n  }\n}\n"),
+    ("a comma that is missing", "{\n  \"log\": {}\n  \"serve\": {}\n}\n"),
+    ("a string that is never closed", "{\n  \"log\": {\"level\": \"info}\n}\n"),
+    ("a comment that is never closed", "{ /* \"log\": {} }\n"),
+    ("words after the end", "{} x\n"),
+    ("no object", "[1, 2]\n"),
+    ("a key twice", "{\"log\": {},\n \"log\": {}}\n"),
+    ("a bare word", "{\"log\": on}\n"),
+    ("too deep", DEEP),
+];
+
+/// A hundred brackets.
+const DEEP: &str = "{\"a\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[";
+
+const YAML: &[(&str, &str)] = &[
+    ("a misspelt key", "servers:\n  git:\n    comand: uvx\n"),
+    ("a wrong type", "limits:\n  wall_ms: soon\n"),
+    ("no YAML", "servers:\n  git: [a\n"),
+    ("a key twice", "log: {}\nlog: {}\n"),
+];
+
+fn told(name: &str, cases: &[(&str, &str)]) -> String {
+    let case = |(what, text): &(&str, &str)| {
+        let lines = problems(name, text, &[]);
+        assert!(!lines.is_empty(), "{what}");
+        format!("# {what}\n{}\n\n", lines.join("\n"))
+    };
+    cases.iter().map(case).collect()
+}
+
+#[test]
+fn wrong_toml() {
+    insta::assert_snapshot!(told("narrows.toml", TOML));
+}
+
+#[test]
+fn wrong_json() {
+    insta::assert_snapshot!(told("narrows.json", JSON));
+}
+
+#[test]
+fn wrong_yaml() {
+    insta::assert_snapshot!(told("narrows.yaml", YAML));
+}
+
+#[test]
+fn wrong_variables() {
+    let cases: [&[(&str, &str)]; 5] = [
+        &[("NARROWS__LIMITS__WALL_MS", "soon")],
+        &[("NARROWS__LIMITS__WALLMS", "5")],
+        &[("NARROWS__LOG____LEVEL", "info")],
+        &[("NARROWS__SERVE__MODE", "fast")],
+        &[("NARROWS__SERVERS__GIT__ENABLED", "maybe")],
+    ];
+    let case = |vars: &&[(&str, &str)]| {
+        let lines = problems("narrows.toml", "[servers.git]\ncommand = \"x\"\n", vars);
+        format!("# {} = {}\n{}\n\n", vars[0].0, vars[0].1, lines.join("\n"))
+    };
+    insta::assert_snapshot!(cases.iter().map(case).collect::<String>());
+}
+
+#[test]
+fn a_file_that_is_named_must_exist() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = super::environment(dir.path(), &[("NARROWS_CONFIG", "nowhere.toml")]);
+    let problems = crate::config::load(&env, &crate::config::Flags::default()).unwrap_err();
+    assert_eq!(problems[0].to_string(), "there is no file nowhere.toml (named by NARROWS_CONFIG)");
+}
