@@ -123,6 +123,9 @@ fn explain(bite: Option<Bite>, ended: Option<Ended>, limits: Option<&Limits>) ->
             limited(Limit::CpuMs, |limits| limits.cpu_ms)
         }
         Death::Signal(libc::SIGKILL) if cpu => limited(Limit::CpuMs, |limits| limits.cpu_ms),
+        Death::Signal(libc::SIGKILL) if bite == Some(Bite::Wanted) => {
+            lost("the worker was killed: it had closed its socket or broken the protocol")
+        }
         Death::Signal(libc::SIGKILL) => lost("the worker was killed"),
         Death::Signal(libc::SIGSYS) => lost("the worker made a forbidden system call"),
         Death::Signal(signal) => LeaseEnd::Lost(format!("the worker crashed (signal {signal})")),

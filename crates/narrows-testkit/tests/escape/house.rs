@@ -1,0 +1,88 @@
+//! A sandbox over the test's own worker binary, and runs in it.
+
+use narrows_sandbox::{Config, LeaseEnd, Sandbox};
+use narrows_types::frame::{CallError, Done, FromWorker, Go, Program, Reply, ToWorker};
+use narrows_types::{Language, Limits};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Longer than any run here takes on a busy machine.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+
+pub(crate) fn config(mode: &str) -> Config {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_jailed-worker"));
+    Config { warm: 1, start_ms: 20_000, ..Config::new(program, vec![mode.to_owned()]) }
+}
+
+pub(crate) async fn sandbox(mode: &str) -> Sandbox {
+    Sandbox::start(config(mode)).await.unwrap()
+}
+
+pub(crate) fn program(language: Language, code: &str, limits: Limits) -> Program {
+    Program { code: code.to_owned(), language, input: None, limits, now_ms: 0, seed: 1 }
+}
+
+/// How a run ended, and what it did on its way.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) end: Result<Done, LeaseEnd>,
+    pub(crate) findings: Vec<String>,
+    pub(crate) calls: usize,
+    pub(crate) took: Duration,
+}
+
+/// Runs one program; every free name is a namespace, and every call of `echo` gives its arguments
+/// back, `fail` fails, and `hang` gets no answer.
+pub(crate) async fn run(sandbox: &Sandbox, program: Program) -> Ran {
+    let mut lease = sandbox.lease(program.language, Instant::now() + LONG).await.unwrap();
+    lease.arm(&program.limits);
+    let started = Instant::now();
+    let mut ran = Ran {
+        end: Err(LeaseEnd::Lost("not begun".to_owned())),
+        findings: Vec::new(),
+        calls: 0,
+        took: Duration::ZERO,
+    };
+    let mut sent = lease.send(&ToWorker::Run(Box::new(program))).await;
+    ran.end = loop {
+        // What the worker said last is what counts, also where it no longer listens.
+        let frame = match lease.receive().await {
+            Ok(frame) => frame,
+            Err(end) => break Err(end),
+        };
+        let answer = match frame {
+            FromWorker::Uses(uses) if !uses.findings.is_empty() => {
+                ran.findings = uses.findings.iter().map(|found| format!("{found:?}")).collect();
+                break Err(LeaseEnd::Lost("rejected".to_owned()));
+            }
+            FromWorker::Uses(uses) => {
+                let mut namespaces: Vec<_> =
+                    uses.references.into_iter().map(|reference| reference.root).collect();
+                namespaces.sort();
+                namespaces.dedup();
+                namespaces.retain(|name| name == "tools");
+                ToWorker::Go(Go { namespaces })
+            }
+            FromWorker::Call(call) => {
+                ran.calls += 1;
+                let tool = format!("{}.{}", call.server, call.tool);
+                let error = CallError { tool, message: "no".to_owned(), arguments: String::new() };
+                match call.tool.as_str() {
+                    "echo" => reply(call.id, true, call.args.get()),
+                    "hang" => continue,
+                    _ => reply(call.id, false, &serde_json::to_string(&error).unwrap()),
+                }
+            }
+            FromWorker::Done(done) => break Ok(*done),
+            FromWorker::Log(_) | FromWorker::Progress(_) | FromWorker::Show(_) => continue,
+        };
+        sent = sent.and(lease.send(&answer).await);
+    };
+    ran.took = started.elapsed();
+    drop(sent);
+    ran
+}
+
+fn reply(id: u32, ok: bool, body: &str) -> ToWorker {
+    ToWorker::Reply(Reply { id, ok, body: body.to_owned() })
+}

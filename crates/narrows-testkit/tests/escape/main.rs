@@ -1,0 +1,13 @@
+//! Escape: hostile programs, hostile frames and hostile system calls against the real jail.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests fail by panicking, start programs and wait"
+)]
+
+mod broken_in;
+mod house;
+mod lifecycle;
+mod programs;
+mod walls;

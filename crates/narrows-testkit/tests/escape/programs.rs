@@ -1,0 +1,1 @@
+//! placeholder until next write
