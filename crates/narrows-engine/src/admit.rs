@@ -62,11 +62,9 @@ impl Gate {
         }
         match tokio::time::timeout_at(deadline, Arc::clone(&self.places).acquire_owned()).await {
             Ok(Ok(place)) => Ok(place),
-            Ok(Err(_closed)) => Err(Fault::new(
-                Kind::Unavailable,
-                Origin::Narrows,
-                "narrows is shutting down",
-            )),
+            Ok(Err(_closed)) => {
+                Err(Fault::new(Kind::Unavailable, Origin::Narrows, "narrows is shutting down"))
+            }
             Err(_elapsed) => Err(self.busy(Kind::Timeout, "and none ended before the deadline")),
         }
     }
@@ -104,7 +102,8 @@ fn clamp(config: &Config, wait: Option<Duration>, ask: &RunAsk) -> Result<Limits
     let mut limits = config.limits;
     let size = ask.code.len() as u64;
     if size > limits.code_bytes {
-        let message = format!("the program is {size} bytes; limit code_bytes is {}", limits.code_bytes);
+        let message =
+            format!("the program is {size} bytes; limit code_bytes is {}", limits.code_bytes);
         return Err(Fault::invalid(message).hint("pass data as `input`, not inside the code"));
     }
     if ask.code.trim().is_empty() {
@@ -112,7 +111,8 @@ fn clamp(config: &Config, wait: Option<Duration>, ask: &RunAsk) -> Result<Limits
     }
     let input = ask.input.as_ref().map_or(0, |i| i.get().len() as u64);
     if input > limits.result_bytes {
-        let message = format!("`input` is {input} bytes; limit result_bytes is {}", limits.result_bytes);
+        let message =
+            format!("`input` is {input} bytes; limit result_bytes is {}", limits.result_bytes);
         return Err(Fault::invalid(message));
     }
     if ask.timeout_ms == Some(0) {

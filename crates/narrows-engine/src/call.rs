@@ -1,7 +1,7 @@
 //! The one way to call a tool, for programs and for direct calls.
 
-use crate::snapshot::{Lesson, Snapshot};
 use crate::Shared;
+use crate::snapshot::{Lesson, Snapshot};
 use narrows_catalog::Shape;
 use narrows_types::{Event, Fault, Kind, Origin, ToolResult};
 use narrows_upstream::CallOptions;

@@ -14,8 +14,11 @@ pub struct Config {
     pub runs_parallel: usize,
     /// Runs that may wait; further ones are refused.
     pub runs_waiting: usize,
-    /// How long a search or a run waits for upstreams whose tools are not known yet.
+    /// How long a run waits for the upstreams that it names, and a search for the first tools, while
+    /// they are not known yet.
     pub list_wait: Duration,
+    /// How long a search that has some tools to search waits for those of further upstreams.
+    pub more_wait: Duration,
     /// Bytes of the arguments of one call.
     pub arguments_bytes: usize,
     /// The longest a directly asked call may take.
@@ -30,8 +33,9 @@ impl Default for Config {
             runs_parallel: 64,
             runs_waiting: 512,
             list_wait: Duration::from_secs(20),
+            more_wait: Duration::from_secs(5),
             arguments_bytes: 4 << 20,
-            call_wait: Duration::from_secs(120),
+            call_wait: Duration::from_mins(2),
         }
     }
 }

@@ -15,17 +15,18 @@ mod search;
 mod snapshot;
 
 pub use config::Config;
-pub use narrows_catalog as catalog;
 
 use admit::Gate;
 use audit::Auditor;
 use call::CallContext;
 use futures_util::FutureExt;
+use futures_util::future::join_all;
+use narrows_catalog::Server;
 use narrows_sandbox::Sandbox;
 use narrows_store::Store;
 use narrows_types::{
-    Answer, Ask, Event, Fault, Principal, RunAsk, RunReport, SearchAnswer, SearchAsk, ServerListing,
-    ServerState, What,
+    Answer, Ask, Event, Fault, Principal, RunAsk, RunReport, SearchAnswer, SearchAsk,
+    ServerListing, ServerState, ServerStatus, What, fault,
 };
 use narrows_upstream::Fleet;
 use snapshot::{Library, Snapshot};
@@ -38,7 +39,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// The time between two sweeps of the store.
-const SWEEP_PAUSE: Duration = Duration::from_secs(60);
+const SWEEP_PAUSE: Duration = Duration::from_mins(1);
 
 /// Where a door hears of progress while it waits. A full channel drops events.
 pub type Events = mpsc::Sender<Event>;
@@ -84,8 +85,7 @@ impl Engine {
         let (auditor, clerk) = audit::open(&store);
         tasks.spawn(clerk.run(stop.clone()));
         let gate = Gate::new(&config);
-        let shared =
-            Shared { fleet, sandbox, store, config, gate, library, auditor, stop, tasks };
+        let shared = Shared { fleet, sandbox, store, config, gate, library, auditor, stop, tasks };
         Self { shared: Arc::new(shared) }
     }
 
@@ -150,10 +150,7 @@ impl Shared {
             What::Call(call) => {
                 let wait = deadline.unwrap_or(self.config.call_wait).min(self.config.call_wait);
                 let deadline = Instant::now() + wait;
-                let mut snapshot = self.snapshot();
-                if snapshot.catalog.resolve(&call.server, &call.tool).is_err() {
-                    snapshot = self.settle(deadline).await;
-                }
+                let snapshot = self.knowing([call.server.as_str()], deadline).await;
                 let context = CallContext { snapshot: &snapshot, deadline, progress: events };
                 let called =
                     self.invoke(context, &call.server, &call.tool, &call.arguments).await?;
@@ -186,36 +183,77 @@ impl Shared {
     }
 
     async fn search(&self, wait: Option<Duration>, ask: &SearchAsk) -> Result<SearchAnswer, Fault> {
+        let start = Instant::now();
+        let wait = wait.unwrap_or(self.config.list_wait).min(self.config.list_wait);
         let mut snapshot = self.snapshot();
-        if self.unlisted(ask.server.as_deref()) {
-            let wait = wait.unwrap_or(self.config.list_wait);
-            snapshot = self.settle(Instant::now() + wait).await;
+        if let Some(server) = &ask.server {
+            snapshot = self.knowing([server.as_str()], start + wait).await;
+        } else if !self.unlisted().is_empty() {
+            let first = snapshot.catalog.tools().next().is_none();
+            let wait = if first { wait } else { wait.min(self.config.more_wait) };
+            snapshot = self.settle(start + wait).await;
         }
-        search::search(&snapshot, ask)
+        let mut answer = search::search(&snapshot, ask)?;
+        let late = self.unlisted();
+        if ask.server.is_none() && !late.is_empty() {
+            let names = fault::clip(late.join(", "), 200);
+            answer.text.push_str("\n(still starting, not searched: ");
+            answer.text.push_str(&names);
+            answer.text.push(')');
+        }
+        Ok(answer)
     }
 
     async fn tools(&self, server: Option<&str>) -> Result<Vec<ServerListing>, Fault> {
-        let mut snapshot = self.snapshot();
-        if self.unlisted(server) {
-            snapshot = self.settle(Instant::now() + self.config.list_wait).await;
+        let deadline = Instant::now() + self.config.list_wait;
+        if let Some(name) = server {
+            let snapshot = self.knowing([name], deadline).await;
+            return Ok(vec![snapshot.catalog.server(name)?.listing()]);
         }
-        match server {
-            Some(name) => Ok(vec![snapshot.catalog.server(name)?.listing()]),
-            None => Ok(snapshot.catalog.servers().map(|s| s.listing()).collect()),
-        }
+        let snapshot =
+            if self.unlisted().is_empty() { self.snapshot() } else { self.settle(deadline).await };
+        Ok(snapshot.catalog.servers().map(Server::listing).collect())
     }
 
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.library.snapshots.borrow())
     }
 
-    /// Whether an upstream (this one, or any) may have tools that are not known yet.
-    fn unlisted(&self, server: Option<&str>) -> bool {
-        self.fleet.status().iter().any(|s| {
-            server.is_none_or(|name| name == s.server)
-                && matches!(s.state, ServerState::Idle | ServerState::Starting)
-                && s.tools == 0
-        })
+    /// Upstreams whose tools may still become known.
+    fn unlisted(&self) -> Vec<String> {
+        let waiting = |s: &ServerStatus| {
+            matches!(s.state, ServerState::Idle | ServerState::Starting) && s.tools == 0
+        };
+        self.fleet.status().into_iter().filter(waiting).map(|s| s.server).collect()
+    }
+
+    /// The snapshot, once it knows the tools of these upstreams (identifiers or names; what is none
+    /// is passed over) or the deadline or the configured wait is over. No other upstream is waited
+    /// for.
+    async fn knowing(
+        &self,
+        servers: impl IntoIterator<Item = &str>,
+        deadline: Instant,
+    ) -> Arc<Snapshot> {
+        let snapshot = self.snapshot();
+        let unlisted = self.unlisted();
+        let mut wanted: Vec<&str> = servers
+            .into_iter()
+            .filter_map(|name| snapshot.catalog.server(name).ok())
+            .map(|server| server.name.as_str())
+            .filter(|name| unlisted.iter().any(|u| u == name))
+            .collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        if wanted.is_empty() {
+            return snapshot;
+        }
+        let deadline = deadline.min(Instant::now() + self.config.list_wait);
+        let listed = join_all(wanted.into_iter().map(|name| self.fleet.refresh(name)));
+        // What is not listed by then is checked when it is called.
+        let _late = tokio::time::timeout_at(deadline, listed).await;
+        self.library.renew().await;
+        self.snapshot()
     }
 
     /// Waits until every upstream is listed or failed, at most until the deadline and for the

@@ -45,7 +45,7 @@ impl Shared {
         call: &Call,
     ) -> Result<String, CallError> {
         let answer = match call.tool.as_str() {
-            "search" => self.own_search(ask, snapshot, call),
+            "search" => Self::own_search(ask, snapshot, call),
             "artifact" => self.own_artifact(grant, call).await,
             other => Err(Fault::not_found(format!("there is no {NAMESPACE}.{other}"))
                 .hint("there are search(query) and artifact(handle)")),
@@ -57,7 +57,7 @@ impl Shared {
         })
     }
 
-    fn own_search(&self, ask: &RunAsk, snapshot: &Snapshot, call: &Call) -> Result<String, Fault> {
+    fn own_search(ask: &RunAsk, snapshot: &Snapshot, call: &Call) -> Result<String, Fault> {
         let arguments: SearchArguments = serde_json::from_str(call.args.get())
             .map_err(|e| Fault::invalid(format!("search: {e}")).hint("search(\"what to find\")"))?;
         let queries = match arguments.query {
@@ -76,9 +76,8 @@ impl Shared {
     }
 
     async fn own_artifact(&self, grant: &Grant, call: &Call) -> Result<String, Fault> {
-        let arguments: ArtifactArguments = serde_json::from_str(call.args.get()).map_err(|e| {
-            Fault::invalid(format!("artifact: {e}")).hint("artifact(\"art_...\")")
-        })?;
+        let arguments: ArtifactArguments = serde_json::from_str(call.args.get())
+            .map_err(|e| Fault::invalid(format!("artifact: {e}")).hint("artifact(\"art_...\")"))?;
         let limit = grant.limits.result_bytes;
         let part =
             self.store.read_artifact(&grant.principal.name, &arguments.handle, 0, limit).await?;

@@ -16,7 +16,8 @@ impl Shared {
     /// Cuts what a run left to the grant's budget and renders it.
     pub(crate) async fn report(&self, grant: &Grant, run: RunId, ended: Ended) -> RunReport {
         let budget = usize::try_from(grant.limits.output_bytes).unwrap_or(usize::MAX);
-        let logs_budget = usize::try_from(grant.limits.output_bytes * LOGS_SHARE / 100).unwrap_or(0);
+        let logs_budget =
+            usize::try_from(grant.limits.output_bytes * LOGS_SHARE / 100).unwrap_or(0);
         let Ended { end, trail, usage } = ended;
         let (logs, cut) = shape::fit_logs(trail.logs, logs_budget);
         let logs_bytes: usize = logs.iter().map(|l| l.text.len() + 1).sum();

@@ -175,13 +175,9 @@ impl Run<'_> {
 
     /// Checks what the program refers to. The snapshot that was checked is the one that is used.
     async fn check(&self, uses: &Uses) -> Result<(Arc<Snapshot>, Go), Ending> {
-        let mut snapshot = self.shared.snapshot();
+        let roots = uses.references.iter().map(|r| r.root.as_str());
+        let snapshot = self.shared.knowing(roots, self.grant.deadline).await;
         let mut checked = snapshot.catalog.check(uses, self.ask.language);
-        let unknown = !checked.findings.is_empty() || uses.references.len() > checked.namespaces.len();
-        if unknown && self.shared.unlisted(None) {
-            snapshot = self.shared.settle(self.grant.deadline).await;
-            checked = snapshot.catalog.check(uses, self.ask.language);
-        }
         let mut findings = uses.findings.clone();
         findings.append(&mut checked.findings);
         if findings.is_empty() {
@@ -278,8 +274,7 @@ impl Run<'_> {
             message,
             arguments: shape::describe(&call.args),
         };
-        let context =
-            CallContext { snapshot, deadline: self.grant.deadline, progress: None };
+        let context = CallContext { snapshot, deadline: self.grant.deadline, progress: None };
         let called = self
             .shared
             .invoke(context, &call.server, &call.tool, &call.args)

@@ -1,8 +1,8 @@
 //! The catalog's snapshot and the task that builds it anew when something changes.
 
-use narrows_catalog::{Catalog, Observations, search::Index};
+use narrows_catalog::{Catalog, Observations, ToolRef, search::Index};
 use narrows_store::Store;
-use narrows_types::ServerListing;
+use narrows_types::{ServerListing, ServerState};
 use narrows_upstream::Fleet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +23,18 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    fn build(listings: &[ServerListing], observed: &Observations) -> Self {
-        let catalog = Catalog::build(listings.to_vec(), observed);
-        let index = Index::build(catalog.tools().map(|t| t.doc()));
+    /// Every configured upstream has its place and its name, also while its tools are not known.
+    fn build(names: &[String], listings: &[ServerListing], observed: &Observations) -> Self {
+        let of = |name: &String| {
+            let known = listings.iter().find(|l| l.server == *name).cloned();
+            known.unwrap_or_else(|| ServerListing {
+                server: name.clone(),
+                instructions: None,
+                tools: Vec::new(),
+            })
+        };
+        let catalog = Catalog::build(names.iter().map(of).collect(), observed);
+        let index = Index::build(catalog.tools().map(ToolRef::doc));
         Self { catalog, index }
     }
 }
@@ -40,6 +49,8 @@ pub(crate) struct Lesson {
 /// Owner of the snapshot: hears of new listings and lessons, publishes a new snapshot.
 pub(crate) struct Librarian {
     store: Store,
+    /// Every configured upstream that is not switched off.
+    names: Vec<String>,
     observed: Observations,
     listings: watch::Receiver<Arc<Vec<ServerListing>>>,
     lessons: mpsc::Receiver<Lesson>,
@@ -71,11 +82,18 @@ pub(crate) async fn open(fleet: &Fleet, store: &Store) -> (Library, Librarian) {
     let observed = load_observed(store).await;
     let mut listings = fleet.listings();
     let first = Arc::clone(&listings.borrow_and_update());
-    let (publish, snapshots) = watch::channel(Arc::new(Snapshot::build(&first, &observed)));
+    let names: Vec<String> = fleet
+        .status()
+        .into_iter()
+        .filter(|s| s.state != ServerState::Disabled)
+        .map(|s| s.server)
+        .collect();
+    let snapshot = Snapshot::build(&names, &first, &observed);
+    let (publish, snapshots) = watch::channel(Arc::new(snapshot));
     let (lessons_in, lessons) = mpsc::channel(LESSONS_MAX);
     let (renewals_in, renewals) = mpsc::channel(RENEWALS_MAX);
     let store = store.clone();
-    let librarian = Librarian { store, observed, listings, lessons, renewals, publish };
+    let librarian = Librarian { store, names, observed, listings, lessons, renewals, publish };
     (Library { snapshots, lessons: lessons_in, renewals: renewals_in }, librarian)
 }
 
@@ -154,6 +172,7 @@ impl Librarian {
 
     fn publish(&mut self) {
         let listings = Arc::clone(&self.listings.borrow_and_update());
-        self.publish.send_replace(Arc::new(Snapshot::build(&listings, &self.observed)));
+        let snapshot = Snapshot::build(&self.names, &listings, &self.observed);
+        self.publish.send_replace(Arc::new(snapshot));
     }
 }
