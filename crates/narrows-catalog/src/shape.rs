@@ -1,45 +1,18 @@
 //! Cutting what goes back to a byte budget, and turning it into text for a model.
 
+mod outline;
+mod piece;
 mod preview;
 mod render;
+mod sentence;
 mod value;
 
 pub use preview::{describe, shape};
 pub use render::{render_run, render_search};
+pub use sentence::first_sentence;
 pub use value::{error_text, program_value, shown};
 
-use crate::typing::clean;
-use narrows_types::fault::clip;
 use narrows_types::{Finding, LogLine};
-
-/// Bytes of one sentence about a tool.
-const SENTENCE_BYTES: usize = 120;
-
-/// The first sentence of a description, on one line and without markup (untrusted text).
-pub fn first_sentence(description: &str) -> String {
-    let line = description
-        .lines()
-        .map(|l| l.trim().trim_start_matches(['#', '*', '-', '>', ' ', '`', '=']).trim())
-        .find(|l| l.chars().any(char::is_alphabetic))
-        .unwrap_or_default();
-    let mut text = clean(line).replace("**", "").replace('`', "");
-    if let Some(end) = sentence_end(&text) {
-        text.truncate(end);
-    }
-    clip(text.trim().trim_end_matches('.').to_owned(), SENTENCE_BYTES)
-}
-
-/// Where the first sentence ends: a full stop before a space and a capital, not after `e.g`.
-fn sentence_end(text: &str) -> Option<usize> {
-    text.match_indices(". ").map(|(at, _)| at).find(|at| {
-        let (before, after) = text.split_at_checked(*at).unwrap_or((text, ""));
-        let word = before.rsplit(' ').next().unwrap_or_default();
-        let after = after.trim_start_matches(['.', ' ']);
-        !word.contains('.')
-            && word.len() > 2
-            && after.starts_with(|c: char| c.is_uppercase() || c.is_numeric())
-    })
-}
 
 /// A text cut to a budget, its beginning and its end kept.
 pub fn fit_text(text: &str, bytes: usize) -> String {

@@ -1,18 +1,21 @@
-//! A value that does not fit: its beginning and its shape.
+//! A value that does not fit: its beginning, for a reader, and its shape.
 
+use super::outline::outline;
+use super::piece::{Piece, read};
 use super::{fit_text, floor};
 use narrows_types::Shaped;
 use narrows_types::fault::clip;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::fmt::Write as _;
 
-/// Values larger than this are not parsed as a whole: their text is their preview.
-const PARSED_BYTES_MAX: usize = 32 << 20;
 /// The part of the budget that the shape may take, in hundredths.
 const SHAPE_SHARE: usize = 35;
-const DEPTH_MAX: usize = 4;
-const KEYS_MAX: usize = 16;
+/// Bytes of the shape of arguments.
+const ARGUMENTS_BYTES: usize = 200;
+/// A part that gets less room than this says nothing.
+const ROOM_MIN: usize = 16;
+/// Bytes that `, +123456 more` takes at most.
+const MORE_BYTES: usize = 20;
 
 /// Cuts a value to a budget in bytes: the value itself if it fits, else preview and shape, which
 /// together keep to the budget.
@@ -24,116 +27,164 @@ pub fn shape(raw: &RawValue, budget: usize) -> Shaped {
     if text.len() <= budget {
         return Shaped { value: Some(raw.to_owned()), ..empty };
     }
-    let parsed = (text.len() <= PARSED_BYTES_MAX).then(|| serde_json::from_str::<Value>(text).ok());
-    let Some(Some(value)) = parsed else {
-        let end = floor(text, budget);
-        return Shaped { preview: text.get(..end).unwrap_or_default().to_owned(), ..empty };
-    };
-    let shape = clip(outline(&value, 0), budget * SHAPE_SHARE / 100);
-    let room = budget.saturating_sub(shape.len());
-    let preview = beginning(&value, room);
-    Shaped { preview, shape, ..empty }
+    match read(text, budget) {
+        Some(Piece::Text(..)) => {
+            let shape = clip(format!("string({})", text.len()), budget * SHAPE_SHARE / 100);
+            let plain: String = serde_json::from_str(text).unwrap_or_default();
+            let preview = fit_text(&plain, budget.saturating_sub(shape.len()));
+            Shaped { preview, shape, ..empty }
+        }
+        Some(piece) => {
+            let shape = clip(outline(&piece), budget * SHAPE_SHARE / 100);
+            let preview = beginning(&piece, budget.saturating_sub(shape.len()));
+            Shaped { preview, shape, ..empty }
+        }
+        None => {
+            let end = floor(text, budget);
+            Shaped { preview: text.get(..end).unwrap_or_default().to_owned(), ..empty }
+        }
+    }
 }
 
 /// The shape of arguments: `{owner: string, count: number}`.
 pub fn describe(raw: &RawValue) -> String {
-    let Ok(value) = serde_json::from_str::<Value>(raw.get()) else { return String::new() };
-    clip(outline(&value, 0), 200)
+    read(raw.get(), ARGUMENTS_BYTES).map_or(String::new(), |p| clip(outline(&p), ARGUMENTS_BYTES))
 }
 
-/// Keys, lengths and types.
-fn outline(value: &Value, depth: usize) -> String {
-    match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(_) => "boolean".to_owned(),
-        Value::Number(_) => "number".to_owned(),
-        Value::String(text) if text.len() > 40 => format!("string of {} bytes", text.len()),
-        Value::String(_) => "string".to_owned(),
-        Value::Array(items) => match items.first() {
-            None => "[]".to_owned(),
-            Some(_) if depth >= DEPTH_MAX => format!("[{} items]", items.len()),
-            Some(first) => format!("[{} x {}]", items.len(), outline(first, depth + 1)),
-        },
-        Value::Object(members) if depth >= DEPTH_MAX => format!("{{{} keys}}", members.len()),
-        Value::Object(members) => {
-            let mut parts: Vec<String> = members
-                .iter()
-                .take(KEYS_MAX)
-                .map(|(k, v)| format!("{}: {}", clip(k.clone(), 60), outline(v, depth + 1)))
-                .collect();
-            if members.len() > KEYS_MAX {
-                parts.push(format!("+{} keys", members.len() - KEYS_MAX));
-            }
-            format!("{{{}}}", parts.join(", "))
-        }
-    }
+/// A key as TypeScript writes it: bare where it can be.
+pub(super) fn name(key: &str) -> String {
+    let bare = key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if bare { key.to_owned() } else { Value::from(key).to_string() }
 }
 
 /// The beginning of a value for a reader, at most so many bytes.
-fn beginning(value: &Value, bytes: usize) -> String {
-    match value {
-        Value::Array(items) => {
-            let room = bytes.saturating_sub(24);
-            let mut text = String::from("[");
-            let mut shown = 0;
-            for item in items {
-                let piece = small(item, room / 2);
-                if text.len() + piece.len() + 2 > room {
-                    break;
-                }
-                if shown > 0 {
-                    text.push_str(", ");
-                }
-                text.push_str(&piece);
-                shown += 1;
-            }
-            if shown < items.len() {
-                // Writing to a string cannot fail.
-                let _infallible = write!(text, ", +{} more", items.len() - shown);
-            }
-            text.push(']');
-            clip(text, bytes)
+fn beginning(piece: &Piece, room: usize) -> String {
+    let text = match piece {
+        Piece::Null => "null".to_owned(),
+        Piece::Boolean(value) => value.to_string(),
+        Piece::Number(digits) => digits.clone(),
+        Piece::Text(head, bytes) => return quoted(head, *bytes, room),
+        Piece::Array(items, count) => array(items, *count, room),
+        Piece::Object(members, count) => object(members, *count, room),
+    };
+    clip(text, room)
+}
+
+/// Bytes that a piece takes when nothing of it is left out; none where something already is.
+fn whole(piece: &Piece) -> Option<usize> {
+    match piece {
+        Piece::Null => Some(4),
+        Piece::Boolean(_) => Some(5),
+        Piece::Number(digits) => Some(digits.len()),
+        Piece::Text(head, bytes) => {
+            (head.len() == *bytes).then(|| Value::from(head.as_str()).to_string().len())
         }
-        Value::Object(members) => {
-            let room = bytes.saturating_sub(2) / members.len().clamp(1, 8);
-            let mut text = String::from("{");
-            for (at, (key, value)) in members.iter().enumerate() {
-                let piece = format!(
-                    "{}: {}",
-                    clip(key.clone(), 60),
-                    nested(value, room.saturating_sub(key.len() + 4))
-                );
-                if text.len() + piece.len() + 3 > bytes {
-                    text.push_str(", ...");
-                    break;
-                }
-                if at > 0 {
-                    text.push_str(", ");
-                }
-                text.push_str(&piece);
-            }
-            text.push('}');
-            clip(text, bytes)
+        Piece::Array(items, count) if items.len() == *count => {
+            items.iter().try_fold(2, |sum, item| Some(sum + whole(item)? + 2))
         }
-        Value::String(text) => fit_text(text, bytes),
-        scalar => clip(scalar.to_string(), bytes),
+        Piece::Object(members, count) if members.len() == *count => members
+            .iter()
+            .try_fold(2, |sum, (key, value)| Some(sum + name(key).len() + whole(value)? + 4)),
+        _ => None,
     }
 }
 
-fn nested(value: &Value, room: usize) -> String {
-    match value {
-        Value::Array(_) | Value::Object(_) if room > 24 => beginning(value, room),
-        other => small(other, room.max(8)),
+/// A text in quotes, cut to the room; a cut one ends in `..."`.
+fn quoted(head: &str, bytes: usize, room: usize) -> String {
+    if head.len() == bytes {
+        let text = Value::from(head).to_string();
+        if text.len() <= room {
+            return text;
+        }
+    }
+    // Escapes make it longer: try less until it fits.
+    let mut end = room.saturating_sub(5).min(head.len());
+    loop {
+        end = floor(head, end);
+        let text = Value::from(head.get(..end).unwrap_or_default()).to_string();
+        if text.len() + 3 <= room {
+            return format!("{}...\"", text.strip_suffix('"').unwrap_or(&text));
+        }
+        if end == 0 {
+            return clip("...".to_owned(), room);
+        }
+        end = end.saturating_sub(1 + (text.len() + 3 - room) / 6);
     }
 }
 
-/// One item: whole if it fits, else cut.
-fn small(value: &Value, room: usize) -> String {
-    match value {
-        Value::String(text) if text.len() + 2 > room => fit_text(text, room),
-        other => {
-            let text = other.to_string();
-            if text.len() <= room { text } else { clip(text, room) }
+fn array(items: &[Piece], count: usize, room: usize) -> String {
+    let mut text = String::from("[");
+    let mut shown = 0;
+    for item in items {
+        let left = room.saturating_sub(text.len() + MORE_BYTES + 2);
+        let fits = whole(item).is_some_and(|bytes| bytes <= left);
+        if !fits && left / 2 < ROOM_MIN {
+            break;
         }
+        let item = beginning(item, if fits { left } else { left / 2 });
+        if shown > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&item);
+        shown += 1;
+    }
+    more(&mut text, count - shown, shown > 0);
+    text.push(']');
+    text
+}
+
+fn object(members: &[(String, Piece)], count: usize, room: usize) -> String {
+    let mut text = String::from("{");
+    let mut shown = 0;
+    let mut left = room.saturating_sub(MORE_BYTES + 3);
+    let mut rooms = rooms(members, left);
+    for (key, value) in members {
+        let key = name(key);
+        let overhead = key.len() + if shown > 0 { 4 } else { 2 };
+        let room = rooms.next().unwrap_or(0).min(left.saturating_sub(overhead));
+        if whole(value).is_none_or(|bytes| bytes > room) && room < ROOM_MIN {
+            break;
+        }
+        let value = beginning(value, room);
+        if shown > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&key);
+        text.push_str(": ");
+        text.push_str(&value);
+        left = left.saturating_sub(overhead + value.len());
+        shown += 1;
+    }
+    more(&mut text, count - shown, shown > 0);
+    text.push('}');
+    text
+}
+
+/// How much each member may take, so that small ones are whole and large ones share the rest.
+fn rooms(members: &[(String, Piece)], room: usize) -> impl Iterator<Item = usize> {
+    let keys: usize = members.iter().map(|(key, _)| name(key).len() + 4).sum();
+    let wants: Vec<usize> =
+        members.iter().map(|(_, value)| whole(value).unwrap_or(usize::MAX)).collect();
+    let mut ordered = wants.clone();
+    ordered.sort_unstable();
+    let mut left = room.saturating_sub(keys);
+    let mut sharers = ordered.len();
+    for want in ordered {
+        if want > left / sharers.max(1) {
+            break;
+        }
+        left -= want;
+        sharers -= 1;
+    }
+    let share = (left / sharers.max(1)).max(ROOM_MIN);
+    wants.into_iter().map(move |want| if want <= share { want } else { share })
+}
+
+fn more(text: &mut String, left_out: usize, after: bool) {
+    if left_out > 0 {
+        text.push_str(if after { ", +" } else { "+" });
+        text.push_str(&left_out.to_string());
+        text.push_str(" more");
     }
 }

@@ -1,7 +1,12 @@
 //! Reports and search results as text for a model.
 
+use crate::typing::clean;
+use narrows_types::fault::clip;
 use narrows_types::{Detail, Language, LogLevel, RunEnd, RunReport, SearchHit, Shaped};
 use std::fmt::Write as _;
+
+/// Bytes of a whole description.
+const DESCRIPTION_BYTES: usize = 8_192;
 
 /// A run's report: value or error, logs, and the one-line bill.
 pub fn render_run(report: &RunReport) -> String {
@@ -110,7 +115,7 @@ pub fn render_search(results: &[SearchHit], detail: Detail, language: Language) 
         text.push_str(hit.signature.as_deref().unwrap_or(&hit.call));
         if let Some(about) = hit.description.as_deref().filter(|d| !d.is_empty()) {
             let _infallible = match detail {
-                Detail::Full => write!(text, "\n{about}"),
+                Detail::Full => write!(text, "\n{}", whole(about)),
                 _ => write!(text, " {mark} {about}"),
             };
         }
@@ -124,4 +129,10 @@ pub fn render_search(results: &[SearchHit], detail: Detail, language: Language) 
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+/// A whole description: its lines, without what could hide or reorder text.
+fn whole(about: &str) -> String {
+    let lines: Vec<String> = about.trim().lines().map(|l| clean(l.trim_end())).collect();
+    clip(lines.join("\n"), DESCRIPTION_BYTES)
 }

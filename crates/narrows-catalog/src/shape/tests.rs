@@ -1,5 +1,11 @@
-use super::{first_sentence, fit_logs, fit_text, program_value, shape};
-use narrows_types::{Content, LogLevel, LogLine, ToolResult};
+use super::{
+    first_sentence, fit_findings, fit_logs, fit_text, program_value, render_run, render_search,
+    shape,
+};
+use narrows_types::{
+    ArtifactId, Bill, Content, Detail, Finding, Language, Limit, LogLevel, LogLine, Position,
+    ProgramError, RunEnd, RunId, RunReport, SearchHit, ToolResult, Usage,
+};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -10,26 +16,90 @@ fn raw(value: &Value) -> Box<RawValue> {
 
 #[test]
 fn the_first_sentence_is_found() {
-    assert_eq!(first_sentence("# Title\n\nmore"), "Title");
-    assert_eq!(
-        first_sentence("List issues, e.g. open ones. Then more."),
-        "List issues, e.g. open ones"
-    );
-    assert_eq!(first_sentence("\n  Reads `a`\u{202e}b.\n"), "Reads ab");
-    assert_eq!(first_sentence(""), "");
+    for (description, sentence) in [
+        ("# Title\n\nmore", "Title"),
+        ("List issues, e.g. open ones. Then more.", "List issues, e.g. open ones"),
+        ("\n  Reads `a`\u{202e}b.\n", "Reads ab"),
+        ("", ""),
+        ("---\n***\n", ""),
+        (
+            "Get a list of\n  issues in a repository.\n\nArgs:\n  owner",
+            "Get a list of issues in a repository",
+        ),
+        ("**Search** the [docs](http://x.y/z) fast! Then <b>more</b>.", "Search the docs fast"),
+        ("<use_case>Find a tool.</use_case> Not this.", "Find a tool"),
+        ("Works if a < b and [0] is set", "Works if a < b and [0] is set"),
+        ("Reads v1.2 of it. \u{1b}[31mRed", "Reads v1.2 of it"),
+        ("Unclosed [a](b and <b", "Unclosed [a](b and <b"),
+    ] {
+        assert_eq!(first_sentence(description), sentence, "{description:?}");
+    }
+    let long = first_sentence(&"many words ".repeat(100));
+    assert!(long.len() <= 120 && long.ends_with(" many..."), "{long}");
+    assert!(first_sentence(&"é".repeat(500)).len() <= 120);
 }
 
 #[test]
 fn a_list_becomes_preview_and_shape() {
-    let rows: Vec<Value> = (0..500).map(|i| json!({"id": i, "title": "x".repeat(60)})).collect();
-    let shaped = shape(&raw(&json!({"issues": rows, "total": 500})), 600);
+    let rows: Vec<Value> =
+        (1..=500).map(|i| json!({"id": i, "title": "x".repeat(50 + i % 10)})).collect();
+    let shaped = shape(&raw(&json!({"issues": rows, "total": 500})), 500);
     assert!(shaped.value.is_none());
-    assert_eq!(
-        shaped.shape,
-        "{issues: [500 x {id: number, title: string of 60 bytes}], total: number}"
-    );
-    assert!(shaped.preview.starts_with("{issues: [{\"id\":0"), "{}", shaped.preview);
-    assert!(shaped.preview.contains("more]"), "{}", shaped.preview);
+    insta::assert_snapshot!(shaped.shape, @"{issues: [500 x {id: number, title: string(<=59)}], total: number}");
+    insta::assert_snapshot!(shaped.preview, @r#"{issues: [{id: 1, title: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}, {id: 2, title: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}, {id: 3, title: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}, {id: 4, title: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}, {id: 5, title: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx..."}, +495 more], total: 500}"#);
+}
+
+#[test]
+fn shapes_tell_what_differs() {
+    let outline = |value: Value| shape(&raw(&value), 1).shape.len();
+    assert_eq!(outline(json!(["long enough"])), 0, "no room, no shape");
+    let value = json!({
+        "rows": [{"a": 1}, {"a": null, "b-c": true}],
+        "deep": [[[[[[[[1]]]]]]]],
+        "empty": [],
+        "none": {},
+        "text": "y".repeat(3_000),
+        "lists": [[1, 2], [3]],
+    });
+    insta::assert_snapshot!(shape(&raw(&value), 1_000).shape, @r#"{rows: [2 x {a: number|null, "b-c"?: boolean}], deep: [1 x [1 x [1 x [1 items]]]], empty: [], none: {}, text: string(3000), lists: [2 x [1..2 x number]]}"#);
+    let wide: serde_json::Map<String, Value> =
+        (0..1_000).map(|i| (format!("key{i}"), Value::from(i))).collect();
+    insta::assert_snapshot!(shape(&raw(&Value::Object(wide)), 1_000).shape, @"{key0: number, key1: number, key2: number, key3: number, key4: number, key5: number, key6: number, key7: number, key8: number, key9: number, key10: number, key11: number, key12: number, key13: number, key14: number, key15: number, +984 keys}");
+}
+
+#[test]
+fn small_members_are_whole_beside_a_large_one() {
+    let value = json!({"log": "z".repeat(5_000), "ok": true, "note": "all is \"well\""});
+    insta::assert_snapshot!(shape(&raw(&value), 200).preview, @r#"{log: "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz...", ok: true, note: "all is \"well\""}"#);
+    let text = json!("a".repeat(3_000) + "the end");
+    let preview = shape(&raw(&text), 100).preview;
+    assert!(preview.starts_with("aaa") && preview.ends_with("the end"), "{preview}");
+}
+
+#[test]
+fn a_large_value_is_read_without_keeping_it() {
+    let row = r#"{"id": 12345, "name": "somebody", "tags": ["a", "b"]}"#;
+    let text = format!("[{}]", vec![row; 100_000].join(","));
+    let large: Box<RawValue> = serde_json::from_str(&text).unwrap();
+    let started = std::time::Instant::now();
+    let shaped = shape(&large, 2_048);
+    assert!(started.elapsed().as_secs() < 5);
+    assert_eq!(shaped.shape, "[100000 x {id: number, name: string, tags: [2 x string]}]");
+    assert!(shaped.preview.ends_with(" more]"), "{}", shaped.preview);
+    let piece = super::piece::read(large.get(), 2_048).unwrap();
+    assert!(format!("{piece:?}").len() < 40_000, "kept too much");
+}
+
+#[test]
+fn hostile_values_are_cut_too() {
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    let deep: Box<RawValue> = serde_json::from_str(&deep).unwrap();
+    let shaped = shape(&deep, 300);
+    assert!(shaped.preview.len() + shaped.shape.len() <= 300);
+    let keys = format!("{{\"{}\": 1e999, \"x\": 2}}", "k".repeat(10_000));
+    let keys: Box<RawValue> = serde_json::from_str(&keys).unwrap();
+    let shaped = shape(&keys, 100);
+    assert!(!shaped.preview.is_empty() && shaped.preview.len() + shaped.shape.len() <= 100);
 }
 
 #[test]
@@ -45,6 +115,158 @@ fn results_become_values() {
     let (value, handles) = program_value(&result, 7);
     assert_eq!(value, r#"{"$content":"c7_1","type":"image","mimeType":"image/png","bytes":3}"#);
     assert_eq!(handles, [("c7_1".to_owned(), image)]);
+}
+
+#[test]
+fn handles_stand_beside_structured_content() {
+    let image = Content(json!({"type": "image", "data": "AAAA", "mimeType": "image/png"}));
+    let result = |structured: &str, content: Vec<Content>| ToolResult {
+        content,
+        structured_content: Some(serde_json::from_str(structured).unwrap()),
+        is_error: false,
+    };
+    let text = Content::text("the same as text");
+    let (value, handles) = program_value(&result("{ \"a\":1.0 }", vec![text]), 1);
+    assert_eq!((value.as_str(), handles.len()), ("{ \"a\":1.0 }", 0));
+    for (structured, value) in [
+        ("{\"a\": 1 }", "{\"a\": 1,\"$content\":[{\"$content\":\"c2_1\""),
+        ("{ }", "{\"$content\":[{\"$content\":\"c2_1\""),
+    ] {
+        let (got, handles) = program_value(&result(structured, vec![image.clone()]), 2);
+        assert!(got.starts_with(value), "{got}");
+        assert!(serde_json::from_str::<Value>(&got).is_ok(), "{got}");
+        assert_eq!(handles.len(), 1);
+    }
+}
+
+#[test]
+fn texts_and_resources_are_kept_together() {
+    let resource = json!({"type": "resource", "resource":
+        {"uri": "file:///a", "mimeType": "text/plain", "text": "hello"}});
+    let link = json!({"type": "resource_link", "uri": "file:///b", "name": "b"});
+    let result = ToolResult {
+        content: vec![Content::text("two files"), Content(resource), Content(link)],
+        structured_content: None,
+        is_error: false,
+    };
+    let (value, handles) = program_value(&result, 3);
+    insta::assert_snapshot!(value, @r#"{"text":"two files","content":[{"$content":"c3_1","type":"resource","mimeType":"text/plain","uri":"file:///a","text":"hello"},{"$content":"c3_2","type":"resource_link","uri":"file:///b","name":"b"}]}"#);
+    assert_eq!(handles.len(), 2);
+}
+
+fn report(end: RunEnd) -> RunReport {
+    RunReport {
+        run: RunId("run_1".to_owned()),
+        end,
+        logs: Vec::new(),
+        logs_dropped: 0,
+        shown: Vec::new(),
+        calls: Vec::new(),
+        usage: Usage::default(),
+        bill: Bill { calls: 3, ms: 120, kept_bytes: 45_231 },
+        text: String::new(),
+    }
+}
+
+#[test]
+fn a_report_reads_well() {
+    let whole = shape(&raw(&json!({"a": [1, 2]})), 100);
+    let mut returned = report(RunEnd::Returned(whole));
+    returned.bill = Bill { calls: 1, ms: 7, kept_bytes: 0 };
+    insta::assert_snapshot!(render_run(&returned), @r#"
+{"a":[1,2]}
+[1 call, 7 ms]
+"#);
+
+    let mut large = shape(&raw(&json!(vec!["row"; 400])), 120);
+    large.artifact = Some(ArtifactId("art_x".to_owned()));
+    let mut spilled = report(RunEnd::Returned(large));
+    let line = |level, text: &str| LogLine { level, text: text.to_owned() };
+    spilled.logs = vec![line(LogLevel::Info, "page 1"), line(LogLevel::Warn, "page 2 is empty")];
+    spilled.logs_dropped = 8;
+    insta::assert_snapshot!(render_run(&spilled), @r#"
+["row", "row", "row", "row", "row", "row", "row", "row", "row", "row", "row", "row", +388 more]
+shape: [400 x string]
+too large: 2.4 KB kept; the next program reads it with artifact("art_x")
+log:
+page 1
+warn: page 2 is empty
+(8 lines left out)
+[3 calls, 120 ms, 45.2 KB kept out of context]
+"#);
+}
+
+#[test]
+fn a_failure_says_what_and_where() {
+    let at = |line, column| Position { line, column };
+    let threw = RunEnd::Threw(ProgramError {
+        name: "TypeError".to_owned(),
+        message: "x is not a function".to_owned(),
+        at: vec![at(3, 7)],
+    });
+    let rejected = RunEnd::Rejected {
+        findings: vec![
+            Finding { at: at(1, 7), message: "githb is not defined".to_owned() },
+            Finding { at: at(2, 1), message: "files.read needs path".to_owned() },
+        ],
+    };
+    let limit = RunEnd::Limit { limit: Limit::WallMs, allowed: 60_000 };
+    let lost = RunEnd::Lost { reason: "it ended with signal 9".to_owned() };
+    let texts: Vec<String> =
+        [threw, rejected, limit, RunEnd::Deadlock, lost].map(|end| render_run(&report(end))).into();
+    insta::assert_snapshot!(texts.join("\n\n"), @r#"
+TypeError: x is not a function at 3:7
+[3 calls, 120 ms, 45.2 KB kept out of context]
+
+not run, no call was made:
+1:7 githb is not defined
+2:1 files.read needs path
+[3 calls, 120 ms, 45.2 KB kept out of context]
+
+limit reached: wall_ms = 60000; do less in one program
+[3 calls, 120 ms, 45.2 KB kept out of context]
+
+deadlock: the program waits for something that can never happen
+[3 calls, 120 ms, 45.2 KB kept out of context]
+
+the worker was lost: it ended with signal 9
+[3 calls, 120 ms, 45.2 KB kept out of context]
+"#);
+}
+
+#[test]
+fn hits_read_well() {
+    let hit = SearchHit {
+        server: "git hub".to_owned(),
+        tool: "list-issues".to_owned(),
+        call: "git_hub.list_issues".to_owned(),
+        signature: Some("git_hub.list_issues(args: {owner: string}): Promise<unknown>".to_owned()),
+        description: Some("List issues\u{202e}\nof a repository".to_owned()),
+        input_schema: Some(json!({"type": "object"})),
+        output_schema: None,
+    };
+    let full = render_search(std::slice::from_ref(&hit), Detail::Full, Language::Python);
+    insta::assert_snapshot!(full, @r#"
+git_hub.list_issues(args: {owner: string}): Promise<unknown>
+List issues
+of a repository
+input schema: {"type":"object"}
+"#);
+    let named = SearchHit { signature: None, description: Some("List issues".to_owned()), ..hit };
+    let names = render_search(&[named.clone(), named], Detail::Names, Language::TypeScript);
+    insta::assert_snapshot!(names, @r#"
+git_hub.list_issues // List issues
+git_hub.list_issues // List issues
+"#);
+    insta::assert_snapshot!(render_search(&[], Detail::Full, Language::Python), @"nothing fits; try other words, or several queries");
+}
+
+#[test]
+fn findings_are_cut_to_a_budget() {
+    let finding = |i| Finding { at: Position { line: i, column: 1 }, message: "m".repeat(90) };
+    let kept = fit_findings((1..=40).map(finding).collect(), 500);
+    assert_eq!(kept.len(), 5);
+    assert_eq!(kept.last().unwrap().message, "and 36 more findings");
 }
 
 #[test]

@@ -23,7 +23,8 @@ pub fn error_text(text: &str) -> String {
 
 /// The value that a call gives to its program, as JSON text, and the content behind its handles:
 /// the structured content where there is one, else the text parsed as JSON, else the text. Content
-/// that is not text becomes a handle, unique by the call's number.
+/// that is not text becomes a handle, unique by the call's number; beside structured content the
+/// handles are its member `$content`.
 pub fn program_value(result: &ToolResult, call: u32) -> (String, Vec<(String, Content)>) {
     let mut handles = Vec::new();
     let others: Vec<Value> = result
@@ -38,7 +39,7 @@ pub fn program_value(result: &ToolResult, call: u32) -> (String, Vec<(String, Co
         })
         .collect();
     if let Some(structured) = &result.structured_content {
-        return (structured.get().to_owned(), handles);
+        return (with_handles(structured.get(), &others), handles);
     }
     let text = result.joined_text();
     if others.is_empty() {
@@ -49,6 +50,14 @@ pub fn program_value(result: &ToolResult, call: u32) -> (String, Vec<(String, Co
         return (value.to_string(), handles);
     }
     (json!({"text": text, "content": others}).to_string(), handles)
+}
+
+/// The structured content byte for byte, with the handles as one more member where there are any.
+fn with_handles(structured: &str, handles: &[Value]) -> String {
+    let body = structured.trim_end().strip_suffix('}').map(str::trim_end);
+    let Some(body) = body.filter(|_| !handles.is_empty()) else { return structured.to_owned() };
+    let comma = if body.ends_with('{') { "" } else { "," };
+    format!("{body}{comma}\"{HANDLE}\":{}}}", Value::from(handles))
 }
 
 /// The text itself if it is JSON, else a JSON string of it.
