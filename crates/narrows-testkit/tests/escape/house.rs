@@ -60,7 +60,7 @@ pub(crate) async fn run(sandbox: &Sandbox, program: Program) -> Ran {
                     uses.references.into_iter().map(|reference| reference.root).collect();
                 namespaces.sort();
                 namespaces.dedup();
-                namespaces.retain(|name| name == "tools");
+                namespaces.retain(|name| name == "host");
                 ToWorker::Go(Go { namespaces })
             }
             FromWorker::Call(call) => {

@@ -1,0 +1,2 @@
+# expect: limit memory_bytes
+b'a' * 10**10

@@ -1,0 +1,2 @@
+// expect: threw | value
+const a: any = {}; a.a = a; return a

@@ -1,0 +1,3 @@
+# expect: threw | rejected
+import ctypes
+ctypes.CDLL(None)

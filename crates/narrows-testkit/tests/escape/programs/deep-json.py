@@ -1,0 +1,3 @@
+# expect: threw | limit stack
+import json
+json.loads('[' * 100_000)

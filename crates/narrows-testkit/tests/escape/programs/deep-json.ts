@@ -1,0 +1,2 @@
+// expect: limit stack | threw
+return JSON.parse('['.repeat(1e6))

@@ -1,0 +1,2 @@
+# expect: threw | rejected
+__import__('os').system('id')

@@ -1,0 +1,3 @@
+# expect: value {} | threw | rejected
+import os
+dict(os.environ)

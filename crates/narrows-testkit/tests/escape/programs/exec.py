@@ -1,0 +1,2 @@
+# expect: threw | rejected
+exec('x = 1')

@@ -1,0 +1,3 @@
+# expect: threw | rejected | value null
+import sys
+sys.exit(0)

@@ -1,0 +1,2 @@
+# expect: threw | rejected
+(lambda: 0).__globals__

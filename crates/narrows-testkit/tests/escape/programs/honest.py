@@ -1,0 +1,2 @@
+# expect: value 3
+1 + 2

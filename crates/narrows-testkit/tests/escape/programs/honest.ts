@@ -1,0 +1,3 @@
+// expect: value 3
+const a: number = 1 + 2
+return a

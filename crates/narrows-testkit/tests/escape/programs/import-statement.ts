@@ -1,0 +1,3 @@
+// expect: rejected | threw
+import fs from 'node:fs'
+return fs.readFileSync('/etc/passwd')

@@ -1,0 +1,3 @@
+# expect: limit value_bytes | limit memory_bytes
+# limits: value_bytes=10000
+'a' * 1_000_000

@@ -1,0 +1,2 @@
+# expect: limit memory_bytes
+[0] * 10**9

@@ -1,0 +1,2 @@
+// expect: value | threw
+return { a: '\ud800' }

@@ -1,0 +1,2 @@
+# expect: threw | rejected
+open('/etc/passwd').read()

@@ -1,0 +1,3 @@
+# expect: threw | rejected
+import os
+os.system('id')

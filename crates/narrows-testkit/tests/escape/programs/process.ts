@@ -1,0 +1,2 @@
+// expect: rejected | threw
+return process.env

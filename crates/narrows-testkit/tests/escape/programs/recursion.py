@@ -1,0 +1,4 @@
+# expect: limit stack
+def f(n):
+    return f(n + 1)
+f(0)

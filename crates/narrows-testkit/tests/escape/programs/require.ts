@@ -1,0 +1,2 @@
+// expect: rejected | threw
+return require('child_process').execSync('id')

@@ -1,0 +1,2 @@
+// expect: rejected | threw | value
+return new SharedArrayBuffer(8).byteLength

@@ -1,0 +1,3 @@
+# expect: threw | rejected
+import socket
+socket.create_connection(('1.1.1.1', 80))

@@ -1,0 +1,2 @@
+// expect: rejected | threw
+return (globalThis as any).std.open('/etc/passwd', 'r')

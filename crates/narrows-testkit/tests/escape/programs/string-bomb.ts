@@ -1,0 +1,2 @@
+// expect: limit memory_bytes | threw
+let s = 'a'; for (;;) s += s

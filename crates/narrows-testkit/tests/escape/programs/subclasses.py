@@ -1,0 +1,2 @@
+# expect: threw | rejected
+[].__class__.__mro__[1].__subclasses__()

@@ -1,0 +1,3 @@
+# expect: threw | rejected
+import subprocess
+subprocess.run(['id'])

@@ -1,0 +1,2 @@
+// expect: rejected
+const = 1

@@ -1,0 +1,2 @@
+// expect: value | threw | rejected
+return Object.getOwnPropertyNames(Object.getPrototypeOf(tools) ?? {}).length

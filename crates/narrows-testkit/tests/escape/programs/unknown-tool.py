@@ -1,0 +1,2 @@
+# expect: threw
+host.no_such_tool()

@@ -1,0 +1,2 @@
+// expect: threw
+return await host.noSuchTool({})
