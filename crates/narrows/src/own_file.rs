@@ -141,11 +141,6 @@ impl OwnFile {
         write_atomically(&self.path, &self.text, 0o600)
             .map_err(|e| Problem::new(format!("cannot write {}: {e}", self.path.display())))
     }
-
-    #[cfg(test)]
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
 }
 
 /// A value as TOML: the tables of a server (`env`, `headers`, `tools`) stand on one line if short.
@@ -179,3 +174,6 @@ fn value(tree: &Tree) -> Value {
             .into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,15 +187,17 @@ fn text(report: &RunReport, narrows: &Price, direct: &Price, out: &Output) -> St
     all
 }
 
-/// One line a call, by its start, to scale.
+/// One line a call, by its start, to scale from the first call's start.
 fn waterfall(calls: &[CallRecord]) -> String {
-    let end = calls.iter().map(|c| c.start_us + c.took_us).max().unwrap_or(1).max(1);
-    let cells = |us: u64| usize::try_from(us * BAR_WIDTH / end).unwrap_or_default();
+    let first = calls.iter().map(|c| c.start_us).min().unwrap_or_default();
+    let end = calls.iter().map(|c| c.start_us + c.took_us).max().unwrap_or_default();
+    let whole = end.saturating_sub(first).max(1);
+    let cells = |us: u64| usize::try_from(us * BAR_WIDTH / whole).unwrap_or_default();
     let names: Vec<String> = calls.iter().map(|c| format!("{}.{}", c.server, c.tool)).collect();
     let width = names.iter().map(String::len).max().unwrap_or_default();
     let line = |(call, name): (&CallRecord, &String)| {
         let bar = "#".repeat(cells(call.took_us).max(1));
-        let lead = " ".repeat(cells(call.start_us));
+        let lead = " ".repeat(cells(call.start_us - first));
         #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
         let ms = call.took_us as f64 / 1_000.0;
         let failed = if call.ok { "" } else { "  failed" };
@@ -222,9 +224,9 @@ mod tests {
             ok,
         };
         let calls = [
-            call("list", 0, 1_000, true),
-            call("read", 1_000, 3_000, true),
-            call("read", 1_000, 10, false),
+            call("list", 500, 1_000, true),
+            call("read", 1_500, 3_000, true),
+            call("read", 1_500, 10, false),
         ];
         insta::assert_snapshot!(waterfall(&calls));
         assert_eq!(waterfall(&[]), "");

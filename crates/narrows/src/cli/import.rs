@@ -68,11 +68,12 @@ impl Desk {
         let mut text = self.out.table(&["SERVER", "", "FROM", "HOW"], rows.collect());
         text.push_str(&variables(steps));
         text.push('\n');
-        text += &match (adds, written) {
+        let last = match (adds, written) {
             (0, _) => "nothing to add\n".to_owned(),
             (n, true) => format!("{n} added to {target}; `narrows servers` tries them\n"),
             (n, false) => format!("{n} to add to {target}; `narrows import --yes` does it\n"),
         };
+        text.push_str(&last);
         text
     }
 

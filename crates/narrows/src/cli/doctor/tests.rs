@@ -1,3 +1,4 @@
+use super::State as S;
 use super::{State, data_dir, server};
 use crate::config::{Environment, Flags, load};
 use std::os::unix::fs::PermissionsExt as _;
@@ -34,8 +35,7 @@ fn every_server_is_looked_for() {
     let settings = load(&env, &Flags::default()).unwrap().settings;
     let checks: Vec<_> = settings.servers.iter().map(|s| server(s, &env)).collect();
     let states: Vec<State> = checks.iter().map(|c| c.state).collect();
-    use State::{Fail, Ok};
-    assert_eq!(states, [Ok, Fail, Fail, Fail, Fail, Ok, Ok]);
+    assert_eq!(states, [S::Ok, S::Fail, S::Fail, S::Fail, S::Fail, S::Ok, S::Ok]);
     assert_eq!(checks[1].found, "the command `npx` is not on PATH");
     assert_eq!(checks[1].fix, "install Node.js 20 or later");
     assert!(checks[3].found.ends_with("/nowhere does not exist"), "{}", checks[3].found);

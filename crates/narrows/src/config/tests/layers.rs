@@ -1,6 +1,7 @@
 //! Right configs: layers, references, paths, clients' files, what is shown.
 
 use super::{environment, folder, loaded};
+use crate::config::secret::Secret;
 use crate::config::settings::{Era, LimitsSection};
 use crate::config::{Flags, Launch, Settings, Upstream, load, show};
 use narrows_types::{Layer, Limits};
@@ -14,7 +15,7 @@ fn server<'s>(settings: &'s Settings, name: &str) -> &'s Upstream {
 /// The words of a program's command line.
 fn words(server: &Upstream) -> Vec<&str> {
     let Launch::Stdio { command, args, .. } = &server.launch else { panic!("{server:?}") };
-    std::iter::once(command.as_str()).chain(args.iter().map(|a| a.expose())).collect()
+    std::iter::once(command.as_str()).chain(args.iter().map(Secret::expose)).collect()
 }
 
 fn env_of<'s>(server: &'s Upstream, name: &str) -> &'s str {
