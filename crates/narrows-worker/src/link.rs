@@ -2,6 +2,7 @@
 
 use narrows_types::frame::{BadFrame, FromWorker, PREFIX_BYTES, ToWorker};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
 /// A frame from the host larger than this is refused before it is read.
 const FRAME_BYTES_MAX: usize = 64 << 20;
@@ -29,6 +30,12 @@ impl From<io::Error> for LinkError {
 impl From<BadFrame> for LinkError {
     fn from(error: BadFrame) -> Self {
         Self::Bad(error)
+    }
+}
+
+impl<S: AsFd> AsFd for Link<S> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
     }
 }
 

@@ -1,0 +1,129 @@
+//! Runs one program in `QuickJS` and speaks for it over the link.
+
+use narrows_types::Usage;
+use narrows_types::frame::{BadFrame, Done, End, FromWorker, Program};
+use rquickjs::context::EvalOptions;
+use rquickjs::{CatchResultExt, Context, Ctx, FromJs, Function, Object, Persistent, Runtime};
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::rc::Rc;
+
+use super::host::{self, Host};
+use super::session::{self, Ending, INPUT, Session};
+use super::time::Began;
+use super::uses;
+use crate::link::{Link, LinkError};
+
+const PRELUDE: &str = include_str!("prelude.js");
+
+/// Bytes of the interpreter's own call stack. A main thread has 8 MB, of which the rest is ours.
+const STACK_BYTES: usize = 512 << 10;
+
+/// Heap beyond the limit, so that what ended a program can be told.
+const SPARE_BYTES: u64 = 4 << 20;
+
+/// What the web gives and the language does not.
+const WEB: &str = include_str!("web.js");
+
+/// A warm interpreter: its realm, the prelude in it, and nobody's program.
+pub(crate) struct Prepared {
+    // Values of the realm go before the realm does.
+    kit: Persistent<Object<'static>>,
+    /// Names that every program finds.
+    globals: HashSet<String>,
+    context: Context,
+    host: Rc<Host>,
+}
+
+/// Makes an interpreter, before the zygote forks.
+///
+/// # Errors
+/// There is not enough memory.
+pub(crate) fn prepare() -> Result<Prepared, String> {
+    let runtime = Runtime::new().map_err(|error| error.to_string())?;
+    runtime.set_max_stack_size(STACK_BYTES);
+    let context = Context::full(&runtime).map_err(|error| error.to_string())?;
+    let host = Rc::new(Host::new());
+    let (kit, globals) = context.with(|ctx| {
+        install(&ctx, &host).catch(&ctx).map_err(|error| format!("the prelude fails: {error}"))
+    })?;
+    runtime.run_gc();
+    Ok(Prepared { kit, globals, context, host })
+}
+
+type Installed = (Persistent<Object<'static>>, HashSet<String>);
+
+fn install(ctx: &Ctx<'_>, host: &Rc<Host>) -> rquickjs::Result<Installed> {
+    let functions = host::functions(ctx, host)?;
+    let prelude: Function<'_> = evaluate(ctx, PRELUDE, "prelude.js")?;
+    let kit: Object<'_> = prelude.call((functions,))?;
+    let web: Function<'_> = evaluate(ctx, WEB, "web.js")?;
+    let define: Function<'_> = kit.get("define")?;
+    let () = web.call((ctx.globals(), define))?;
+    let names: Vec<String> = evaluate(ctx, "Object.getOwnPropertyNames(globalThis)", "names.js")?;
+    // The program's own input is bound when it comes.
+    let globals = names.into_iter().chain([INPUT.to_owned()]).collect();
+    Ok((Persistent::save(ctx, kit), globals))
+}
+
+/// Evaluates a script in the realm, strictly.
+pub(super) fn evaluate<'js, V: FromJs<'js>>(
+    ctx: &Ctx<'js>,
+    text: &str,
+    name: &str,
+) -> rquickjs::Result<V> {
+    let mut options = EvalOptions::default();
+    options.filename = Some(name.to_owned());
+    ctx.eval_with_options(text, options)
+}
+
+/// The host did what the protocol does not know.
+pub(super) fn unexpected(what: &str) -> LinkError {
+    LinkError::Bad(BadFrame(format!("the host sent {what}")))
+}
+
+impl Prepared {
+    /// Runs one program: sends `Uses`, waits for `Go`, evaluates, ends with `Done`.
+    ///
+    /// # Errors
+    /// The link broke or the host did not keep to the protocol. What the program does wrong is in
+    /// `Done`.
+    pub(crate) fn run<S: Read + Write + AsFd>(
+        self,
+        link: &mut Link<S>,
+        program: &Program,
+    ) -> Result<(), LinkError> {
+        let began = Began::now();
+        // In this order: what is bound first is dropped last.
+        let Self { context, kit, globals, host } = self;
+        let limits = program.limits;
+        host.begin(&limits, program.now_ms, program.seed);
+        let reading = uses::read(&program.code, &globals);
+        let runtime = context.runtime();
+        runtime.set_memory_limit(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
+        let guard = Rc::clone(&host);
+        runtime.set_interrupt_handler(Some(Box::new(move || guard.interrupted(began, &limits))));
+        let ending = context.with(|ctx| {
+            let session = Session::new(&ctx, &kit, &host, (program, reading), began)?;
+            session.run(link)
+        })?;
+        let used = runtime.memory_usage().malloc_size;
+        let end = match ending {
+            Ending::End(end) => end,
+            Ending::Threw(error, places) => {
+                // What ended the program is told beyond its limit, else nothing could be told.
+                let spare = limits.memory_bytes.saturating_add(SPARE_BYTES);
+                runtime.set_memory_limit(usize::try_from(spare).unwrap_or(usize::MAX));
+                context.with(|ctx| session::threw(&ctx, kit, error, &places))
+            }
+        };
+        let end = host.stopped().map_or(end, End::Limit);
+        let usage = Usage {
+            wall_us: host::micros(began.wall()),
+            cpu_us: host::micros(began.cpu()),
+            memory_bytes: u64::try_from(used).unwrap_or(0),
+        };
+        link.send(&FromWorker::Done(Box::new(Done { end, usage })))
+    }
+}

@@ -1,0 +1,330 @@
+//! One program under way: the loop between its jobs, its timers and the host.
+
+use narrows_types::frame::{CallError, End, FromWorker, Go, Program, Reply, ToWorker};
+use narrows_types::{Finding, Limit, Position};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use rquickjs::promise::PromiseState;
+use rquickjs::{Ctx, Function, Object, Persistent, Promise, Value};
+use std::collections::HashSet;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::host::Host;
+use super::runtime::{evaluate, unexpected};
+use super::strip::PROGRAM;
+use super::thrown::Thrown;
+use super::time::Began;
+use super::uses::{Places, Reading};
+use crate::link::{Link, LinkError};
+
+/// The name of what the program is given.
+pub(super) const INPUT: &str = "input";
+
+/// How a program ended, while its realm still holds what it threw.
+pub(super) enum Ending<'p> {
+    End(End),
+    Threw(Persistent<Value<'static>>, Places<'p>),
+}
+
+/// Why a session stops.
+enum Stop<'js> {
+    /// The link is broken.
+    Link(LinkError),
+    /// The program ended.
+    End(End),
+    /// The program threw this.
+    Threw(Value<'js>),
+}
+
+impl From<LinkError> for Stop<'_> {
+    fn from(error: LinkError) -> Self {
+        Self::Link(error)
+    }
+}
+
+/// The prelude's functions.
+struct Kit<'js> {
+    bind: Function<'js>,
+    settle: Function<'js>,
+    fire: Function<'js>,
+    finish: Function<'js>,
+    describe: Function<'js>,
+}
+
+impl<'js> Kit<'js> {
+    fn new(ctx: &Ctx<'js>, kit: Persistent<Object<'static>>) -> rquickjs::Result<Self> {
+        let kit = kit.restore(ctx)?;
+        Ok(Self {
+            bind: kit.get("bind")?,
+            settle: kit.get("settle")?,
+            fire: kit.get("fire")?,
+            finish: kit.get("finish")?,
+            describe: kit.get("describe")?,
+        })
+    }
+}
+
+/// The end of a program that threw this.
+pub(super) fn threw(
+    ctx: &Ctx<'_>,
+    kit: Persistent<Object<'static>>,
+    error: Persistent<Value<'static>>,
+    places: &Places<'_>,
+) -> End {
+    let thrown = || {
+        let kit = Kit::new(ctx, kit).ok()?;
+        Thrown::read(&kit.describe, error.restore(ctx).ok()?)
+    };
+    thrown().map_or(End::Limit(Limit::MemoryBytes), |thrown| thrown.end(places))
+}
+
+/// One program under way.
+pub(super) struct Session<'js, 'r, 'p> {
+    ctx: &'r Ctx<'js>,
+    kit: Kit<'js>,
+    host: &'r Host,
+    program: &'p Program,
+    reading: Reading<'p>,
+    began: Began,
+    /// Calls whose replies are not here.
+    waiting: HashSet<u32>,
+}
+
+impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
+    pub(super) fn new(
+        ctx: &'r Ctx<'js>,
+        kit: &Persistent<Object<'static>>,
+        host: &'r Host,
+        (program, reading): (&'p Program, Reading<'p>),
+        began: Began,
+    ) -> Result<Self, LinkError> {
+        let kit = Kit::new(ctx, kit.clone()).map_err(|error| broken(&error))?;
+        Ok(Self { ctx, kit, host, program, reading, began, waiting: HashSet::new() })
+    }
+
+    /// Runs the program up to its end.
+    pub(super) fn run<S: Read + Write + AsFd>(
+        mut self,
+        link: &mut Link<S>,
+    ) -> Result<Ending<'p>, LinkError> {
+        let end = match self.evaluate(link) {
+            Ok(end) | Err(Stop::End(end)) => end,
+            Err(Stop::Link(error)) => return Err(error),
+            Err(Stop::Threw(error)) => {
+                self.flush(link)?;
+                self.last_words(link)?;
+                let error = Persistent::save(self.ctx, error);
+                return Ok(Ending::Threw(error, self.reading.places));
+            }
+        };
+        self.flush(link)?;
+        self.last_words(link)?;
+        Ok(Ending::End(end))
+    }
+
+    fn last_words<S: Read + Write>(&self, link: &mut Link<S>) -> Result<(), LinkError> {
+        self.host.last_log().map_or(Ok(()), |log| link.send(&FromWorker::Log(log)))
+    }
+
+    fn evaluate<S: Read + Write + AsFd>(&mut self, link: &mut Link<S>) -> Result<End, Stop<'js>> {
+        let compiled = self.compile()?;
+        let uses = std::mem::take(&mut self.reading.uses);
+        let good = uses.findings.is_empty();
+        link.send(&FromWorker::Uses(Box::new(uses)))?;
+        let ToWorker::Go(Go { namespaces }) = link.receive()? else {
+            return Err(unexpected("anything but go").into());
+        };
+        let (true, Some(compiled)) = (good, compiled) else {
+            // With findings the host has nothing to say but the end of the link.
+            return Err(unexpected("go for a program with findings").into());
+        };
+        for name in namespaces {
+            let bound = self.kit.bind.call((name,));
+            let () = self.realm(bound)?;
+        }
+        self.give_input()?;
+        let main = self.kit.finish.call((compiled,));
+        let main: Promise<'js> = self.realm(main)?;
+        self.drive(&main, link)?;
+        if main.state() == PromiseState::Resolved && !self.reading.races {
+            // What was begun and not awaited is not cut off in the middle.
+            self.drain(link)?;
+        }
+        let value = main.result::<String>();
+        let json = self.realm(value.unwrap_or(Ok(String::new())))?;
+        Ok(self.value(json))
+    }
+
+    fn value(&self, json: String) -> End {
+        if json.len() as u64 > self.program.limits.value_bytes {
+            return End::Limit(Limit::ValueBytes);
+        }
+        // What `JSON.stringify` gives is JSON; the program cannot reach it.
+        serde_json::value::RawValue::from_string(json).map_or(End::Deadlock, End::Value)
+    }
+
+    /// Compiles the program. What the interpreter refuses becomes a finding.
+    fn compile(&mut self) -> Result<Option<Function<'js>>, Stop<'js>> {
+        if !self.reading.uses.findings.is_empty() {
+            return Ok(None);
+        }
+        let error = match evaluate(self.ctx, self.reading.text.as_str(), PROGRAM) {
+            Ok(function) => return Ok(Some(function)),
+            Err(rquickjs::Error::Exception) => self.ctx.catch(),
+            Err(other) => return Err(broken(&other).into()),
+        };
+        if let Some(limit) = self.host.stopped() {
+            return Err(Stop::End(End::Limit(limit)));
+        }
+        let Some(thrown) = Thrown::read(&self.kit.describe, error) else {
+            return Err(Stop::End(End::Limit(Limit::MemoryBytes)));
+        };
+        let at = thrown.places(&self.reading.places).first().copied();
+        let at = at.unwrap_or(Position { line: 1, column: 1 });
+        let message = format!("syntax error: {}", thrown.message());
+        self.reading.uses.findings.push(Finding { at, message });
+        Ok(None)
+    }
+
+    fn give_input(&self) -> Result<(), Stop<'js>> {
+        let input = self.program.input.as_ref().map_or("null", |input| input.get());
+        let input = self.realm(self.ctx.json_parse(input))?;
+        self.realm(self.ctx.globals().set(INPUT, input))
+    }
+
+    /// Runs the loop until the program has come to its end.
+    fn drive<S: Read + Write + AsFd>(
+        &mut self,
+        main: &Promise<'js>,
+        link: &mut Link<S>,
+    ) -> Result<(), Stop<'js>> {
+        loop {
+            self.jobs(link)?;
+            if main.state() != PromiseState::Pending {
+                return Ok(());
+            }
+            let timer = self.host.until_timer();
+            match timer {
+                None if self.waiting.is_empty() => return Err(Stop::End(End::Deadlock)),
+                Some(wait) if self.waiting.is_empty() => self.host.skip(wait),
+                _ => self.wait(timer, link)?,
+            }
+            self.fire()?;
+        }
+    }
+
+    /// Waits for the replies to calls that nobody awaited, and for what they set off.
+    fn drain<S: Read + Write + AsFd>(&mut self, link: &mut Link<S>) -> Result<(), Stop<'js>> {
+        while !self.waiting.is_empty() {
+            self.wait(None, link)?;
+            self.jobs(link)?;
+        }
+        Ok(())
+    }
+
+    /// Runs what can run, and sends what wants to leave.
+    fn jobs<S: Read + Write>(&mut self, link: &mut Link<S>) -> Result<(), Stop<'js>> {
+        loop {
+            self.flush(link)?;
+            if let Some(limit) = self.host.stopped() {
+                return Err(Stop::End(End::Limit(limit)));
+            }
+            if !self.ctx.execute_pending_job() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn flush<S: Read + Write>(&mut self, link: &mut Link<S>) -> Result<(), LinkError> {
+        for frame in self.host.take_queue() {
+            if let FromWorker::Call(call) = &frame {
+                self.waiting.insert(call.id);
+            }
+            link.send(&frame)?;
+        }
+        Ok(())
+    }
+
+    fn fire(&self) -> Result<(), Stop<'js>> {
+        let Some(id) = self.host.due() else { return Ok(()) };
+        let fired = self.kit.fire.call((id,));
+        self.realm(fired)
+    }
+
+    /// Waits for a reply, at most until a timer is due or the time is over.
+    fn wait<S: Read + Write + AsFd>(
+        &mut self,
+        timer: Option<Duration>,
+        link: &mut Link<S>,
+    ) -> Result<(), Stop<'js>> {
+        let limits = &self.program.limits;
+        if let Some(limit) = self.began.reached(limits) {
+            return Err(Stop::End(End::Limit(limit)));
+        }
+        let left = Duration::from_millis(limits.wall_ms).saturating_sub(self.began.wall());
+        if ready(link, timer.map_or(left, |timer| timer.min(left)))? {
+            let ToWorker::Reply(reply) = link.receive()? else {
+                return Err(unexpected("anything but a reply").into());
+            };
+            return self.settle(&reply);
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, reply: &Reply) -> Result<(), Stop<'js>> {
+        if !self.waiting.remove(&reply.id) {
+            return Err(unexpected("a reply to no call").into());
+        }
+        if reply.body.len() as u64 > self.program.limits.result_bytes {
+            return Err(Stop::End(End::Limit(Limit::ResultBytes)));
+        }
+        if reply.ok {
+            let value = self.ctx.json_parse(reply.body.as_str());
+            let value: Value<'js> = self.realm(value)?;
+            let settled = self.kit.settle.call((reply.id, true, value, ""));
+            return self.realm(settled);
+        }
+        let error: CallError = serde_json::from_str(&reply.body)
+            .map_err(|error| unexpected(&format!("an error that is none: {error}")))?;
+        let mut message = format!("{}: {}", error.tool, error.message);
+        if !error.arguments.is_empty() {
+            message = format!("{message} (sent {})", error.arguments);
+        }
+        let settled = || {
+            let value = Object::new(self.ctx.clone())?;
+            value.set("tool", error.tool)?;
+            value.set("arguments", error.arguments)?;
+            self.kit.settle.call((reply.id, false, value, message))
+        };
+        self.realm(settled())
+    }
+
+    /// What went wrong inside of the realm is the program's.
+    fn realm<T>(&self, result: rquickjs::Result<T>) -> Result<T, Stop<'js>> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(rquickjs::Error::Exception) => Err(Stop::Threw(self.ctx.catch())),
+            Err(rquickjs::Error::Allocation) => Err(Stop::End(End::Limit(Limit::MemoryBytes))),
+            Err(other) => Err(broken(&other).into()),
+        }
+    }
+}
+
+fn broken(error: &rquickjs::Error) -> LinkError {
+    LinkError::Io(std::io::Error::other(format!("the realm is broken: {error}")))
+}
+
+/// Waits until a frame comes.
+fn ready<S: AsFd>(link: &Link<S>, time: Duration) -> Result<bool, LinkError> {
+    let mut descriptors = [PollFd::new(link.as_fd(), PollFlags::POLLIN)];
+    // Whole milliseconds, rounded up: else the last one would be spent asking.
+    let milliseconds = time.saturating_add(Duration::from_micros(999)).as_millis();
+    let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
+    match poll(&mut descriptors, timeout) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::EINTR) => Ok(false),
+        Err(error) => Err(LinkError::Io(error.into())),
+    }
+}

@@ -1,0 +1,190 @@
+//! Drives whole runs over a socket pair, with this thread as the scripted host.
+
+mod hostile;
+mod runs;
+
+use super::prepare;
+use crate::link::Link;
+use narrows_types::frame::{
+    Call, CallError, Done, End, FromWorker, Go, PREFIX_BYTES, Program, Reply, ToWorker,
+};
+use narrows_types::{Language, Limits, Uses};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+/// What the scripted host knows.
+pub(super) const NAMESPACES: [&str; 4] = ["github", "my_store", "files", "_1st"];
+
+/// A run's frames, sorted by kind.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) uses: Uses,
+    pub(super) calls: Vec<Call>,
+    pub(super) logs: Vec<String>,
+    pub(super) progress: Vec<(Option<f64>, String)>,
+    pub(super) shown: Vec<Value>,
+    pub(super) done: Option<Done>,
+}
+
+impl Seen {
+    pub(super) fn value(&self) -> Value {
+        match self.end() {
+            End::Value(json) => serde_json::from_str(json.get()).unwrap(),
+            other => panic!("no value: {other:?}, findings {:?}", self.uses.findings),
+        }
+    }
+
+    pub(super) fn end(&self) -> &End {
+        match &self.done {
+            Some(done) => &done.end,
+            None => panic!("no end; findings {:?}", self.uses.findings),
+        }
+    }
+
+    pub(super) fn threw(&self) -> (String, String, Vec<(u32, u32)>) {
+        match self.end() {
+            End::Threw(error) => {
+                let at = error.at.iter().map(|at| (at.line, at.column)).collect();
+                (error.name.clone(), error.message.clone(), at)
+            }
+            other => panic!("threw nothing: {other:?}"),
+        }
+    }
+
+    pub(super) fn findings(&self) -> Vec<String> {
+        let place =
+            |f: &narrows_types::Finding| format!("{}:{} {}", f.at.line, f.at.column, f.message);
+        self.uses.findings.iter().map(place).collect()
+    }
+
+    pub(super) fn tools(&self) -> Vec<String> {
+        self.calls
+            .iter()
+            .map(|call| format!("{}.{} {}", call.server, call.tool, call.args))
+            .collect()
+    }
+}
+
+/// A run to be made.
+pub(super) struct Script<'h> {
+    program: Program,
+    host: Host<'h>,
+}
+
+type Host<'h> = Box<dyn FnMut(&Call) -> Vec<Reply> + 'h>;
+
+/// Runs a program whose calls are all answered with their arguments.
+pub(super) fn run(code: &str) -> Seen {
+    script(code).run()
+}
+
+pub(super) fn script<'h>(code: &str) -> Script<'h> {
+    let program = Program {
+        code: code.to_owned(),
+        language: Language::TypeScript,
+        input: None,
+        limits: Limits::default(),
+        now_ms: 1_767_225_600_000,
+        seed: 1,
+    };
+    let echo = |call: &Call| vec![ok(call.id, &serde_json::from_str(call.args.get()).unwrap())];
+    Script { program, host: Box::new(echo) }
+}
+
+pub(super) fn ok(id: u32, value: &Value) -> Reply {
+    Reply { id, ok: true, body: value.to_string() }
+}
+
+pub(super) fn failed(id: u32, tool: &str, message: &str) -> Reply {
+    let error = CallError {
+        tool: tool.to_owned(),
+        message: message.to_owned(),
+        arguments: "{owner: string}".to_owned(),
+    };
+    Reply { id, ok: false, body: serde_json::to_string(&error).unwrap() }
+}
+
+impl<'h> Script<'h> {
+    pub(super) fn input(mut self, input: &Value) -> Self {
+        self.program.input = Some(serde_json::value::to_raw_value(input).unwrap());
+        self
+    }
+
+    pub(super) fn limits(mut self, set: impl FnOnce(&mut Limits)) -> Self {
+        set(&mut self.program.limits);
+        self
+    }
+
+    pub(super) fn seed(mut self, seed: u64) -> Self {
+        self.program.seed = seed;
+        self
+    }
+
+    pub(super) fn host(mut self, host: impl FnMut(&Call) -> Vec<Reply> + 'h) -> Self {
+        self.host = Box::new(host);
+        self
+    }
+
+    pub(super) fn run(mut self) -> Seen {
+        let (inside, mut outside) = UnixStream::pair().unwrap();
+        let program = self.program.clone();
+        // The stack that a process's main thread has.
+        let worker = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
+            let prepared = prepare().unwrap();
+            prepared.run(&mut Link::new(inside), &program)
+        });
+        let worker = worker.unwrap();
+        let mut seen = Seen::default();
+        while let Some(frame) = next(&mut outside) {
+            match frame {
+                FromWorker::Uses(uses) => {
+                    seen.uses = *uses;
+                    if !seen.uses.findings.is_empty() {
+                        break;
+                    }
+                    let roots = seen.uses.references.iter().map(|r| r.root.as_str());
+                    let known: BTreeSet<&str> =
+                        roots.filter(|root| NAMESPACES.contains(root)).collect();
+                    let namespaces = known.into_iter().map(str::to_owned).collect();
+                    send(&mut outside, &ToWorker::Go(Go { namespaces }));
+                }
+                FromWorker::Call(call) => {
+                    for reply in (self.host)(&call) {
+                        send(&mut outside, &ToWorker::Reply(reply));
+                    }
+                    seen.calls.push(call);
+                }
+                FromWorker::Log(log) => seen.logs.push(log.text),
+                FromWorker::Progress(p) => seen.progress.push((p.fraction, p.message)),
+                FromWorker::Show(value) => {
+                    seen.shown.push(serde_json::from_str(value.get()).unwrap());
+                }
+                FromWorker::Done(done) => seen.done = Some(*done),
+            }
+        }
+        drop(outside);
+        let result = worker.join().unwrap();
+        assert_eq!(result.is_ok(), seen.done.is_some(), "{result:?}");
+        seen
+    }
+}
+
+fn send(stream: &mut UnixStream, frame: &ToWorker) {
+    // The worker may have ended meanwhile.
+    stream.write_all(&frame.encode().unwrap()).unwrap_or_default();
+}
+
+fn next(stream: &mut UnixStream) -> Option<FromWorker> {
+    let mut prefix = [0; PREFIX_BYTES];
+    stream.read_exact(&mut prefix).ok()?;
+    let mut frame = vec![0; u32::from_le_bytes(prefix) as usize];
+    stream.read_exact(&mut frame).ok()?;
+    Some(FromWorker::decode(&frame).unwrap())
+}
+
+#[test]
+fn a_program_gives_its_value() {
+    assert_eq!(run("1 + 1").value(), json!(2));
+}

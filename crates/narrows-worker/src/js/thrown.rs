@@ -1,0 +1,74 @@
+//! What a program throws and nobody catches.
+
+use narrows_types::fault::clip;
+use narrows_types::frame::End;
+use narrows_types::{Limit, Position, ProgramError};
+use rquickjs::{Function, Object, Value};
+
+use super::strip::PROGRAM;
+use super::uses::Places;
+
+/// Frames of a stack trace that are reported.
+const FRAMES_MAX: usize = 16;
+
+/// Bytes of an error's name.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Bytes of an error's message.
+const MESSAGE_BYTES_MAX: usize = 8 << 10;
+
+/// An error as the program sees it.
+#[derive(Debug)]
+pub(super) struct Thrown {
+    name: String,
+    message: String,
+    stack: String,
+}
+
+impl Thrown {
+    /// Asks the prelude, which may run getters of the program's own. `None` where that fails, as
+    /// it does when the memory is used up.
+    pub(super) fn read<'js>(describe: &Function<'js>, error: Value<'js>) -> Option<Self> {
+        let object: Object<'_> = describe.call((error,)).ok()?;
+        Some(Self {
+            name: object.get("name").ok()?,
+            message: object.get("message").ok()?,
+            stack: object.get("stack").ok()?,
+        })
+    }
+
+    /// The end of a program that threw this.
+    pub(super) fn end(self, places: &Places<'_>) -> End {
+        if let Some(limit) = self.limit() {
+            return End::Limit(limit);
+        }
+        let at = self.places(places);
+        let name = clip(self.name, NAME_BYTES_MAX);
+        End::Threw(ProgramError { name, message: clip(self.message, MESSAGE_BYTES_MAX), at })
+    }
+
+    /// The limit whose error this is.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        match (self.name.as_str(), self.message.as_str()) {
+            ("InternalError", "out of memory") => Some(Limit::MemoryBytes),
+            ("RangeError", "Maximum call stack size exceeded") => Some(Limit::Stack),
+            _ => None,
+        }
+    }
+
+    /// Its message, for a finding.
+    pub(super) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Where it arose in the program's own text, innermost first.
+    pub(super) fn places(&self, places: &Places<'_>) -> Vec<Position> {
+        let own = self.stack.lines().filter_map(|frame| {
+            let (_, place) = frame.rsplit_once(PROGRAM)?;
+            let mut numbers = place.trim_end_matches(')').strip_prefix(':')?.split(':');
+            let line = numbers.next()?.parse().ok()?;
+            Some((line, numbers.next()?.parse().ok()?))
+        });
+        places.backs(&own.take(FRAMES_MAX).collect::<Vec<_>>())
+    }
+}
