@@ -4,7 +4,7 @@ use crate::clients::dialect::{self, Found};
 use crate::clients::{CLIENTS, Client};
 use crate::config::expand::{input_variable, variable_name};
 use crate::config::problem::nearest;
-use crate::config::secret::{self, is_reference, secret_name, secret_value, strip_scheme};
+use crate::config::secret::{self, secret_name, secret_value, strip_scheme};
 use crate::config::tree::{Kind, Tree};
 use crate::config::{Environment, Problem, check_server_name, environment, read_file};
 use std::path::{Path, PathBuf};
@@ -204,7 +204,7 @@ fn hide(value: &mut Tree, named: bool, variable: &str, needed: &mut Vec<String>)
         return;
     }
     let Kind::Text(text) = &mut value.kind else { return };
-    if text.is_empty() || is_reference(text) || text.contains("${") {
+    if text.is_empty() || secret::trivial(text) || text.contains("${") {
         return;
     }
     if let Some(password) = secret::userinfo(text) {
@@ -240,6 +240,7 @@ fn hide_args(items: &mut [Tree], prefix: &str, needed: &mut Vec<String>) {
         if let Some((name, value)) = text.split_once('=')
             && text.starts_with('-')
             && (secret_name(name) || secret_value(value))
+            && !secret::trivial(value)
         {
             *text = format!("{name}={}", reference(&of_flag(name), needed));
         } else if text.contains("://") {
@@ -250,7 +251,9 @@ fn hide_args(items: &mut [Tree], prefix: &str, needed: &mut Vec<String>) {
         {
             let scheme = strip_scheme(value.trim_start()).0;
             *text = format!("{header}: {scheme}{}", reference(&of_flag(header), needed));
-        } else if let Some(before) = before.filter(|_| !text.starts_with('-')) {
+        } else if let Some(before) =
+            before.filter(|_| !text.starts_with('-') && !secret::trivial(text))
+        {
             *text = reference(&of_flag(&before), needed);
         } else if secret_value(text) {
             *text = reference(&format!("{prefix}_SECRET"), needed);

@@ -222,6 +222,12 @@ pub(crate) struct SearchArgs {
 pub(crate) struct ToolsArgs {
     /// Only this server
     pub(crate) server: Option<String>,
+    /// Print declarations of every tool for an editor or a type checker
+    #[arg(long)]
+    pub(crate) typings: bool,
+    /// The language of the declarations
+    #[arg(long, short, value_enum, default_value_t = LanguageArg::Typescript, requires = "typings")]
+    pub(crate) language: LanguageArg,
 }
 
 #[derive(Debug, Args)]

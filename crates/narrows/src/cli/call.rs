@@ -5,6 +5,7 @@ use super::exit::{FAILED, Fail, OK};
 use super::output::safe;
 use super::{Desk, mismatch, render};
 use crate::config::Problem;
+use narrows_catalog::{Catalog, Observations};
 use narrows_types::{Answer, CallAsk, SearchAsk, What};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -28,14 +29,26 @@ impl Desk {
     pub(super) async fn tools(&self, args: ToolsArgs) -> Result<u8, Fail> {
         let what = What::Tools { server: args.server };
         let Answer::Tools(listings) = self.ask(what).await? else { return Err(mismatch()) };
+        if args.typings {
+            let catalog = Catalog::build(listings, &Observations::default());
+            self.out.text(&catalog.typings(args.language.into()))?;
+            return Ok(OK);
+        }
         self.out.either(&listings, || render::tools(&listings, &self.out))?;
         Ok(OK)
     }
 
     pub(super) async fn servers(&self) -> Result<u8, Fail> {
-        let Answer::Servers(states) = self.ask(What::Servers).await? else {
-            return Err(mismatch());
-        };
+        let loaded = self.loaded()?;
+        let house = self.house(&loaded).await?;
+        // A server that was never started has no state to show: it is started for that.
+        let waiting = self.out.spinner("starting servers");
+        let listed = house.ask(What::Tools { server: None }, None).await;
+        let answer = house.ask(What::Servers, None).await;
+        waiting.finish_and_clear();
+        house.close().await;
+        listed.map_err(Fail::Fault)?;
+        let Answer::Servers(states) = answer.map_err(Fail::Fault)? else { return Err(mismatch()) };
         self.out.either(&states, || render::servers(&states, &self.out))?;
         Ok(OK)
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use toml_edit::{Document, Item, Value};
 
 /// Bytes of a config file that are read.
-pub(crate) const FILE_BYTES_MAX: u64 = 8 << 20;
+pub(crate) const FILE_BYTES_MAX: u64 = 32 << 20;
 
 /// The formats that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -74,7 +74,7 @@ impl JsonSchema for Secret {
 }
 
 /// Parts of names whose values are secret.
-const SECRET_NAMES: [&str; 14] = [
+const SECRET_NAMES: [&str; 13] = [
     "token",
     "secret",
     "password",
@@ -88,7 +88,6 @@ const SECRET_NAMES: [&str; 14] = [
     "cookie",
     "bearer",
     "signature",
-    "auth",
 ];
 /// How well-known secrets begin.
 const SECRET_STARTS: [&str; 22] = [
@@ -122,7 +121,15 @@ pub(crate) fn secret_name(name: &str) -> bool {
     let squeezed: String = lower.chars().filter(char::is_ascii_alphanumeric).collect();
     let words = lower.split(|c: char| !c.is_ascii_alphanumeric());
     SECRET_NAMES.iter().any(|part| squeezed.contains(part))
-        || words.into_iter().any(|word| matches!(word, "key" | "pat" | "pwd" | "pass" | "dsn"))
+        || words
+            .into_iter()
+            .any(|word| matches!(word, "key" | "pat" | "pwd" | "pass" | "dsn" | "auth" | "oauth"))
+}
+
+/// Whether this text is too plain to be a secret, whatever its name: `MAX_TOKENS=4096`.
+pub(crate) fn trivial(text: &str) -> bool {
+    let number = text.len() <= 6 && text.chars().all(|c| c.is_ascii_digit());
+    number || matches!(text, "true" | "false" | "yes" | "no" | "on" | "off")
 }
 
 /// Whether this text looks like a secret by itself.
@@ -164,4 +171,67 @@ fn random_looking(text: &str) -> bool {
 pub(crate) fn is_reference(text: &str) -> bool {
     let bare = strip_scheme(text).1.trim();
     bare.starts_with("${") && bare.ends_with('}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_reference, secret_name, secret_value, trivial, userinfo};
+
+    #[test]
+    fn secrets_are_known_by_their_names() {
+        for name in [
+            "GITHUB_TOKEN",
+            "api-key",
+            "--api-key",
+            "X-Api-Key",
+            "apiKey",
+            "Authorization",
+            "PGPASSWORD",
+            "client_secret",
+            "DB_PASS",
+            "OPENAI_KEY",
+            "AUTH",
+            "ACCESS_KEY_ID",
+            "Cookie",
+            "SENTRY_DSN",
+        ] {
+            assert!(secret_name(name), "{name}");
+        }
+        for name in
+            ["AUTHOR", "KEYBOARD", "PATH", "DEBUG", "monkey", "REGION", "--repository", "X-Team"]
+        {
+            assert!(!secret_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_known_by_their_looks() {
+        for text in [
+            "ghp_0123456789abcdef0123",
+            "sk-proj-0123456789abcdef",
+            "xoxb-123456789012-abc",
+            "Bearer x",
+            "eyJhbGciOiJIUzI1NiJ9.e30.x",
+            "a1b2c3d4e5f6a7b8c9d0a1b2c3d4e5f6",
+            "postgres://u:p@h/d",
+        ] {
+            assert!(secret_value(text), "{text}");
+        }
+        for text in [
+            "@modelcontextprotocol/server-sequential-thinking",
+            "mcp-server-git",
+            "https://example.com/mcp",
+            "/home/me/a-rather-long-folder-name/with/2026/files",
+            "Europe/Berlin",
+            "sk-ip",
+            "a-rather-long-name-of-some-package-or-other",
+            "postgres://u:${PW}@h/d",
+            "postgres://u@h/d",
+        ] {
+            assert!(!secret_value(text), "{text}");
+        }
+        assert!(trivial("4096") && trivial("true") && !trivial("12345678"));
+        assert_eq!(userinfo("postgres://u:p@ss@h/d"), Some("p@ss"));
+        assert!(is_reference("Bearer ${X}") && !is_reference("x${X}"));
+    }
 }

@@ -1,7 +1,7 @@
 //! The config in force, as valid TOML, every line with where it comes from.
 
 use super::problem::dotted;
-use super::secret::{is_reference, secret_name, secret_value};
+use super::secret::{is_reference, secret_name, secret_value, trivial};
 use super::tree::{Kind, Tree};
 
 /// What stands where a secret stood.
@@ -49,7 +49,7 @@ pub(crate) fn masked(tree: &Tree, path: &[String]) -> Tree {
 
 fn mask_named(tree: &mut Tree, name: &str) {
     let Kind::Text(text) = &mut tree.kind else { return };
-    if !is_reference(text) && (secret_name(name) || secret_value(text)) {
+    if !is_reference(text) && !trivial(text) && (secret_name(name) || secret_value(text)) {
         MASK.clone_into(text);
     }
 }

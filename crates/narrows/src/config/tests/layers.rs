@@ -233,3 +233,16 @@ fn every_wall_is_in_the_schema() {
         assert!(schema.contains(&format!("\"{}\"", layer.name())), "{layer}");
     }
 }
+
+/// Every block of TOML in the guide is a good config.
+#[test]
+fn the_guides_examples_are_right() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/configuration.md");
+    let text = std::fs::read_to_string(guide).unwrap();
+    let blocks: Vec<&str> =
+        text.split("```toml\n").skip(1).map(|b| b.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 2);
+    for block in blocks {
+        loaded("narrows.toml", block, &[("GIT_TOKEN", "t")]);
+    }
+}
