@@ -79,7 +79,7 @@ fn bad_config_says_where_and_what() {
     let cases: [(&str, &[&str]); 4] = [
         (r#"{"servers": {"git": {"comand": "x"}}}"#, &["comand", "command"]),
         (r#"{"servers": {"git": {"command": 5}}}"#, &["git", "command"]),
-        (r#"{"servers": "#, &["narrows.json", "line"]),
+        (r#"{"servers": "#, &["narrows.json:1", "not valid JSON"]),
         (r#"{"serverz": {}}"#, &["serverz", "servers"]),
     ];
     for (text, words) in cases {

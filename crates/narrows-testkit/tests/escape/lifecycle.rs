@@ -150,3 +150,22 @@ async fn a_missing_layer_that_is_required_refuses_everything() {
     assert!(matches!(error, SandboxError::Layers(_)), "{error}");
     sandbox.shutdown().await;
 }
+
+#[tokio::test]
+async fn many_at_once_are_kept_apart() {
+    let sandbox = Sandbox::start(Config { concurrent_max: 16, ..config("worker") }).await.unwrap();
+    let runs = (0..60).map(|n| {
+        let sandbox = &sandbox;
+        async move {
+            let code = format!("host.echo(n={n})['n'] * 2");
+            let ran = run(sandbox, program(PY, &code, Limits::default())).await;
+            match ran.end.unwrap().end {
+                End::Value(value) => assert_eq!(value.get(), (n * 2).to_string()),
+                other => panic!("{n}: {other:?}"),
+            }
+        }
+    });
+    futures_util::future::join_all(runs).await;
+    until("all are buried", || sandbox.running() == 0).await;
+    sandbox.shutdown().await;
+}

@@ -9,5 +9,6 @@
 mod broken_in;
 mod house;
 mod lifecycle;
+mod measure;
 mod programs;
 mod walls;

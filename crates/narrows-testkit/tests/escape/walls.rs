@@ -176,6 +176,36 @@ fn eprint_state(state: &narrows_types::LayerState) {
     eprintln!("{}: {} {}", state.layer, state.reached, state.why);
 }
 
+/// As inside a container that grants no namespaces: what is left is told, holds, and serves.
+#[tokio::test]
+async fn without_namespaces_the_floor_still_holds() {
+    let script = "cd /proc/sys/user && for limit in max_*_namespaces; do echo 0 > $limit; done && \
+                  cd / && exec \"$0\" \"$@\"";
+    let args = ["--user", "--map-root-user", "--", "/bin/sh", "-c", script];
+    let mut args: Vec<String> = args.map(str::to_owned).to_vec();
+    args.push(env!("CARGO_BIN_EXE_jailed-worker").to_owned());
+    args.push("worker".to_owned());
+    let program = PathBuf::from("/usr/bin/unshare");
+    let possible = Command::new(&program).args(["--user", "--", "/bin/true"]).status();
+    if !possible.is_ok_and(|status| status.success()) {
+        return;
+    }
+    let sandbox = Sandbox::start(narrows_sandbox::Config { program, args, ..config("worker") });
+    let sandbox = sandbox.await.unwrap();
+    let layers = sandbox.probe().await.unwrap();
+    for state in &layers {
+        let namespace = state.layer.name().ends_with("_namespace");
+        assert!(!(namespace && state.reached), "{state:?}");
+        assert!(state.reached || !Layer::FLOOR.contains(&state.layer), "{state:?}");
+    }
+    let ran = run(&sandbox, crate::house::program(Language::Python, "1 + 1", Limits::default()));
+    assert!(matches!(ran.await.end.unwrap().end, End::Value(value) if value.get() == "2"));
+    let spin = Limits { cpu_ms: 200, ..Limits::default() };
+    let ran = run(&sandbox, crate::house::program(Language::Python, "while True: pass", spin));
+    assert!(!matches!(ran.await.end, Err(narrows_sandbox::LeaseEnd::Lost(_))));
+    sandbox.shutdown().await;
+}
+
 /// Run by the next test in a process of its own: holds a worker that spins, until it is killed.
 #[tokio::test]
 async fn holder() {
