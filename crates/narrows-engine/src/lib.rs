@@ -236,20 +236,21 @@ impl Shared {
         deadline: Instant,
     ) -> Arc<Snapshot> {
         let snapshot = self.snapshot();
-        let unlisted = self.unlisted();
-        let mut wanted: Vec<&str> = servers
+        let mut empty: Vec<&str> = servers
             .into_iter()
             .filter_map(|name| snapshot.catalog.server(name).ok())
+            .filter(|server| server.tools.is_empty())
             .map(|server| server.name.as_str())
-            .filter(|name| unlisted.iter().any(|u| u == name))
             .collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        if wanted.is_empty() {
+        if empty.is_empty() {
             return snapshot;
         }
+        empty.sort_unstable();
+        empty.dedup();
+        let unlisted = self.unlisted();
+        empty.retain(|name| unlisted.iter().any(|u| u == name));
         let deadline = deadline.min(Instant::now() + self.config.list_wait);
-        let listed = join_all(wanted.into_iter().map(|name| self.fleet.refresh(name)));
+        let listed = join_all(empty.into_iter().map(|name| self.fleet.refresh(name)));
         // What is not listed by then is checked when it is called.
         let _late = tokio::time::timeout_at(deadline, listed).await;
         self.library.renew().await;
