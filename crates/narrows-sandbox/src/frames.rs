@@ -36,13 +36,16 @@ enum Phase {
 pub(crate) struct Frames<R> {
     stream: R,
     buffer: Vec<u8>,
+    /// Bytes at the start of the buffer that have been handed out. They leave it before the next
+    /// read, not frame by frame: a flood of small frames must not move the rest each time.
+    taken: usize,
     phase: Phase,
     calls: u32,
 }
 
 impl<R: AsyncRead + Unpin> Frames<R> {
     pub(crate) fn new(stream: R) -> Self {
-        Self { stream, buffer: Vec::new(), phase: Phase::Start, calls: 0 }
+        Self { stream, buffer: Vec::new(), taken: 0, phase: Phase::Start, calls: 0 }
     }
 
     /// Waits for a frame. Can be dropped at any await and called again: what has been read is kept.
@@ -53,7 +56,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             if let Some(length) = whole {
                 return self.take(length);
             }
-            self.buffer.reserve(CHUNK_BYTES);
+            self.make_room();
             match self.stream.read_buf(&mut self.buffer).await {
                 Ok(0) => return Err(Broken::Closed),
                 Ok(_) => {}
@@ -63,9 +66,19 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         }
     }
 
+    fn make_room(&mut self) {
+        self.buffer.drain(..self.taken.min(self.buffer.len()));
+        self.taken = 0;
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES {
+            self.buffer = Vec::new();
+        }
+        self.buffer.reserve(CHUNK_BYTES);
+    }
+
     /// The length of the frame that is first in the buffer, if all of it is there.
     fn whole(&self, value_bytes: usize) -> Result<Option<usize>, Broken> {
-        let Some((prefix, rest)) = self.buffer.split_first_chunk::<PREFIX_BYTES>() else {
+        let unread = self.buffer.get(self.taken..).unwrap_or_default();
+        let Some((prefix, rest)) = unread.split_first_chunk::<PREFIX_BYTES>() else {
             return Ok(None);
         };
         let length = usize::try_from(u32::from_le_bytes(*prefix)).unwrap_or(usize::MAX);
@@ -84,14 +97,12 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     }
 
     fn take(&mut self, length: usize) -> Result<FromWorker, Broken> {
-        let end = PREFIX_BYTES.saturating_add(length);
-        let bytes = self.buffer.get(PREFIX_BYTES..end).unwrap_or_default();
+        let start = self.taken.saturating_add(PREFIX_BYTES);
+        let end = start.saturating_add(length);
+        let bytes = self.buffer.get(start..end).unwrap_or_default();
         let frame =
             FromWorker::decode(bytes).map_err(|error| Broken::Protocol(error.to_string()))?;
-        self.buffer.drain(..end.min(self.buffer.len()));
-        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_BYTES {
-            self.buffer = Vec::new();
-        }
+        self.taken = end;
         self.admit(&frame)?;
         Ok(frame)
     }

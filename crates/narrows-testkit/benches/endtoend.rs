@@ -74,9 +74,7 @@ fn contenders(house: &House) -> Vec<Contender> {
         extra: json!({}),
         noop: "return 1".to_owned(),
         sequential: format!("for i in range(20):\n    {}\nreturn 1", call("sleep", "{\"ms\": 20}")),
-        parallel: format!(
-            "import asyncio\nawait asyncio.gather(*[call_tool(\"sleep\", {{\"ms\": 20}}) for i in range(20)])\nreturn 1"
-        ),
+        parallel: "import asyncio\nawait asyncio.gather(*[call_tool(\"sleep\", {\"ms\": 20}) for i in range(20)])\nreturn 1".to_owned(),
         filter: format!("r = {}\nreturn [x[\"id\"] for x in r[\"rows\"] if x[\"state\"] == \"open\"]", call("big", "{\"bytes\": 1000000}")),
     });
     let config = house.home.path().join("toolplane.toml");

@@ -57,6 +57,7 @@ fn start<E: Engine>(
     prepare: impl FnOnce() -> Result<E, String>,
 ) -> Result<(Zygote<'_>, E), String> {
     walls::die_with_parent()?;
+    process::learn_time_zone();
     let engine = prepare().map_err(|error| format!("the engine does not start: {error}"))?;
     let baseline = Baseline::measure();
     let strict = filter::worker()?;

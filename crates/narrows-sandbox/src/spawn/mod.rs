@@ -105,6 +105,8 @@ fn launch_here(launch: &Launch) -> io::Result<Launched> {
         .args(&launch.args)
         .args(["--engine", engine])
         .env_clear()
+        // A program's local time tells nothing of the machine.
+        .env("TZ", "UTC0")
         .current_dir("/")
         .process_group(0)
         .stdin(Stdio::null())

@@ -13,7 +13,8 @@ pub(crate) fn parts() -> PathBuf {
     let parts = told.unwrap_or_else(|_| repository().join(".cache"));
     assert!(
         parts.join("npm/node_modules").is_dir(),
-        "run `cargo xtask test`: it installs {parts:?}"
+        "run `cargo xtask test`: it installs {}",
+        parts.display()
     );
     parts
 }
@@ -28,7 +29,7 @@ pub(crate) fn binary(name: &str) -> PathBuf {
     folder.pop();
     folder.pop();
     let path = folder.join(name);
-    assert!(path.is_file(), "{path:?} is missing: run `cargo build --workspace --bins`");
+    assert!(path.is_file(), "{} is missing: run `cargo build --workspace --bins`", path.display());
     path
 }
 
@@ -141,7 +142,7 @@ impl Http {
     /// One request over a connection of its own: status line and headers, and the body.
     pub(crate) fn send(&self, head: &str, body: &str) -> (String, String) {
         let mut stream = std::net::TcpStream::connect(&self.address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let host = if head.to_lowercase().contains("\nhost:") {
             String::new()
         } else {

@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "the standard library has no fork, wait4, pidfd or setitimer")]
 
 use narrows_types::control::Death;
+use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 use std::io;
@@ -117,6 +118,28 @@ fn micros(time: libc::timeval) -> u64 {
     let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
     let rest = u64::try_from(time.tv_usec()).unwrap_or(0);
     seconds.saturating_mul(1_000_000).saturating_add(rest)
+}
+
+/// Has the C library read its time zone while it still can: the first local time that a program
+/// asks for would open a file.
+pub(crate) fn learn_time_zone() {
+    let now: libc::time_t = 0;
+    // SAFETY: `tm` is plain numbers and a pointer that may be null, for which zero is a value;
+    // both pointers are to live locals.
+    unsafe {
+        let mut parts: libc::tm = std::mem::zeroed();
+        libc::localtime_r(&raw const now, &raw mut parts);
+    }
+}
+
+/// Lets faults end this process at once. The standard library's handler, which tells of a stack
+/// that ran over, makes calls that a worker may not make.
+pub(crate) fn die_of_faults() -> io::Result<()> {
+    for fault in [Signal::SIGSEGV, Signal::SIGBUS] {
+        // SAFETY: the default action involves no code of ours.
+        unsafe { signal(fault, SigHandler::SigDfl) }?;
+    }
+    Ok(())
 }
 
 /// Ends this process at once, without destructors and exit handlers.

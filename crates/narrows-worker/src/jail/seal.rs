@@ -58,6 +58,7 @@ impl Seal {
             return Err("the zygote is gone".to_owned());
         }
         SigSet::empty().thread_set_mask().map_err(|error| format!("signals: {error}"))?;
+        process::die_of_faults().map_err(|error| format!("signals: {error}"))?;
         let socket = process::keep_only(socket).map_err(|error| format!("descriptors: {error}"))?;
         if self.landlock {
             walls::landlock()?;
