@@ -191,6 +191,7 @@ impl Host {
             self.stop(Limit::Calls);
             return Err(Exception::throw_internal(ctx, "calls is reached"));
         }
+        let args = whole(args);
         let bytes = args.len();
         if bytes as u64 > bytes_max {
             let message = format!("{full}: the arguments are longer than {bytes_max} bytes");
@@ -223,6 +224,11 @@ impl Host {
         }
     }
 
+    /// Says something that the program did not say itself.
+    pub(super) fn warn(&self, text: &str) {
+        self.log(2, text);
+    }
+
     fn progress(&self, fraction: f64, message: String) {
         {
             let mut state = self.state.borrow_mut();
@@ -238,6 +244,7 @@ impl Host {
 
     fn show(&self, ctx: &Ctx<'_>, json: String) -> rquickjs::Result<()> {
         self.live(ctx)?;
+        let json = whole(json);
         let bytes = json.len();
         let shown = {
             let mut state = self.state.borrow_mut();
@@ -307,6 +314,27 @@ impl Host {
     }
 }
 
+/// Replaces halves of surrogate pairs in what `JSON.stringify` gave. It writes them, and nothing
+/// else above the control characters, as `\\uXXXX`; they are no text, and no reader takes them.
+pub(super) fn whole(json: String) -> String {
+    if !json.contains("\\ud") {
+        return json;
+    }
+    let mut text = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    while let Some((before, after)) = rest.split_once('\\') {
+        text.push_str(before);
+        // An escape is a backslash and one character, or that and four digits.
+        let digits = if after.starts_with("ud") { 5 } else { 1 };
+        let (escape, next) = after.split_at_checked(digits).unwrap_or((after, ""));
+        text.push('\\');
+        text.push_str(if digits == 5 { "ufffd" } else { escape });
+        rest = next;
+    }
+    text.push_str(rest);
+    text
+}
+
 /// Whole microseconds.
 pub(super) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
@@ -344,4 +372,20 @@ pub(super) fn functions<'js>(ctx: &Ctx<'js>, host: &Rc<Host>) -> rquickjs::Resul
     let own = Rc::clone(host);
     object.set("random", Function::new(ctx.clone(), move || own.random())?)?;
     Ok(object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole;
+
+    #[test]
+    fn halves_of_surrogate_pairs_are_replaced() {
+        for (json, clean) in [
+            (r#""\ud800a""#, r#""\ufffda""#),
+            (r#""\\ud800\n\u001f""#, r#""\\ud800\n\u001f""#),
+            (r#""\\\udfff""#, r#""\\\ufffd""#),
+        ] {
+            assert_eq!(whole(json.to_owned()), clean);
+        }
+    }
 }

@@ -3,14 +3,17 @@
 mod absent;
 mod host;
 mod literal;
+mod names;
 mod nesting;
 mod output;
 mod place;
+mod promises;
 mod runtime;
 mod session;
 mod strip;
 mod thrown;
 mod time;
+mod unheard;
 mod uses;
 
 #[cfg(test)]

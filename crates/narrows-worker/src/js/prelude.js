@@ -82,7 +82,8 @@
       if (given.length > 1) throw wanted(full, `${given.length} arguments`);
       const args = given.length === 0 || given[0] === undefined ? {} : given[0];
       if (!plain(args)) throw wanted(full, kindOf(args));
-      return invoke(wellFormed(server), wellFormed(tool), full, args);
+      // Awaited here: a promise that is resolved with another asks it for its `then`.
+      return await invoke(wellFormed(server), wellFormed(tool), full, args);
     };
     define(called, "name", tool);
     return called;
@@ -368,8 +369,8 @@
     tools,
     ToolError,
     Date: VirtualDate,
-    search: async (query, options) => invoke("narrows", "search", "search", firstArgument("search", "query", query, options)),
-    artifact: async (handle) => invoke("narrows", "artifact", "artifact", firstArgument("artifact", "handle", handle)),
+    search: async (query, options) => await invoke("narrows", "search", "search", firstArgument("search", "query", query, options)),
+    artifact: async (handle) => await invoke("narrows", "artifact", "artifact", firstArgument("artifact", "handle", handle)),
     progress: (fraction, message) => {
       const said = typeof fraction === "string" ? fraction : message;
       const done = typeof fraction === "number" ? fraction : NaN;

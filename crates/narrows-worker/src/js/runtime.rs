@@ -10,8 +10,9 @@ use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use super::host::{self, Host};
-use super::session::{self, Ending, INPUT, Session};
+use super::session::{self, Ending, INPUT, Realm, Session};
 use super::time::Began;
+use super::unheard::Unheard;
 use super::uses;
 use crate::link::{Link, LinkError};
 
@@ -104,25 +105,35 @@ impl Prepared {
         runtime.set_memory_limit(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
         let guard = Rc::clone(&host);
         runtime.set_interrupt_handler(Some(Box::new(move || guard.interrupted(began, &limits))));
+        let unheard = Rc::new(Unheard::default());
+        let tracker = Rc::clone(&unheard);
+        runtime.set_host_promise_rejection_tracker(Some(Box::new(
+            move |ctx, promise, error, heard| tracker.track(&ctx, (promise, error), heard),
+        )));
         let ending = context.with(|ctx| {
-            let session = Session::new(&ctx, &kit, &host, (program, reading), began)?;
-            session.run(link)
-        })?;
-        let used = runtime.memory_usage().malloc_size;
+            let realm = Realm { ctx: &ctx, host: &host, unheard: &unheard };
+            Session::new(realm, &kit, (program, reading), began)?.run(link)
+        });
+        // What was kept of the realm goes before it, however the run ended.
+        drop(unheard.take());
+        let ending = ending?;
+        let used = u64::try_from(runtime.memory_usage().malloc_size).unwrap_or(0);
         let end = match ending {
             Ending::End(end) => end,
             Ending::Threw(error, places) => {
                 // What ended the program is told beyond its limit, else nothing could be told.
                 let spare = limits.memory_bytes.saturating_add(SPARE_BYTES);
                 runtime.set_memory_limit(usize::try_from(spare).unwrap_or(usize::MAX));
-                context.with(|ctx| session::threw(&ctx, kit, error, &places))
+                // Of the bomb itself much may be gone by now; but who throws null says so.
+                let scarce = used > limits.memory_bytes / 2 || !program.code.contains("null");
+                context.with(|ctx| session::threw(&ctx, kit, (error, scarce), &places))
             }
         };
         let end = host.stopped().map_or(end, End::Limit);
         let usage = Usage {
             wall_us: host::micros(began.wall()),
             cpu_us: host::micros(began.cpu()),
-            memory_bytes: u64::try_from(used).unwrap_or(0),
+            memory_bytes: used,
         };
         link.send(&FromWorker::Done(Box::new(Done { end, usage })))
     }

@@ -11,16 +11,20 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::host::Host;
+use super::host::{self, Host};
 use super::runtime::{evaluate, unexpected};
 use super::strip::PROGRAM;
 use super::thrown::Thrown;
 use super::time::Began;
+use super::unheard::Unheard;
 use super::uses::{Places, Reading};
 use crate::link::{Link, LinkError};
 
 /// The name of what the program is given.
 pub(super) const INPUT: &str = "input";
+
+/// How much of the time may pass before calls that nobody awaited are given up.
+const DRAIN_SHARE: f32 = 0.9;
 
 /// How a program ended, while its realm still holds what it threw.
 pub(super) enum Ending<'p> {
@@ -66,18 +70,28 @@ impl<'js> Kit<'js> {
     }
 }
 
-/// The end of a program that threw this.
+/// The end of a program that threw this, with memory scarce or not.
 pub(super) fn threw(
     ctx: &Ctx<'_>,
     kit: Persistent<Object<'static>>,
-    error: Persistent<Value<'static>>,
+    (error, scarce): (Persistent<Value<'static>>, bool),
     places: &Places<'_>,
 ) -> End {
     let thrown = || {
         let kit = Kit::new(ctx, kit).ok()?;
-        Thrown::read(&kit.describe, error.restore(ctx).ok()?)
+        let error = error.restore(ctx).ok()?;
+        // Where not even an error can be made, the interpreter throws null.
+        if scarce && error.is_null() { None } else { Thrown::read(&kit.describe, error) }
     };
     thrown().map_or(End::Limit(Limit::MemoryBytes), |thrown| thrown.end(places))
+}
+
+/// Where a program runs.
+#[derive(Clone, Copy)]
+pub(super) struct Realm<'js, 'r> {
+    pub(super) ctx: &'r Ctx<'js>,
+    pub(super) host: &'r Host,
+    pub(super) unheard: &'r Unheard,
 }
 
 /// One program under way.
@@ -85,6 +99,7 @@ pub(super) struct Session<'js, 'r, 'p> {
     ctx: &'r Ctx<'js>,
     kit: Kit<'js>,
     host: &'r Host,
+    unheard: &'r Unheard,
     program: &'p Program,
     reading: Reading<'p>,
     began: Began,
@@ -94,14 +109,13 @@ pub(super) struct Session<'js, 'r, 'p> {
 
 impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
     pub(super) fn new(
-        ctx: &'r Ctx<'js>,
+        Realm { ctx, host, unheard }: Realm<'js, 'r>,
         kit: &Persistent<Object<'static>>,
-        host: &'r Host,
         (program, reading): (&'p Program, Reading<'p>),
         began: Began,
     ) -> Result<Self, LinkError> {
         let kit = Kit::new(ctx, kit.clone()).map_err(|error| broken(&error))?;
-        Ok(Self { ctx, kit, host, program, reading, began, waiting: HashSet::new() })
+        Ok(Self { ctx, kit, host, unheard, program, reading, began, waiting: HashSet::new() })
     }
 
     /// Runs the program up to its end.
@@ -152,9 +166,23 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
             // What was begun and not awaited is not cut off in the middle.
             self.drain(link)?;
         }
+        if main.state() == PromiseState::Resolved {
+            self.tell_unheard();
+        }
         let value = main.result::<String>();
         let json = self.realm(value.unwrap_or(Ok(String::new())))?;
-        Ok(self.value(json))
+        Ok(self.value(host::whole(json)))
+    }
+
+    /// Logs what went wrong where nobody listened.
+    fn tell_unheard(&self) {
+        for error in self.unheard.take() {
+            let thrown = error.restore(self.ctx).ok();
+            let thrown = thrown.and_then(|error| Thrown::read(&self.kit.describe, error));
+            if let Some(thrown) = thrown {
+                self.host.warn(&format!("nobody awaited this error: {}", thrown.summary()));
+            }
+        }
     }
 
     fn value(&self, json: String) -> End {
@@ -215,10 +243,19 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         }
     }
 
-    /// Waits for the replies to calls that nobody awaited, and for what they set off.
+    /// Waits for the replies to calls that nobody awaited, and for what they set off. The value is
+    /// there: it leaves before the time is over, whatever is still under way.
     fn drain<S: Read + Write + AsFd>(&mut self, link: &mut Link<S>) -> Result<(), Stop<'js>> {
+        let until = Duration::from_millis(self.program.limits.wall_ms).mul_f32(DRAIN_SHARE);
         while !self.waiting.is_empty() {
-            self.wait(None, link)?;
+            let left = until.saturating_sub(self.began.wall());
+            if left.is_zero() {
+                let count = self.waiting.len();
+                self.host
+                    .warn(&format!("calls that nobody awaited and that are not done: {count}"));
+                return Ok(());
+            }
+            self.wait(Some(left), link)?;
             self.jobs(link)?;
         }
         Ok(())

@@ -56,6 +56,14 @@ impl Thrown {
         }
     }
 
+    /// It in one line. A tool's error says by itself what it is.
+    pub(super) fn summary(&self) -> String {
+        match self.name.as_str() {
+            "ToolError" | "Error" => self.message.clone(),
+            name => format!("{name}: {}", self.message),
+        }
+    }
+
     /// Its message, for a finding.
     pub(super) fn message(&self) -> &str {
         &self.message

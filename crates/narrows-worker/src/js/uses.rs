@@ -1,27 +1,27 @@
 //! What a program refers to and does not define, and what it asks for that does not exist here.
 
 use super::absent::absent;
-use super::literal::{self, bare};
+use super::literal;
+use super::names::{Alias, Chain, Names, chain};
 use super::nesting;
 use super::place::Lines;
+use super::promises;
 use super::strip::{self, FINDINGS_MAX, Tree};
 use narrows_types::uses::REFERENCES_MAX;
 use narrows_types::{Argument, Finding, Position, Reference, Uses};
 use oxc_allocator::Allocator;
 use oxc_ast::ast::{
-    BindingIdentifier, BindingPattern, CallExpression, ChainElement, ComputedMemberExpression,
-    Decorator, Expression, Function, IdentifierReference, ImportExpression, ImportMeta,
-    ImportOrExportKind, MemberExpression, ModuleDeclaration, ObjectPattern, StaticMemberExpression,
-    TSClassImplements, TSInterfaceDeclaration, TSNamespaceDeclaration, TSType,
-    TSTypeAliasDeclaration, TSTypeAnnotation, TSTypeParameterDeclaration,
-    TSTypeParameterInstantiation, UnaryExpression, UnaryOperator, VariableDeclaration,
-    VariableDeclarator,
+    BindingIdentifier, BindingPattern, CallExpression, ComputedMemberExpression, Decorator,
+    Function, IdentifierReference, ImportExpression, ImportMeta, ImportOrExportKind,
+    MemberExpression, ModuleDeclaration, ObjectPattern, StaticMemberExpression, TSClassImplements,
+    TSInterfaceDeclaration, TSNamespaceDeclaration, TSType, TSTypeAliasDeclaration,
+    TSTypeAnnotation, TSTypeParameterDeclaration, TSTypeParameterInstantiation, UnaryExpression,
+    UnaryOperator, VariableDeclaration, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
-use oxc_semantic::{Scoping, SymbolId};
 use oxc_span::{GetSpan as _, Span};
 use oxc_syntax::scope::ScopeFlags;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// A program that was read.
 pub(super) struct Reading<'a> {
@@ -78,8 +78,7 @@ fn find(tree: &Tree<'_>, lines: &Lines<'_>, globals: &HashSet<String>) -> (Uses,
     let mut reader = Reader {
         lines,
         globals,
-        scoping: &tree.scoping,
-        aliases: HashMap::new(),
+        names: Names::new(&tree.scoping),
         probed: HashSet::new(),
         references: Vec::new(),
         missing: Vec::new(),
@@ -88,12 +87,14 @@ fn find(tree: &Tree<'_>, lines: &Lines<'_>, globals: &HashSet<String>) -> (Uses,
         inside_namespace: false,
     };
     reader.visit_program(&tree.program);
+    let awaits = promises::find(&tree.program, &reader.names, lines, globals);
     let Reader { probed, mut references, missing, mut findings, races, .. } = reader;
     for reference in &mut references {
         reference.guarded |= probed.contains(&reference.root);
     }
     let missing = missing.into_iter().filter(|(name, _)| !probed.contains(name));
     findings.extend(missing.map(|(_, finding)| finding));
+    findings.extend(awaits);
     findings.sort_by(|a, b| (a.at, &a.message).cmp(&(b.at, &b.message)));
     findings.dedup();
     findings.truncate(FINDINGS_MAX);
@@ -102,25 +103,10 @@ fn find(tree: &Tree<'_>, lines: &Lines<'_>, globals: &HashSet<String>) -> (Uses,
     (Uses { references, findings }, races)
 }
 
-/// Members of a name: `a.b["c"]`.
-struct Chain<'b, 'a> {
-    root: &'b IdentifierReference<'a>,
-    path: Vec<String>,
-    /// The path is all there is: no computed member follows it.
-    whole: bool,
-    guarded: bool,
-    /// The expressions of computed members.
-    computed: Vec<&'b Expression<'a>>,
-}
-
-/// What a local name stands for: a free name and members of it.
-type Alias = (String, Vec<String>);
-
 struct Reader<'r> {
     lines: &'r Lines<'r>,
     globals: &'r HashSet<String>,
-    scoping: &'r Scoping,
-    aliases: HashMap<SymbolId, Alias>,
+    names: Names<'r>,
     /// Names under `typeof`.
     probed: HashSet<String>,
     references: Vec<Reference>,
@@ -138,17 +124,6 @@ impl Reader<'_> {
             self.findings
                 .push(Finding { at: self.lines.at(span.start), message: message.to_owned() });
         }
-    }
-
-    /// What a name and members of it stand for, if the program does not define it.
-    fn free(&self, root: &IdentifierReference<'_>, path: &[String]) -> Option<Alias> {
-        let reference = root.reference_id.get().map(|id| self.scoping.get_reference(id));
-        let Some(symbol) = reference.and_then(oxc_syntax::reference::Reference::symbol_id) else {
-            return Some((root.name.to_string(), path.to_vec()));
-        };
-        let (name, members) = self.aliases.get(&symbol)?;
-        let path = members.iter().chain(path).cloned().collect();
-        Some((name.clone(), path))
     }
 
     /// Notes one use of a free name.
@@ -193,7 +168,7 @@ impl Reader<'_> {
     fn use_chain(&mut self, chain: &Chain<'_, '_>, arguments: Option<Vec<Argument>>) {
         let at = self.lines.at(chain.root.span.start);
         let arguments = arguments.filter(|_| chain.whole);
-        if let Some(alias) = self.free(chain.root, &chain.path) {
+        if let Some(alias) = self.names.free(chain.root, &chain.path) {
             self.note(alias, at, arguments, chain.guarded);
         }
     }
@@ -201,7 +176,7 @@ impl Reader<'_> {
     /// `const x = github`, `const { a, b: c } = github`: the names stand for what they are given.
     /// `false`: this is something else.
     fn rename(&mut self, pattern: &BindingPattern<'_>, chain: &Chain<'_, '_>) -> bool {
-        let Some(alias) = self.free(chain.root, &chain.path).filter(|_| chain.whole) else {
+        let Some(alias) = self.names.free(chain.root, &chain.path).filter(|_| chain.whole) else {
             return false;
         };
         if self.globals.contains(&alias.0) && alias.0 != "tools" && alias.0 != "globalThis" {
@@ -209,7 +184,7 @@ impl Reader<'_> {
         }
         match pattern {
             BindingPattern::BindingIdentifier(name) => {
-                self.name(name, alias.clone());
+                self.names.give(name, alias.clone());
                 let at = self.lines.at(chain.root.span.start);
                 self.note(alias, at, None, chain.guarded);
                 true
@@ -234,7 +209,7 @@ impl Reader<'_> {
                 value => value,
             };
             match value {
-                BindingPattern::BindingIdentifier(name) => self.name(name, member.clone()),
+                BindingPattern::BindingIdentifier(name) => self.names.give(name, member.clone()),
                 BindingPattern::ObjectPattern(inner)
                     if inner.rest.is_none() && self.take_apart(inner, &member, guarded) =>
                 {
@@ -248,72 +223,9 @@ impl Reader<'_> {
         true
     }
 
-    fn name(&mut self, name: &BindingIdentifier<'_>, alias: Alias) {
-        if let Some(symbol) = name.symbol_id.get()
-            && !self.scoping.symbol_is_mutated(symbol)
-        {
-            self.aliases.insert(symbol, alias);
-        }
-    }
-
     /// `declare const github: any` defines nothing.
     fn declared(&mut self, name: &BindingIdentifier<'_>) {
-        self.name(name, (name.name.to_string(), Vec::new()));
-    }
-}
-
-/// Reads `a.b["c"]` from its end to its root.
-fn chain<'b, 'a>(expression: &'b Expression<'a>) -> Option<Chain<'b, 'a>> {
-    let mut at = bare(expression);
-    let (mut path, mut whole, mut guarded) = (Vec::new(), true, false);
-    let mut computed = Vec::new();
-    let root = loop {
-        let (object, name) = match at {
-            Expression::Identifier(root) => break root,
-            Expression::ChainExpression(inner) => {
-                guarded = true;
-                match &inner.expression {
-                    ChainElement::TSNonNullExpression(inner) => {
-                        at = bare(&inner.expression);
-                        continue;
-                    }
-                    element => member(element.as_member_expression()?, &mut guarded)?,
-                }
-            }
-            other => member(other.as_member_expression()?, &mut guarded)?,
-        };
-        match name {
-            Ok(name) => path.push(name),
-            Err(expression) => {
-                path.clear();
-                whole = false;
-                computed.extend(expression);
-            }
-        }
-        at = bare(object);
-    };
-    path.reverse();
-    Some(Chain { root, path, whole, guarded, computed })
-}
-
-/// A constant name, or a computed one.
-type Name<'b, 'a> = Result<String, Option<&'b Expression<'a>>>;
-
-fn member<'b, 'a>(
-    member: &'b MemberExpression<'a>,
-    guarded: &mut bool,
-) -> Option<(&'b Expression<'a>, Name<'b, 'a>)> {
-    match member {
-        MemberExpression::StaticMemberExpression(member) => {
-            *guarded |= member.optional;
-            Some((&member.object, Ok(member.property.name.to_string())))
-        }
-        MemberExpression::ComputedMemberExpression(member) => {
-            *guarded |= member.optional;
-            let name = literal::name(&member.expression).ok_or(Some(&member.expression));
-            Some((&member.object, name))
-        }
-        MemberExpression::PrivateFieldExpression(member) => Some((&member.object, Err(None))),
+        self.names.give(name, (name.name.to_string(), Vec::new()));
     }
 }
 
@@ -380,7 +292,7 @@ impl<'a> Visit<'a> for Reader<'_> {
     }
 
     fn visit_identifier_reference(&mut self, it: &IdentifierReference<'a>) {
-        if let Some(alias) = self.free(it, &[]) {
+        if let Some(alias) = self.names.free(it, &[]) {
             self.note(alias, self.lines.at(it.span.start), None, false);
         }
     }
@@ -389,7 +301,7 @@ impl<'a> Visit<'a> for Reader<'_> {
         match chain(&it.argument).filter(|_| it.operator == UnaryOperator::Typeof) {
             Some(mut chain) => {
                 chain.guarded = true;
-                if let Some((name, _)) = self.free(chain.root, &[]) {
+                if let Some((name, _)) = self.names.free(chain.root, &[]) {
                     self.probed.insert(name);
                 }
                 self.use_chain(&chain, None);

@@ -236,8 +236,9 @@
       if (base.opaque && !(path === "" && hash !== undefined)) return undefined;
       for (const key of ["username", "password", "hostname", "port", "opaque", "authority"]) out[key] = base[key];
     } else if (authority !== undefined && !parseAuthority(out, inside)) return undefined;
-    out.search = query === undefined || query === "?" ? "" : escapeAll(query, inQuery);
-    out.hash = hash === undefined || hash === "#" ? "" : `#${escapeAll(hash.slice(1), inFragment)}`;
+    // A lone `?` or `#` stays in `href` and is nothing in `search` and `hash`.
+    out.search = query === undefined ? "" : escapeAll(query, inQuery);
+    out.hash = hash === undefined ? "" : `#${escapeAll(hash.slice(1), inFragment)}`;
     if (own === undefined && authority === undefined && path === "") {
       out.pathname = base.pathname;
       if (query === undefined) out.search = base.search;
@@ -332,7 +333,7 @@
     set pathname(text) {
       if (!this.#parts.opaque) setPath(this.#parts, `${text}`.replaceAll("?", "%3F").replaceAll("#", "%23"));
     }
-    get search() { return this.#parts.search; }
+    get search() { return this.#parts.search === "?" ? "" : this.#parts.search; }
     set search(text) {
       const query = `${text}`.replace(/^\?/, "");
       this.#parts.search = query === "" ? "" : `?${escapeAll(query, inQuery)}`;
@@ -344,7 +345,7 @@
         this.#parts.search = text === "" ? "" : `?${text}`;
       }));
     }
-    get hash() { return this.#parts.hash; }
+    get hash() { return this.#parts.hash === "#" ? "" : this.#parts.hash; }
     set hash(text) {
       const fragment = `${text}`.replace(/^#/, "");
       this.#parts.hash = fragment === "" ? "" : `#${escapeAll(fragment, inFragment)}`;

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod runs;
+mod web;
 
 use super::prepare;
 use crate::link::Link;
@@ -53,10 +54,8 @@ impl Seen {
         }
     }
 
-    pub(super) fn findings(&self) -> Vec<String> {
-        let place =
-            |f: &narrows_types::Finding| format!("{}:{} {}", f.at.line, f.at.column, f.message);
-        self.uses.findings.iter().map(place).collect()
+    pub(super) fn findings(&self) -> Vec<&str> {
+        self.uses.findings.iter().map(|finding| finding.message.as_str()).collect()
     }
 
     pub(super) fn tools(&self) -> Vec<String> {

@@ -245,3 +245,36 @@ fn results_are_limited() {
         .run();
     assert!(matches!(seen.end(), End::Limit(Limit::ResultBytes)));
 }
+
+#[test]
+fn what_the_interpreter_refuses_is_a_finding() {
+    for code in ["const a = 1;\nreturn /(/.test('x')", "let x = ;", "import fs from 'fs'"] {
+        assert!(!run(code).findings().is_empty(), "{code}");
+    }
+}
+
+#[test]
+fn errors_that_nobody_awaited_are_told() {
+    let seen = script("github.get({}); github.get({}).catch(() => {}); 1")
+        .host(|call| vec![failed(call.id, "github.get", "no")])
+        .run();
+    assert_eq!(seen.value(), json!(1));
+    assert_eq!(seen.logs, ["nobody awaited this error: github.get: no (sent {owner: string})"]);
+}
+
+#[test]
+fn a_value_does_not_wait_for_ever_for_what_nobody_awaited() {
+    let seen = script("github.get({}); 1").limits(|l| l.wall_ms = 500).host(|_| Vec::new()).run();
+    assert_eq!(seen.value(), json!(1));
+    assert_eq!(seen.logs, ["calls that nobody awaited and that are not done: 1"]);
+}
+
+#[test]
+fn losers_of_a_race_are_not_waited_for() {
+    let code = "return Promise.race([github.slow({}), github.fast({})])";
+    let seen = script(code)
+        .host(|call| if call.tool == "fast" { vec![ok(call.id, &json!(2))] } else { Vec::new() })
+        .run();
+    assert_eq!(seen.value(), json!(2));
+    assert!(seen.done.unwrap().usage.wall_us < 30_000_000);
+}

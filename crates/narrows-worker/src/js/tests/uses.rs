@@ -65,7 +65,7 @@ fn every_way_to_name_a_tool_is_found() {
         ("(await github.list()).items[0].id", vec!["github.list()"]),
         ("github.list().then(x => slack.post(x))", vec!["github.list()", "slack.post()"]),
         ("Promise.all([a.b(), c.d()])", vec!["a.b()", "c.d()"]),
-        ("`${github.list()}`", vec!["github.list()"]),
+        ("`${await github.list()}`", vec!["github.list()"]),
         ("new Foo.Bar()", vec!["Foo.Bar"]),
         ("const f = () => github.list(); f()", vec!["github.list()"]),
         (
@@ -286,7 +286,7 @@ fn typescript_becomes_javascript() {
     let text = body("enum A { B = 'b', C = 'c' } const enum D { E = 1 << 3 } A.B + D.E");
     assert!(text.contains("A[\"B\"] = \"b\"") && !text.contains("enum"), "{text}");
     let text = body("namespace N { export const a = 1 } N.a");
-    assert!(text.contains("N") && !text.contains("namespace"), "{text}");
+    assert!(text.contains("N.a") && !text.contains("namespace"), "{text}");
     let text = body("class P { constructor(private readonly x: number, y?: string) {} } new P(1)");
     assert!(text.contains("this.x = x") && !text.contains("private"), "{text}");
     let text = body("abstract class Q<T> { abstract a(): T; declare b: T; c?: T } 1");
@@ -314,4 +314,62 @@ fn no_absent_name_is_listed_twice() {
     let names: Vec<&str> = crate::js::absent::names().collect();
     let once: HashSet<&str> = names.iter().copied().collect();
     assert_eq!(names.len(), once.len());
+}
+
+#[test]
+fn a_missing_await_is_found() {
+    for (code, expected) in [
+        (
+            "github.list().items",
+            "1:1 await is missing: github.list(...) gives a promise; write \
+          await github.list(...)",
+        ),
+        ("const r = github.list({});\nconsole.log(r.items.length)", "2:13 await is missing: "),
+        ("const r = github.list({});\nr.items.map(x => x)", "2:1 await is missing: "),
+        ("const r = github.list({});\nr[0]", "2:1 await is missing: "),
+        ("const { items } = github.list()", "1:19 await is missing: "),
+        ("const [a] = tools.github.list()", "1:13 await is missing: "),
+        ("for (const x of github.list()) {}", "1:17 await is missing: "),
+        ("[...github.list()]", "1:5 await is missing: "),
+        ("({ ...github.list() })", "1:7 await is missing: "),
+        ("`${github.count()}`", "1:4 await is missing: "),
+        ("1 + github.count()", "1:5 await is missing: "),
+        ("if (!github.check()) 1", "1:6 await is missing: "),
+        ("if (github.check()) 1", "1:5 await is missing: "),
+        ("github.check() ? 1 : 2", "1:1 await is missing: "),
+        ("search('x').results", "1:1 await is missing: search(...)"),
+        ("tools[input.a][input.b]().x", "1:1 await is missing: tools[...](...)"),
+        ("const g = github; g.list().items", "1:19 await is missing: github.list(...)"),
+        ("const { list } = github; list().items", "1:26 await is missing: github.list(...)"),
+        ("github?.list()?.items", "1:1 await is missing: "),
+    ] {
+        let found = findings(code);
+        let first = found.first().map(String::as_str).unwrap_or_default();
+        assert!(first.starts_with(expected), "{code}: {found:?}");
+        assert_eq!(found.len(), 1, "{code}: {found:?}");
+    }
+}
+
+#[test]
+fn promises_may_be_promises() {
+    for code in [
+        "(await github.list()).items",
+        "const r = github.list(); (await r).items",
+        "const r = github.list(); await Promise.all([r, github.get()])",
+        "github.list().then(r => r.items).catch(() => 1).finally(() => 2)",
+        "const r = await github.list(); r.items; `${r.a}${r.b + 1}`",
+        "let r = github.list(); r = await r; r.items",
+        "const rs = [1, 2].map(n => github.get({ n })); (await Promise.all(rs)).map(r => r.x)",
+        "for await (const x of [github.list()]) { x.y }",
+        "const f = async () => github.list(); (await f()).items",
+        "return { a: github.list(), b: [github.get()] }",
+        "typeof github.list(); void github.list()",
+        "github.list() instanceof Promise",
+        "const r = input ? github.list() : null; if (r) await r",
+        "for (const r of await Promise.all([github.a(), github.b()])) { r.x }",
+        "function f(r) { return r.items } github.list().then(f)",
+        "JSON.parse('{}').x; Math.max(1).toFixed(); console.log(1)",
+    ] {
+        assert_eq!(of(code).uses.findings, [], "{code}");
+    }
 }
