@@ -1,3 +1,3 @@
 // expect: limit memory_bytes | limit cpu_ms
-// limits: cpu_ms=2000
+// limits: cpu_ms=500
 const a: unknown[] = []; for (;;) { try { for (;;) a.push(new Array(1000).fill(1)) } catch {} }
