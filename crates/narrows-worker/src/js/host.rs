@@ -19,8 +19,11 @@ use super::time::Began;
 /// Progress frames of one run; later ones are dropped, for nobody could read them.
 const NOTICES_MAX: u32 = 10_000;
 
-/// Bytes of one progress message.
-const NOTICE_BYTES_MAX: usize = 1_024;
+/// Bytes of one progress message: six times as many, if each needs an escape, fit into a frame.
+const NOTICE_BYTES_MAX: usize = 600;
+
+/// Bytes of a tool's full name; no name is longer.
+const NAME_BYTES_MAX: usize = 512;
 
 /// Timers that are set at once.
 const TIMERS_MAX: usize = 10_000;
@@ -190,6 +193,9 @@ impl Host {
         if limit {
             self.stop(Limit::Calls);
             return Err(Exception::throw_internal(ctx, "calls is reached"));
+        }
+        if full.len() > NAME_BYTES_MAX {
+            return Err(Exception::throw_type(ctx, "no tool has so long a name"));
         }
         let args = whole(args);
         let bytes = args.len();

@@ -138,7 +138,7 @@ impl Scan<'_> {
             }
             _ => {
                 self.at += 1;
-                self.operator(byte);
+                self.operator(byte, expects_value);
                 Before::Operator
             }
         }
@@ -186,10 +186,11 @@ impl Scan<'_> {
         }
     }
 
-    fn operator(&mut self, byte: u8) {
+    fn operator(&mut self, byte: u8, expects_value: bool) {
         let after_equals = self.at >= 2 && self.text.get(self.at - 2) == Some(&b'=');
         match (byte, self.levels.last_mut()) {
-            (b'<', Some(level)) => {
+            // `<A>x` nests, `A<B>` does not.
+            (b'<', Some(level)) if !expects_value => {
                 level.angles += 1;
                 self.open += 1;
             }
@@ -346,6 +347,7 @@ mod tests {
             ("async()=>{", "}"),
             ("f(1,", ")"),
             ("a as b as ", ""),
+            ("<A>", ""),
         ] {
             let code = format!("x {}1{}", open.repeat(n), close.repeat(n));
             assert!(too_deep(&code).is_some(), "{open}");

@@ -297,6 +297,18 @@
     return encode(await settled(await program()));
   }
 
+  // Why, in one line: what an error was caused by, or the errors that it gathers.
+  function reasons(error) {
+    if (error.cause instanceof Error) return `cause: ${error.cause.message}`;
+    if (!isArray(error.errors)) return "";
+    let out = "";
+    for (let i = 0; i < error.errors.length && i < 3; i++) {
+      if (i > 0) out += "; ";
+      out += error.errors[i] instanceof Error ? error.errors[i].message : inspect(error.errors[i], true);
+    }
+    return out;
+  }
+
   // What an uncaught error says, as three strings; runs getters of the program's own.
   function describe(error) {
     const text = (read, otherwise) => {
@@ -312,6 +324,8 @@
     out.name = (object && text(() => error.name, "")) || "Error";
     const message = object ? text(() => error.message, undefined) : undefined;
     out.message = message ?? wellFormed(inspect(error, true));
+    const causes = object ? text(() => reasons(error), "") : "";
+    if (causes !== "") out.message += out.message === "" ? causes : ` (${causes})`;
     out.stack = object ? text(() => error.stack, "") : "";
     return out;
   }

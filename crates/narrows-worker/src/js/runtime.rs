@@ -126,7 +126,9 @@ impl Prepared {
                 runtime.set_memory_limit(usize::try_from(spare).unwrap_or(usize::MAX));
                 // Of the bomb itself much may be gone by now; but who throws null says so.
                 let scarce = used > limits.memory_bytes / 2 || !program.code.contains("null");
-                context.with(|ctx| session::threw(&ctx, kit, (error, scarce), &places))
+                context.with(|ctx| {
+                    session::threw(&ctx, kit, (error, scarce), (&places, &program.code))
+                })
             }
         };
         let end = host.stopped().map_or(end, End::Limit);

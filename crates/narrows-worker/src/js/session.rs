@@ -75,7 +75,7 @@ pub(super) fn threw(
     ctx: &Ctx<'_>,
     kit: Persistent<Object<'static>>,
     (error, scarce): (Persistent<Value<'static>>, bool),
-    places: &Places<'_>,
+    (places, code): (&Places<'_>, &str),
 ) -> End {
     let thrown = || {
         let kit = Kit::new(ctx, kit).ok()?;
@@ -83,7 +83,7 @@ pub(super) fn threw(
         // Where not even an error can be made, the interpreter throws null.
         if scarce && error.is_null() { None } else { Thrown::read(&kit.describe, error) }
     };
-    thrown().map_or(End::Limit(Limit::MemoryBytes), |thrown| thrown.end(places))
+    thrown().map_or(End::Limit(Limit::MemoryBytes), |thrown| thrown.end(places, code))
 }
 
 /// Where a program runs.

@@ -37,14 +37,20 @@ impl Thrown {
         })
     }
 
-    /// The end of a program that threw this.
-    pub(super) fn end(self, places: &Places<'_>) -> End {
+    /// The end of a program, whose text is `code`, that threw this.
+    pub(super) fn end(self, places: &Places<'_>, code: &str) -> End {
         if let Some(limit) = self.limit() {
             return End::Limit(limit);
         }
         let at = self.places(places);
+        let named = at.first().and_then(|at| word(code, *at));
+        let message = match (self.message.as_str(), named) {
+            // The interpreter does not say what; the place does.
+            ("not a function", Some(word)) => format!("{word} is not a function"),
+            _ => self.message,
+        };
         let name = clip(self.name, NAME_BYTES_MAX);
-        End::Threw(ProgramError { name, message: clip(self.message, MESSAGE_BYTES_MAX), at })
+        End::Threw(ProgramError { name, message: clip(message, MESSAGE_BYTES_MAX), at })
     }
 
     /// The limit whose error this is.
@@ -79,4 +85,13 @@ impl Thrown {
         });
         places.backs(&own.take(FRAMES_MAX).collect::<Vec<_>>())
     }
+}
+
+/// The name that stands at a place.
+fn word(code: &str, at: Position) -> Option<String> {
+    let index = |from_one: u32| usize::try_from(from_one.saturating_sub(1)).unwrap_or(usize::MAX);
+    let rest = code.lines().nth(index(at.line))?.chars().skip(index(at.column));
+    let named = |char: &char| char.is_alphanumeric() || matches!(char, '_' | '$');
+    let word: String = rest.take_while(named).take(NAME_BYTES_MAX).collect();
+    (!word.is_empty()).then_some(word)
 }

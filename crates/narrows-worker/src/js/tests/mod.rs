@@ -180,6 +180,9 @@ fn next(stream: &mut UnixStream) -> Option<FromWorker> {
     stream.read_exact(&mut prefix).ok()?;
     let mut frame = vec![0; u32::from_le_bytes(prefix) as usize];
     stream.read_exact(&mut frame).ok()?;
+    let value_bytes = usize::try_from(Limits::default().value_bytes).unwrap();
+    let bytes_max = FromWorker::bytes_max(frame[0], value_bytes).unwrap();
+    assert!(frame.len() <= bytes_max, "kind {} of {} bytes", frame[0], frame.len());
     Some(FromWorker::decode(&frame).unwrap())
 }
 

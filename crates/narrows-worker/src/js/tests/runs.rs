@@ -278,3 +278,51 @@ fn losers_of_a_race_are_not_waited_for() {
     assert_eq!(seen.value(), json!(2));
     assert!(seen.done.unwrap().usage.wall_us < 30_000_000);
 }
+
+#[test]
+fn errors_say_what_was_wrong() {
+    for (code, said) in [
+        (
+            "const r: any = { items: {} };\nconst y = r.items.map((x: any) => x)",
+            "map is not a function",
+        ),
+        ("const f: any = 1; f()", "f is not a function"),
+        ("const r: any = {}; r.items.map(1)", "cannot read property 'map' of undefined"),
+        (
+            "await Promise.any([Promise.reject(new Error('one')), Promise.reject('two')])",
+            "one; two",
+        ),
+        ("throw new Error('outer', { cause: new Error('inner') })", "outer (cause: inner)"),
+    ] {
+        let (_, message, _) = run(code).threw();
+        assert_eq!(message, said, "{code}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_a_frame_is_not_sent() {
+    let (name, message, _) = run("await github['x'.repeat(1e6)]({})").threw();
+    assert_eq!((name.as_str(), message.as_str()), ("TypeError", "no tool has so long a name"));
+    let seen =
+        run("progress(0.5, '\\u0001'.repeat(5000)); console.log('\\u0001'.repeat(10000)); 1");
+    assert_eq!((seen.value(), seen.progress.len(), seen.logs.len()), (json!(1), 1, 1));
+}
+
+#[test]
+#[ignore = "tells time, for people"]
+fn speed() {
+    for code in [
+        "1",
+        "return (await github.get({ id: 1 })).id",
+        "const xs = await Promise.all([1, 2, 3].map((i: number) => github.get({ i }))); xs.length",
+    ] {
+        let mut times: Vec<u64> = (0..200).map(|_| run(code).done.unwrap().usage.cpu_us).collect();
+        times.sort_unstable();
+        eprintln!("{code}: cpu us p50 {} p90 {}", times[100], times[180]);
+    }
+    let begun = std::time::Instant::now();
+    for _ in 0..20 {
+        drop(super::prepare().unwrap());
+    }
+    eprintln!("prepare + drop: {:?}", begun.elapsed() / 20);
+}

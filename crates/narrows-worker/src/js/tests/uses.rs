@@ -373,3 +373,53 @@ fn promises_may_be_promises() {
         assert_eq!(of(code).uses.findings, [], "{code}");
     }
 }
+
+#[test]
+fn what_is_let_through_fits_the_stack() {
+    // A worker's main thread has 8 MB; built for development a level costs several times more.
+    let deepest = || {
+        for (open, close) in [
+            ("(", ")"),
+            ("[", "]"),
+            ("{", "}"),
+            ("[{a:", "}]"),
+            ("`${", "}`"),
+            ("!", ""),
+            ("typeof ", ""),
+            ("a=>", ""),
+            ("async()=>{", "}"),
+            ("function f(){", "}"),
+            ("a=", ""),
+            ("a?b:", ""),
+            ("a?", ":b"),
+            ("a**", ""),
+            ("a+", ""),
+            ("a&&", ""),
+            ("a\n.b", ""),
+            ("a()", ""),
+            ("if(a)", ""),
+            ("if(a){}else ", ""),
+            ("for(;;)", ""),
+            ("a:", ""),
+            ("class A{b=", "}"),
+            ("class A{static{", "}}"),
+            ("f(1,", ")"),
+            ("x as ", "A"),
+            ("<A>", ""),
+            ("let x:A<", ">"),
+            ("let {a=", "}=1"),
+        ] {
+            let code = |n: usize| format!("{}1{}", open.repeat(n), close.repeat(n));
+            let (mut most, mut step) = (1, 1_024);
+            while step > 0 {
+                if crate::js::nesting::too_deep(&code(most + step)).is_none() {
+                    most += step;
+                }
+                step /= 2;
+            }
+            assert!((100..2_000).contains(&most), "{open}: {most}");
+            let _read = of(&code(most)).uses;
+        }
+    };
+    std::thread::Builder::new().stack_size(8 << 20).spawn(deepest).unwrap().join().unwrap();
+}
