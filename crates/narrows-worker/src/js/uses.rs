@@ -21,6 +21,7 @@ use oxc_ast::ast::{
 use oxc_ast_visit::{Visit, walk};
 use oxc_span::{GetSpan as _, Span};
 use oxc_syntax::scope::ScopeFlags;
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// A program that was read.
@@ -38,24 +39,39 @@ pub(super) struct Reading<'a> {
 /// The way back from what runs to a program's own text. It is found anew when it is asked for:
 /// only a program that failed needs it.
 pub(super) struct Places<'a> {
-    code: &'a str,
+    code: Cow<'a, str>,
 }
 
 impl Places<'_> {
     /// Where places of what runs, lines and byte columns from 1, are in the program's own text.
     /// Places that are not in it are left out.
     pub(super) fn backs(&self, places: &[(u32, u32)]) -> Vec<Position> {
-        strip::own_places(self.code, places)
+        strip::own_places(&self.code, places)
     }
 }
 
 /// Reads a program. `globals` are the names that exist without it.
 pub(super) fn read<'a>(code: &'a str, globals: &HashSet<String>) -> Reading<'a> {
-    let lines = Lines::new(code);
-    let (uses, text, races) = read_within(code, &lines, globals).unwrap_or_else(|findings| {
+    let code = unfenced(code);
+    let lines = Lines::new(&code);
+    let (uses, text, races) = read_within(&code, &lines, globals).unwrap_or_else(|findings| {
         (Uses { references: Vec::new(), findings }, String::new(), false)
     });
     Reading { uses, text, races, places: Places { code } }
+}
+
+/// The program without the Markdown fence that models like to put around it. Lines keep their
+/// numbers.
+fn unfenced(code: &str) -> Cow<'_, str> {
+    let inside = || {
+        let fenced = code.trim().strip_prefix("```")?.strip_suffix("```")?;
+        let (language, inside) = fenced.split_once('\n')?;
+        language.trim().chars().all(|char| char.is_ascii_alphanumeric()).then_some(inside)
+    };
+    let Some(inside) = inside() else { return Cow::Borrowed(code) };
+    let lead = code.len() - code.trim_start().len();
+    let before = code.get(..lead).unwrap_or_default().matches('\n').count() + 1;
+    Cow::Owned("\n".repeat(before) + inside)
 }
 
 fn read_within(

@@ -423,3 +423,13 @@ fn what_is_let_through_fits_the_stack() {
     };
     std::thread::Builder::new().stack_size(8 << 20).spawn(deepest).unwrap().join().unwrap();
 }
+
+#[test]
+fn a_fence_around_a_program_is_taken_off() {
+    assert_eq!(body("```ts\nreturn 1\n```"), "return 1;");
+    assert_eq!(body("\n ```\n1\n```\n"), "return 1;");
+    assert_eq!(body("```typescript \nconst t = `x`; t\n```"), "const t = `x`; return t;");
+    assert_eq!(body("`a`"), "return `a`;");
+    let found = findings("\n```js\n\n  fetch('x')\n```");
+    assert!(found.first().is_some_and(|f| f.starts_with("4:3 fetch")), "{found:?}");
+}
