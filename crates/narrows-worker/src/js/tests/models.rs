@@ -17,7 +17,7 @@ const PROGRAMS: &[(&str, &str)] = &[
         "async function main(): Promise<number[]> {\n  const ids = [1, 2, 3];\n  const all = await Promise.all(\n\
              ids.map(async (id) => {\n      const r = await github.get_issue({ owner: 'a', number: id });\n\
              return (r as { number: number }).number * 2;\n    }),\n  );\n  return all;\n}\n\nawait main();",
-        r#"[2, 4, 6]"#,
+        "[2, 4, 6]",
     ),
     (
         "const results = await Promise.allSettled([files.read({ path: 'a' }), Promise.reject(new Error('no'))]);\n\
@@ -45,7 +45,7 @@ const PROGRAMS: &[(&str, &str)] = &[
              add(...xs: T[]) { this.#items.push(...xs); return this; }\n  get last(): T | undefined { return this.#items.at(-1); }\n\
              *[Symbol.iterator]() { yield* this.#items; }\n}\n\
              const p = new Page<number>(3).add(3, 1, 2);\n[[...p].toSorted((a, b) => a - b), p.last, Page.size]",
-        r#"[[1, 2, 3], 2, 2]"#,
+        "[[1, 2, 3], 2, 2]",
     ),
     (
         "const text = '2024-05-06 warn: disk\\n2024-05-07 info: ok';\n\
@@ -60,12 +60,12 @@ const PROGRAMS: &[(&str, &str)] = &[
     (
         "const sleep = (ms: number) => new Promise<void>((r) => setTimeout(r, ms));\n\
              let tries = 0;\nwhile (true) { if (++tries >= 3) break; await sleep(1000 * 2 ** tries); }\ntries",
-        r#"3"#,
+        "3",
     ),
     (
         "const withTimeout = <T,>(p: Promise<T>, ms: number) => Promise.race([p, new Promise<never>((_, no) => setTimeout(() => no(new Error('late')), ms))]);\n\
              await withTimeout(Promise.resolve(7), 1000)",
-        r#"7"#,
+        "7",
     ),
     (
         "const seen = new Set<string>(['a', 'b']);\nconst more = new Set(['b', 'c']);\n\
@@ -89,7 +89,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ),
     (
         "function* ids() { for (let i = 0; ; i++) yield i }\nconst first: number[] = [];\nouter: for (const i of ids()) { if (i > 3) break outer; first.push(i) }\nfirst",
-        r#"[0, 1, 2, 3]"#,
+        "[0, 1, 2, 3]",
     ),
     (
         "const server = 'files', tool = 'read';\nconst r = await tools[server][tool]({ path: 'dyn' });\nr.path",
@@ -101,11 +101,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ),
     (
         "if (typeof github !== 'undefined' && github?.list) {\n  const r = await github.list({ n: 1 });\n  r.n;\n} else {\n  0;\n}",
-        r#"1"#,
+        "1",
     ),
     (
         "using x = { [Symbol.dispose]() {} };\nconst { promise, resolve } = Promise.withResolvers<number>();\nresolve(4);\nawait promise",
-        r#"4"#,
+        "4",
     ),
     (
         "const big = 2n ** 64n; const e = new Error('outer', { cause: 'inner' });\n[String(big), e.cause, [3, 1, 2].sort().at(0), 'a-b'.replaceAll('-', '+'), Object.hasOwn({ a: 1 }, 'a')]",
@@ -113,7 +113,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ),
     (
         "var total = 0\nfor (var i = 0; i < 3; i++) {\n  total += i\n}\nfunction helper(x) { return x * 2 }\nconsole.log('total', total)\nhelper(total)",
-        r#"6"#,
+        "6",
     ),
     (
         "const groups = [1, 2, 3, 4].reduce((acc, n) => {\n  (acc[n % 2 ? 'odd' : 'even'] ||= []).push(n);\n  return acc;\n}, {} as Record<string, number[]>);\ngroups",
@@ -121,7 +121,7 @@ const PROGRAMS: &[(&str, &str)] = &[
     ),
     (
         "const x = <const T extends readonly unknown[]>(t: T): T => t;\nabstract class A { abstract f(): number; g() { return this.f() } }\nclass B extends A { override f() { return 2 } }\nx([new B().g()])",
-        r#"[2]"#,
+        "[2]",
     ),
 ];
 
