@@ -16,6 +16,5 @@ pub mod tokens;
 mod typing;
 
 pub use check::Checked;
-pub use naming::nearest;
 pub use observe::{Observations, Shape};
 pub use snapshot::{Catalog, Server, Tool, ToolRef};

@@ -263,63 +263,9 @@ pub(crate) fn is_keyword_argument(word: &str) -> bool {
     is_identifier(word) && !PYTHON.contains(&word)
 }
 
-/// The candidates nearest to what was written, best first, at most `count`; those too far are left
-/// out.
-pub fn nearest<'a>(
-    written: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-    count: usize,
-) -> Vec<&'a str> {
-    let key = fold(written);
-    let mut scored: Vec<(usize, &str)> = candidates
-        .into_iter()
-        .filter_map(|candidate| {
-            let other = fold(candidate);
-            let far = distance(&key, &other);
-            let part = key.len() >= 3 && (other.contains(&key) || key.contains(&other));
-            let allowed = key.len().max(other.len()) * 2 / 5;
-            if far <= allowed {
-                Some((far, candidate))
-            } else if part && other.len() >= 3 {
-                Some((allowed + 1, candidate))
-            } else {
-                None
-            }
-        })
-        .collect();
-    scored.sort_unstable();
-    scored.truncate(count);
-    scored.into_iter().map(|(_, candidate)| candidate).collect()
-}
-
-/// Lower case, without separators, bounded.
-fn fold(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).take(64).collect()
-}
-
-/// Edits between two short texts.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut before = i;
-        let mut left = i + 1;
-        if let Some(first) = row.first_mut() {
-            *first = left;
-        }
-        for (to, cell) in b.iter().zip(row.iter_mut().skip(1)) {
-            let replaced = before + usize::from(from != *to);
-            before = *cell;
-            left = replaced.min(before + 1).min(left + 1);
-            *cell = left;
-        }
-    }
-    row.last().copied().unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Place, identifiers, is_identifier, nearest};
+    use super::{Place, identifiers, is_identifier};
     use proptest::prelude::*;
 
     #[test]
@@ -334,14 +280,6 @@ mod tests {
             identifiers(&["search", "list", "from"], Place::Member),
             ["search", "list", "from_"]
         );
-    }
-
-    #[test]
-    fn the_nearest_name_is_found() {
-        let tools = ["list_issues", "create_issue", "get_me"];
-        assert_eq!(nearest("list_isues", tools, 1), ["list_issues"]);
-        assert_eq!(nearest("listIssues", tools, 1), ["list_issues"]);
-        assert!(nearest("completely_different_thing", tools, 1).is_empty());
     }
 
     proptest! {

@@ -1,11 +1,11 @@
 //! The snapshot: upstreams and their tools, named, and found by name.
 
 use crate::check::{self, Checked, Validators};
-use crate::naming::{Place, identifiers, nearest};
+use crate::naming::{Place, identifiers};
 use crate::observe::{Observations, Shape};
 use crate::search::Doc;
 use crate::typing;
-use narrows_types::{Fault, Language, ServerListing, ToolSpec, Uses};
+use narrows_types::{Fault, Language, ServerListing, ToolSpec, Uses, nearest};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;

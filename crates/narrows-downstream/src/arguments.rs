@@ -128,42 +128,7 @@ fn unknown_key(tool: &str, key: &str, known: &[&str]) -> Fault {
 
 /// The most alike of `known`, if any is alike at all.
 pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    if word.len() > 60 {
-        return None;
-    }
-    let folded = |s: &str| s.to_lowercase().replace(['_', '-', ' '], "");
-    let word = folded(word);
-    known
-        .iter()
-        .map(|k| (folded(k), *k))
-        .map(|(folded, k)| (distance(&word, &folded), same_start(&word, &folded), k))
-        .filter(|(edits, same, k)| *edits <= (k.len() / 2).max(1) && edits < &k.len() || *same >= 4)
-        .min_by_key(|(edits, _, _)| *edits)
-        .map(|(_, _, k)| k)
-}
-
-/// How many characters both begin with.
-fn same_start(a: &str, b: &str) -> usize {
-    a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count()
-}
-
-/// Edits that turn one word into the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, ca) in a.chars().enumerate() {
-        let mut left = i + 1;
-        let mut next = Vec::with_capacity(row.len());
-        next.push(left);
-        for (j, cb) in b.iter().enumerate() {
-            let diagonal = row.get(j).copied().unwrap_or(usize::MAX) + usize::from(ca != *cb);
-            let up = row.get(j + 1).copied().unwrap_or(usize::MAX) + 1;
-            left = diagonal.min(up).min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
+    narrows_types::nearest(word, known.iter().copied(), 1).into_iter().next()
 }
 
 #[cfg(test)]

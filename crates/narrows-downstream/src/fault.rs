@@ -20,18 +20,18 @@ pub struct Wire {
 pub fn wire(kind: Kind) -> Wire {
     let (name, rpc, status, exit) = match kind {
         Kind::Invalid => ("invalid", -32_602, 400, 2),
-        Kind::Unauthenticated => ("unauthenticated", -31_401, 401, 3),
-        Kind::Forbidden => ("forbidden", -31_403, 403, 4),
-        Kind::NotFound => ("not_found", -32_602, 404, 5),
-        Kind::Conflict => ("conflict", -31_409, 409, 6),
-        Kind::Limit => ("limit", -31_413, 400, 7),
-        Kind::RateLimited => ("rate_limited", -31_429, 429, 8),
-        Kind::Upstream => ("upstream", -31_502, 502, 9),
-        Kind::Timeout => ("timeout", -31_408, 408, 10),
-        Kind::Lost => ("lost", -31_504, 502, 11),
-        Kind::Unavailable => ("unavailable", -31_503, 503, 12),
-        Kind::Cancelled => ("cancelled", -31_499, 408, 13),
-        Kind::Bug => ("bug", -32_603, 500, 70),
+        Kind::Unauthenticated => ("unauthenticated", -31_401, 401, 2),
+        Kind::Forbidden => ("forbidden", -31_403, 403, 2),
+        Kind::NotFound => ("not_found", -32_602, 404, 2),
+        Kind::Conflict => ("conflict", -31_409, 409, 2),
+        Kind::Limit => ("limit", -31_413, 400, 4),
+        Kind::RateLimited => ("rate_limited", -31_429, 429, 4),
+        Kind::Upstream => ("upstream", -31_502, 502, 5),
+        Kind::Timeout => ("timeout", -31_408, 408, 4),
+        Kind::Lost => ("lost", -31_504, 502, 6),
+        Kind::Unavailable => ("unavailable", -31_503, 503, 6),
+        Kind::Cancelled => ("cancelled", -31_499, 408, 6),
+        Kind::Bug => ("bug", -32_603, 500, 6),
     };
     Wire { name, rpc, status, exit }
 }

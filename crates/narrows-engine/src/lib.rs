@@ -92,7 +92,7 @@ impl Engine {
     /// Answers one request. Dropping the future cancels it: its worker dies, its calls are
     /// cancelled upstream.
     pub async fn ask(&self, ask: Ask, events: Option<Events>) -> Result<Answer, Fault> {
-        match AssertUnwindSafe(self.shared.ask(ask, events)).catch_unwind().await {
+        match AssertUnwindSafe(Box::pin(self.shared.ask(ask, events))).catch_unwind().await {
             Ok(answer) => answer,
             Err(_panic) => {
                 let id = effects::seed().unwrap_or(0);
@@ -185,7 +185,7 @@ impl Shared {
     async fn search(&self, wait: Option<Duration>, ask: &SearchAsk) -> Result<SearchAnswer, Fault> {
         let start = Instant::now();
         let wait = wait.unwrap_or(self.config.list_wait).min(self.config.list_wait);
-        let mut snapshot = self.snapshot();
+        let mut snapshot = self.library.current().await;
         if let Some(server) = &ask.server {
             snapshot = self.knowing([server.as_str()], start + wait).await;
         } else if !self.unlisted().is_empty() {
@@ -210,13 +210,12 @@ impl Shared {
             let snapshot = self.knowing([name], deadline).await;
             return Ok(vec![snapshot.catalog.server(name)?.listing()]);
         }
-        let snapshot =
-            if self.unlisted().is_empty() { self.snapshot() } else { self.settle(deadline).await };
+        let snapshot = if self.unlisted().is_empty() {
+            self.library.current().await
+        } else {
+            self.settle(deadline).await
+        };
         Ok(snapshot.catalog.servers().map(Server::listing).collect())
-    }
-
-    fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.library.snapshots.borrow())
     }
 
     /// Upstreams whose tools may still become known.
@@ -235,7 +234,7 @@ impl Shared {
         servers: impl IntoIterator<Item = &str>,
         deadline: Instant,
     ) -> Arc<Snapshot> {
-        let snapshot = self.snapshot();
+        let snapshot = self.library.current().await;
         let mut empty: Vec<&str> = servers
             .into_iter()
             .filter_map(|name| snapshot.catalog.server(name).ok())
@@ -253,8 +252,7 @@ impl Shared {
         let listed = join_all(empty.into_iter().map(|name| self.fleet.refresh(name)));
         // What is not listed by then is checked when it is called.
         let _late = tokio::time::timeout_at(deadline, listed).await;
-        self.library.renew().await;
-        self.snapshot()
+        self.library.current().await
     }
 
     /// Waits until every upstream is listed or failed, at most until the deadline and for the
@@ -262,7 +260,6 @@ impl Shared {
     async fn settle(&self, deadline: Instant) -> Arc<Snapshot> {
         let left = deadline.saturating_duration_since(Instant::now());
         self.fleet.list_all(left.min(self.config.list_wait)).await;
-        self.library.renew().await;
-        self.snapshot()
+        self.library.current().await
     }
 }

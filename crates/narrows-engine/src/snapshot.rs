@@ -7,6 +7,7 @@ use narrows_upstream::Fleet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Shapes that were seen wait here to be learned; a full queue drops them (they will be seen again).
@@ -20,11 +21,13 @@ const LESSON_PAUSE: Duration = Duration::from_millis(250);
 pub(crate) struct Snapshot {
     pub(crate) catalog: Catalog,
     pub(crate) index: Index,
+    /// The listings that it was built from.
+    listings: Arc<Vec<ServerListing>>,
 }
 
 impl Snapshot {
     /// Every configured upstream has its place and its name, also while its tools are not known.
-    fn build(names: &[String], listings: &[ServerListing], observed: &Observations) -> Self {
+    fn build(names: &[String], listings: Arc<Vec<ServerListing>>, observed: &Observations) -> Self {
         let of = |name: &String| {
             let known = listings.iter().find(|l| l.server == *name).cloned();
             known.unwrap_or_else(|| ServerListing {
@@ -35,7 +38,7 @@ impl Snapshot {
         };
         let catalog = Catalog::build(names.iter().map(of).collect(), observed);
         let index = Index::build(catalog.tools().map(ToolRef::doc));
-        Self { catalog, index }
+        Self { catalog, index, listings }
     }
 }
 
@@ -61,19 +64,25 @@ pub(crate) struct Librarian {
 /// What the rest of the engine holds of the librarian.
 #[derive(Clone)]
 pub(crate) struct Library {
-    pub(crate) snapshots: watch::Receiver<Arc<Snapshot>>,
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    listings: watch::Receiver<Arc<Vec<ServerListing>>>,
     pub(crate) lessons: mpsc::Sender<Lesson>,
     renewals: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl Library {
-    /// Waits until the snapshot shows every listing that exists now.
-    pub(crate) async fn renew(&self) {
+    /// The snapshot of every listing that exists now.
+    pub(crate) async fn current(&self) -> Arc<Snapshot> {
+        let snapshot = Arc::clone(&self.snapshots.borrow());
+        if Arc::ptr_eq(&snapshot.listings, &self.listings.borrow()) {
+            return snapshot;
+        }
         let (done, wait) = oneshot::channel();
         if self.renewals.send(done).await.is_ok() {
             // An error means that the librarian stopped: the last snapshot stays.
             let _stopped = wait.await;
         }
+        Arc::clone(&self.snapshots.borrow())
     }
 }
 
@@ -81,6 +90,7 @@ impl Library {
 pub(crate) async fn open(fleet: &Fleet, store: &Store) -> (Library, Librarian) {
     let observed = load_observed(store).await;
     let mut listings = fleet.listings();
+    let published = fleet.listings();
     let first = Arc::clone(&listings.borrow_and_update());
     let names: Vec<String> = fleet
         .status()
@@ -88,13 +98,16 @@ pub(crate) async fn open(fleet: &Fleet, store: &Store) -> (Library, Librarian) {
         .filter(|s| s.state != ServerState::Disabled)
         .map(|s| s.server)
         .collect();
-    let snapshot = Snapshot::build(&names, &first, &observed);
+    let snapshot = Snapshot::build(&names, first, &observed);
     let (publish, snapshots) = watch::channel(Arc::new(snapshot));
     let (lessons_in, lessons) = mpsc::channel(LESSONS_MAX);
     let (renewals_in, renewals) = mpsc::channel(RENEWALS_MAX);
     let store = store.clone();
     let librarian = Librarian { store, names, observed, listings, lessons, renewals, publish };
-    (Library { snapshots, lessons: lessons_in, renewals: renewals_in }, librarian)
+    (
+        Library { snapshots, listings: published, lessons: lessons_in, renewals: renewals_in },
+        librarian,
+    )
 }
 
 async fn load_observed(store: &Store) -> Observations {
@@ -116,44 +129,40 @@ async fn load_observed(store: &Store) -> Observations {
 impl Librarian {
     /// Runs until it is cancelled.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
+        // When what was learned is published: lessons come in bursts, a snapshot costs milliseconds.
+        let mut due: Option<Instant> = None;
         loop {
+            let pause = due.unwrap_or_else(|| Instant::now() + LESSON_PAUSE);
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = self.listings.changed() => {
                     if changed.is_err() {
                         return;
                     }
+                    self.publish();
+                    due = None;
                 }
                 waiter = self.renewals.recv() => {
                     let Some(waiter) = waiter else { return };
                     if self.listings.has_changed().unwrap_or(false) {
                         self.publish();
+                        due = None;
                     }
                     // A requester that went away needs no answer.
                     let _gone = waiter.send(());
-                    continue;
                 }
                 lesson = self.lessons.recv() => {
                     let Some(lesson) = lesson else { return };
-                    if !self.learn(lesson).await {
-                        continue;
+                    if self.take(lesson).await && due.is_none() {
+                        due = Some(Instant::now() + LESSON_PAUSE);
                     }
                 }
+                () = tokio::time::sleep_until(pause), if due.is_some() => {
+                    self.publish();
+                    due = None;
+                }
             }
-            self.publish();
         }
-    }
-
-    /// Takes this lesson and those that follow shortly; true if any taught something.
-    async fn learn(&mut self, lesson: Lesson) -> bool {
-        let mut news = self.take(lesson).await;
-        if news {
-            tokio::time::sleep(LESSON_PAUSE).await;
-        }
-        while let Ok(lesson) = self.lessons.try_recv() {
-            news |= self.take(lesson).await;
-        }
-        news
     }
 
     async fn take(&mut self, lesson: Lesson) -> bool {
@@ -172,7 +181,7 @@ impl Librarian {
 
     fn publish(&mut self) {
         let listings = Arc::clone(&self.listings.borrow_and_update());
-        let snapshot = Snapshot::build(&self.names, &listings, &self.observed);
+        let snapshot = Snapshot::build(&self.names, listings, &self.observed);
         self.publish.send_replace(Arc::new(snapshot));
     }
 }

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod frame;
 pub mod id;
 pub mod limits;
+mod nearest;
 pub mod report;
 pub mod tool;
 pub mod uses;
@@ -22,6 +23,7 @@ pub use control::{Layer, LayerState};
 pub use fault::{Fault, Kind, Origin, Retry};
 pub use id::{ArtifactId, RunId};
 pub use limits::{Limit, Limits};
+pub use nearest::nearest;
 pub use report::{
     Bill, CallRecord, LogLevel, LogLine, ProgramError, RunEnd, RunReport, Shaped, Usage,
 };

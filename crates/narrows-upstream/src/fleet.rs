@@ -6,7 +6,6 @@ use crate::cache::Cache;
 use crate::config::{Config, Launch, ServerConfig};
 use crate::error::UpstreamError;
 use crate::keeper::{Keeper, Means, Want};
-use crate::nearest::nearest;
 use crate::session::{Body, Introduction, Reply};
 use crate::spawn::Nursery;
 use crate::wire::Failure;
@@ -202,7 +201,8 @@ impl Fleet {
     fn cell(&self, server: &str) -> Result<&Arc<Cell>, UpstreamError> {
         let cells = &self.inner.board.cells;
         let Some(cell) = cells.iter().find(|cell| cell.name() == server) else {
-            let nearest = nearest(server, cells.iter().map(|cell| cell.name()));
+            let names = cells.iter().map(|cell| cell.name());
+            let nearest = narrows_types::nearest(server, names, 1).first().map(|n| (*n).to_owned());
             let server = clip(server.to_owned(), 64);
             return Err(UpstreamError::Unknown { server, nearest });
         };

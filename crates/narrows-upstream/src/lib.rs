@@ -14,7 +14,6 @@ mod handshake;
 mod http;
 mod keeper;
 mod listing;
-mod nearest;
 mod session;
 mod spawn;
 mod stdio;

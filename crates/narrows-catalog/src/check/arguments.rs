@@ -1,9 +1,8 @@
 //! The arguments of one call, as far as they are known before it is made.
 
-use crate::naming::nearest;
 use crate::snapshot::{Catalog, ToolRef, short};
 use crate::typing::{Field, parse_arguments};
-use narrows_types::{Argument, Finding, Language, Literal, Position};
+use narrows_types::{Argument, Finding, Language, Literal, Position, nearest};
 use serde_json::{Map, Value};
 
 /// What is known of the whole object of arguments.

@@ -191,6 +191,9 @@ async fn a_server_that_hangs_delays_nobody() {
         _ = good => {}
     }
     assert!(start.elapsed() < PATIENCE);
+    // The good one may have answered before the other came to write its first line.
+    until("the hanging one has started", || std::fs::read_to_string(path).unwrap().contains('\n'))
+        .await;
     let told = std::fs::read_to_string(path).unwrap();
     let pid: i64 = told.lines().next().unwrap().strip_prefix("started ").unwrap().parse().unwrap();
     fleet.shutdown().await;

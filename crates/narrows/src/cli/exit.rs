@@ -15,8 +15,6 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const REJECTED: u8 = 3;
 /// A limit or a deadline was reached.
 pub(crate) const LIMIT: u8 = 4;
-/// A server could not be reached.
-pub(crate) const UPSTREAM: u8 = 5;
 /// A worker was lost, or Narrows is defective.
 pub(crate) const LOST: u8 = 6;
 
@@ -90,16 +88,7 @@ impl From<io::Error> for Fail {
 
 /// The exit code of a fault.
 pub(crate) fn of_kind(kind: Kind) -> u8 {
-    match kind {
-        Kind::Invalid
-        | Kind::Unauthenticated
-        | Kind::Forbidden
-        | Kind::NotFound
-        | Kind::Conflict => USAGE,
-        Kind::Limit | Kind::RateLimited | Kind::Timeout => LIMIT,
-        Kind::Upstream => UPSTREAM,
-        Kind::Lost | Kind::Unavailable | Kind::Cancelled | Kind::Bug => LOST,
-    }
+    narrows_downstream::fault::wire(kind).exit
 }
 
 /// The exit code of a run.

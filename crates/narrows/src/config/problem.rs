@@ -47,12 +47,7 @@ impl fmt::Display for Problem {
 
 /// The known word nearest to `word`, if it is near enough to be a slip of the fingers.
 pub(crate) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = |k: &&str| {
-        let far = strsim::damerau_levenshtein(&word.to_lowercase(), &k.to_lowercase());
-        let longest = word.chars().count().max(k.chars().count());
-        (far * 5 <= longest * 2).then_some(far)
-    };
-    known.into_iter().filter_map(|k| near(&k).map(|far| (far, k))).min().map(|(_, k)| k)
+    narrows_types::nearest(word, known, 1).into_iter().next()
 }
 
 /// A key path as TOML writes it: `servers."my server".env`.

@@ -31,8 +31,8 @@ fn endless_work_ends_at_the_cpu_limit() {
         "def key(v):\n    while True: pass\nsorted([1, 2, 3], key=key)",
         "sorted(range(100), key=lambda v: [None for _ in range(10**9)])",
         "import re\nwhile True:\n    re.match('(a+)+$', 'a' * 40 + 'b')",
-        "import re\nwhile True:\n    try:\n        re.match(r'(a|aa)+\\1$', 'a' * 60 + 'b')\n    \
-         except re.PatternError:\n        pass",
+        // A backtracking match with a backreference runs on inside the regex library; it is the
+        // watchdog's to end (tests/escape/programs/regex-backtracking.py).
         "x = 3\nwhile True:\n    x = pow(x, 3, 10**50)",
     ] {
         let started = Instant::now();
