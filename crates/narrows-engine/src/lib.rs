@@ -220,10 +220,13 @@ impl Shared {
 
     /// Upstreams whose tools may still become known.
     fn unlisted(&self) -> Vec<String> {
+        let states = self.fleet.status();
+        let listed = self.library.listed();
         let waiting = |s: &ServerStatus| {
-            matches!(s.state, ServerState::Idle | ServerState::Starting) && s.tools == 0
+            !matches!(s.state, ServerState::Failed | ServerState::Disabled)
+                && !listed.iter().any(|l| l.server == s.server)
         };
-        self.fleet.status().into_iter().filter(waiting).map(|s| s.server).collect()
+        states.into_iter().filter(waiting).map(|s| s.server).collect()
     }
 
     /// The snapshot, once it knows the tools of these upstreams (identifiers or names; what is none

@@ -71,6 +71,11 @@ pub(crate) struct Library {
 }
 
 impl Library {
+    /// What is listed now.
+    pub(crate) fn listed(&self) -> Arc<Vec<ServerListing>> {
+        Arc::clone(&self.listings.borrow())
+    }
+
     /// The snapshot of every listing that exists now.
     pub(crate) async fn current(&self) -> Arc<Snapshot> {
         let snapshot = Arc::clone(&self.snapshots.borrow());

@@ -6,6 +6,7 @@
 use criterion::{Criterion, Throughput};
 use narrows_protocol::Message;
 use narrows_protocol::views::{ToolPage, tool, tool_result};
+use narrows_types::ToolSpec;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::hint::black_box;
@@ -44,7 +45,8 @@ fn body(text: &str) -> &RawValue {
 
 fn read_page(text: &str) -> usize {
     let page: ToolPage<'_> = serde_json::from_str(body(text).get()).unwrap();
-    page.tools.into_iter().map(|raw| tool(raw).unwrap()).count()
+    let tools: Vec<ToolSpec> = page.tools.into_iter().map(|raw| tool(raw).unwrap()).collect();
+    tools.len()
 }
 
 fn read_result(text: &str) -> usize {
@@ -92,7 +94,7 @@ fn structured_result() -> String {
         let row = json!({
             "id": id,
             "title": format!("Thing {id} does not \"do\" what it says"),
-            "state": if id % 3 == 0 { "open" } else { "closed" },
+            "state": if id.is_multiple_of(3) { "open" } else { "closed" },
             "score": f64::from(u16::try_from(id).unwrap()) / 8.0,
             "labels": ["bug", "help wanted"],
             "author": {"login": "somebody", "admin": false, "email": null},

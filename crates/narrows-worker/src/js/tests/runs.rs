@@ -307,22 +307,3 @@ fn what_does_not_fit_a_frame_is_not_sent() {
         run("progress(0.5, '\\u0001'.repeat(5000)); console.log('\\u0001'.repeat(10000)); 1");
     assert_eq!((seen.value(), seen.progress.len(), seen.logs.len()), (json!(1), 1, 1));
 }
-
-#[test]
-#[ignore = "tells time, for people"]
-fn speed() {
-    for code in [
-        "1",
-        "return (await github.get({ id: 1 })).id",
-        "const xs = await Promise.all([1, 2, 3].map((i: number) => github.get({ i }))); xs.length",
-    ] {
-        let mut times: Vec<u64> = (0..200).map(|_| run(code).done.unwrap().usage.cpu_us).collect();
-        times.sort_unstable();
-        eprintln!("{code}: cpu us p50 {} p90 {}", times[100], times[180]);
-    }
-    let begun = std::time::Instant::now();
-    for _ in 0..20 {
-        drop(super::prepare().unwrap());
-    }
-    eprintln!("prepare + drop: {:?}", begun.elapsed() / 20);
-}
