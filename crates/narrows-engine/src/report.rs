@@ -11,13 +11,15 @@ use serde_json::value::RawValue;
 pub(crate) const JSON: &str = "application/json";
 /// The part of the budget that logs may take, in hundredths.
 const LOGS_SHARE: u64 = 30;
+/// Bytes of the budget for the bill, the handle and the labels around what is told.
+const FRAME_BYTES: u64 = 160;
 
 impl Shared {
     /// Cuts what a run left to the grant's budget and renders it.
     pub(crate) async fn report(&self, grant: &Grant, run: RunId, ended: Ended) -> RunReport {
-        let budget = usize::try_from(grant.limits.output_bytes).unwrap_or(usize::MAX);
-        let logs_budget =
-            usize::try_from(grant.limits.output_bytes * LOGS_SHARE / 100).unwrap_or(0);
+        let told = grant.limits.output_bytes.saturating_sub(FRAME_BYTES);
+        let budget = usize::try_from(told).unwrap_or(usize::MAX);
+        let logs_budget = usize::try_from(told / 100 * LOGS_SHARE).unwrap_or(usize::MAX);
         let Ended { end, trail, usage } = ended;
         let (logs, cut) = shape::fit_logs(trail.logs, logs_budget);
         let logs_bytes: usize = logs.iter().map(|l| l.text.len() + 1).sum();

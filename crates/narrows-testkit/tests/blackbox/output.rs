@@ -17,6 +17,8 @@ fn a_large_value_becomes_preview_shape_and_handle_that_the_next_program_reads() 
         let report = &result["structuredContent"];
         let size = result.to_string().len();
         assert!(size < 6_000, "{size} bytes came back: {result:#}");
+        let text = result["content"][0]["text"].as_str().unwrap();
+        assert!(text.len() <= 2_048, "the text keeps the whole budget: {}", text.len());
         let handle = report["artifact"].as_str().unwrap_or_else(|| panic!("{result:#}")).to_owned();
         assert!(report["shape"].as_str().unwrap().contains("10000"), "{report:#}");
         let next = match language {
@@ -44,6 +46,7 @@ fn logs_and_errors_share_the_budget() {
     let flood = "for (let i = 0; i < 100000; i++) console.log('line', i, 'x'.repeat(50)); return 1";
     let result = agent.run("typescript", flood);
     assert!(result.to_string().len() < 6_000, "{result:#}");
+    assert!(result["content"][0]["text"].as_str().unwrap().len() <= 2_048, "{result:#}");
     let thrown = agent.run("typescript", "throw new Error('y'.repeat(1000000))");
     assert_eq!(thrown["isError"], true);
     assert!(thrown.to_string().len() < 6_000, "{}", thrown.to_string().len());

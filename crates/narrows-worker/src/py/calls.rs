@@ -16,7 +16,7 @@ use crate::link::LinkError;
 const NOTICES_MAX: u32 = 10_000;
 
 /// Bytes of one progress message.
-const NOTICE_BYTES_MAX: usize = 1_024;
+const NOTICE_BYTES_MAX: usize = 600;
 
 /// Bytes of one error's message.
 const ERROR_BYTES_MAX: usize = 8 << 10;
