@@ -66,6 +66,10 @@ fn test(args: &[String]) -> Result<(), Fail> {
     let parts = parts::install()?;
     shell::cargo(&["build", "--workspace", "--bins"]).run()?;
     let nextest = shell::works("cargo", &["nextest", "--version"]);
+    if nextest && args.is_empty() {
+        // nextest does not run the examples in documentation.
+        shell::cargo(&["test", "--workspace", "--doc", "--quiet"]).run()?;
+    }
     let mut run = if nextest {
         shell::cargo(&["nextest", "run", "--workspace", "--profile", "ci"])
     } else {
@@ -73,11 +77,7 @@ fn test(args: &[String]) -> Result<(), Fail> {
     };
     run.args(args);
     parts.describe(&mut run);
-    run.run()?;
-    if nextest && args.is_empty() {
-        shell::cargo(&["test", "--workspace", "--doc", "--quiet"]).run()?;
-    }
-    Ok(())
+    run.run()
 }
 
 /// Benchmarks build in release; the peers are installed first.

@@ -1,17 +1,20 @@
 //! What a program refers to, against what there is: every finding at once, each with its fix.
 
 mod arguments;
+mod schema;
 
 use crate::snapshot::{Catalog, Server, ToolRef, short};
-use narrows_types::{Fault, Finding, Kind, Language, Origin, Reference, Uses};
+use narrows_types::{Fault, Finding, Language, Reference, Uses};
 use serde_json::Value;
-use std::collections::BTreeSet;
-use std::sync::OnceLock;
+use serde_json::value::RawValue;
+use std::collections::{BTreeSet, HashSet};
+
+pub(crate) use schema::Validators;
+#[cfg(test)]
+pub(crate) use schema::compile;
 
 /// Findings of one program.
 const FINDINGS_MAX: usize = 50;
-/// Errors of one call's arguments that are told.
-const ERRORS_MAX: usize = 3;
 
 /// The outcome of a check.
 #[derive(Debug, Clone, Default)]
@@ -25,20 +28,60 @@ pub struct Checked {
 pub(crate) fn check(catalog: &Catalog, uses: &Uses, language: Language) -> Checked {
     let mut namespaces = BTreeSet::new();
     let mut findings: Vec<Finding> = Vec::new();
-    for reference in &uses.references {
-        match catalog.find_server(&reference.root) {
-            Some(server) => {
-                namespaces.insert(reference.root.clone());
-                tool(catalog, server, reference, language, &mut findings);
-            }
-            None if reference.guarded => {}
-            None => findings.push(unknown_root(catalog, reference)),
+    let mut references: Vec<&Reference> = uses.references.iter().collect();
+    references.sort_by_key(|reference| reference.at);
+    // A name that does not exist is told once, where it stands first.
+    let mut told: HashSet<(&str, Option<&str>)> = HashSet::new();
+    for reference in references {
+        let root = reference.root.as_str();
+        let member = reference.path.first().map(String::as_str);
+        let server = catalog.find_server(root);
+        if server.is_some() {
+            namespaces.insert(root.to_owned());
         }
+        if findings.len() >= FINDINGS_MAX {
+            continue;
+        }
+        let finding = match (server, member) {
+            (None, _) if reference.guarded => None,
+            (None, _) => told.insert((root, None)).then(|| unknown_root(catalog, reference)),
+            (Some(server), None) if reference.arguments.is_some() => {
+                Some(not_a_function(server, reference))
+            }
+            (Some(_), None) => None,
+            (Some(server), Some(member)) => match server.tool(member) {
+                Some(tool) => {
+                    let tool = ToolRef { server, tool };
+                    if let (1, Some(arguments)) = (reference.path.len(), &reference.arguments) {
+                        let at = reference.at;
+                        arguments::check(catalog, tool, arguments, at, language, &mut findings);
+                    }
+                    None
+                }
+                // Nothing is known of a server that is not listed yet: its calls are checked
+                // when they are made.
+                None if server.tools.is_empty() || reference.guarded => None,
+                None => told
+                    .insert((root, Some(member)))
+                    .then(|| unknown_tool(catalog, server, member, reference)),
+            },
+        };
+        findings.extend(finding);
     }
     findings.sort_by_key(|f| f.at);
     findings.dedup();
     findings.truncate(FINDINGS_MAX);
     Checked { namespaces: namespaces.into_iter().collect(), findings }
+}
+
+fn not_a_function(server: &Server, reference: &Reference) -> Finding {
+    let ident = &server.ident;
+    let fix = match server.tools.first() {
+        Some(tool) => format!("call a tool of it, such as {ident}.{}", tool.ident),
+        None => "find its tools with search".to_owned(),
+    };
+    let message = format!("{ident} is a server, no function; {fix}");
+    Finding { at: reference.at, message }
 }
 
 fn unknown_root(catalog: &Catalog, reference: &Reference) -> Finding {
@@ -50,27 +93,6 @@ fn unknown_root(catalog: &Catalog, reference: &Reference) -> Finding {
     };
     let message = format!("{} is not defined; {fix}", short(&reference.root));
     Finding { at: reference.at, message }
-}
-
-fn tool(
-    catalog: &Catalog,
-    server: &Server,
-    reference: &Reference,
-    language: Language,
-    findings: &mut Vec<Finding>,
-) {
-    // Nothing is known of a server that is not listed yet: its calls are checked when made.
-    let Some(member) = reference.path.first().filter(|_| !server.tools.is_empty()) else { return };
-    let Some(found) = server.tool(member) else {
-        if !reference.guarded {
-            findings.push(unknown_tool(catalog, server, member, reference));
-        }
-        return;
-    };
-    let tool = ToolRef { server, tool: found };
-    if let (1, Some(arguments)) = (reference.path.len(), &reference.arguments) {
-        arguments::check(catalog, tool, arguments, reference.at, language, findings);
-    }
 }
 
 fn unknown_tool(
@@ -91,64 +113,26 @@ fn unknown_tool(
     Finding { at: reference.at, message }
 }
 
-/// Compiled schemas, each made when it is first needed.
-pub(crate) struct Validators {
-    compiled: Vec<OnceLock<Option<Box<jsonschema::Validator>>>>,
-}
-
-impl Validators {
-    pub(crate) fn new(tools: usize) -> Self {
-        Self { compiled: (0..tools).map(|_| OnceLock::new()).collect() }
+/// Checks the arguments of a call that is about to be made.
+pub(crate) fn validate(
+    catalog: &Catalog,
+    tool: ToolRef<'_>,
+    arguments: &RawValue,
+) -> Result<(), Fault> {
+    let text = arguments.get();
+    let value: Value = serde_json::from_str(text)
+        .map_err(|e| Fault::invalid(format!("the arguments are not JSON: {e}")))?;
+    if !value.is_object() {
+        let message = format!("{}: the arguments must be an object", tool.call());
+        return Err(Fault::invalid(message).hint(catalog.brief(tool)));
     }
-
-    /// A schema that does not compile is no reason to refuse a call.
-    fn get(&self, tool: ToolRef<'_>) -> Option<&jsonschema::Validator> {
-        let slot = self.compiled.get(tool.tool.number)?;
-        let schema = &tool.tool.spec.input_schema;
-        slot.get_or_init(|| jsonschema::validator_for(schema).ok().map(Box::new)).as_deref()
+    let errors = catalog.validators().errors(tool, &value, text.len());
+    if errors.is_empty() {
+        return Ok(());
     }
-
-    /// What is wrong with a value, each with its place; at most three.
-    pub(crate) fn errors(&self, tool: ToolRef<'_>, value: &Value) -> Vec<String> {
-        let Some(validator) = self.get(tool) else { return Vec::new() };
-        if validator.is_valid(value) {
-            return Vec::new();
-        }
-        validator
-            .iter_errors(value)
-            .take(ERRORS_MAX)
-            .map(|error| {
-                let place = error.instance_path().to_string();
-                let place = place.trim_start_matches('/').replace('/', ".");
-                let text = short_error(&error.to_string());
-                if place.is_empty() { text } else { format!("{place}: {text}") }
-            })
-            .collect()
-    }
-
-    pub(crate) fn validate(
-        &self,
-        catalog: &Catalog,
-        tool: ToolRef<'_>,
-        arguments: &Value,
-    ) -> Result<(), Fault> {
-        if !arguments.is_object() {
-            let message = format!("{}: the arguments must be an object", tool.call());
-            return Err(Fault::invalid(message).hint(catalog.brief(tool)));
-        }
-        let errors = self.errors(tool, arguments);
-        if errors.is_empty() {
-            return Ok(());
-        }
-        let message = format!("{}: {}", tool.call(), errors.join("; "));
-        let hint = format!("parameters: {}", catalog.brief(tool));
-        Err(Fault::new(Kind::Invalid, Origin::Agent, message).hint(hint))
-    }
-}
-
-fn short_error(text: &str) -> String {
-    let clean = crate::typing::clean(text);
-    narrows_types::fault::clip(clean, 160)
+    let message = format!("{}: {}", tool.call(), errors.join("; "));
+    let hint = format!("parameters: {}", catalog.brief(tool));
+    Err(Fault::invalid(message).hint(hint))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::observe::{Observations, Shape};
 use crate::search::Doc;
 use crate::typing;
 use narrows_types::{Fault, Language, ServerListing, ToolSpec, Uses, nearest};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -199,8 +199,12 @@ impl Catalog {
     }
 
     /// Checks the arguments of a call against the tool's schema.
-    pub fn validate(&self, tool: ToolRef<'_>, arguments: &Value) -> Result<(), Fault> {
-        self.inner.validators.validate(self, tool, arguments)
+    pub fn validate(&self, tool: ToolRef<'_>, arguments: &RawValue) -> Result<(), Fault> {
+        check::validate(self, tool, arguments)
+    }
+
+    pub(crate) fn validators(&self) -> &Validators {
+        &self.inner.validators
     }
 }
 

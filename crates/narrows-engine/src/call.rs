@@ -47,9 +47,7 @@ impl Shared {
             let message = format!("the arguments are {size} bytes; the limit is {limit}");
             return Err(Fault::new(Kind::Limit, Origin::Agent, message).hint("send less at once"));
         }
-        let value: Value = serde_json::from_str(arguments.get())
-            .map_err(|e| Fault::invalid(format!("the arguments are not JSON: {e}")))?;
-        catalog.validate(found, &value)?;
+        catalog.validate(found, arguments)?;
         let server = found.server.name.clone();
         let tool = found.tool.spec.name.clone();
         let learns = found.tool.spec.output_schema.is_none();

@@ -150,10 +150,10 @@ fn values(catalog: &Catalog, tool: ToolRef<'_>, known: &Known<'_>, findings: &mu
     for (name, literal, place) in &known.fields {
         let Some(value) = constant(literal) else { continue };
         let Some(single) = single(schema, name) else { continue };
-        let Ok(validator) = jsonschema::validator_for(&single) else { continue };
+        let Some(validator) = super::schema::compile(&single) else { continue };
         if let Err(error) = validator.validate(&value) {
             let inner = error.instance_path().to_string().replace('/', ".");
-            let text = narrows_types::fault::clip(crate::typing::clean(&error.to_string()), 160);
+            let text = super::schema::reason(&error);
             let brief = catalog.brief(tool);
             let message = format!("{}: {name}{inner}: {text}; parameters: {brief}", tool.call());
             findings.push(Finding { at: *place, message });

@@ -140,11 +140,46 @@ fn python_takes_keywords() {
 fn calls_are_validated_in_short_words() {
     let catalog = catalog();
     let tool = catalog.resolve("github", "list_issues").unwrap();
-    assert!(catalog.validate(tool, &json!({"owner": "a", "repo": "b"})).is_ok());
-    let fault = catalog.validate(tool, &json!({"owner": 1, "state": "x"})).unwrap_err();
+    let validate = |arguments: Value| {
+        catalog.validate(tool, &serde_json::value::to_raw_value(&arguments).unwrap())
+    };
+    assert!(validate(json!({"owner": "a", "repo": "b"})).is_ok());
+    let fault = validate(json!({"owner": 1, "state": "x"})).unwrap_err();
     insta::assert_snapshot!(fault, @r#"github.list_issues: "repo" is a required property; owner: 1 is not of type "string"; state: "x" is not one of "open" or "closed"; parameters: (owner, repo, state?, count?)"#);
-    let fault = catalog.validate(tool, &json!([])).unwrap_err();
+    let fault = validate(json!([])).unwrap_err();
     insta::assert_snapshot!(fault, @"github.list_issues: the arguments must be an object; (owner, repo, state?, count?)");
     let missing = catalog.resolve("github", "list_isues").err().unwrap();
     insta::assert_snapshot!(missing, @"unknown tool github.list_isues; did you mean github.list_issues(owner, repo, state?, count?)?");
+}
+
+#[test]
+fn a_name_that_does_not_exist_is_told_once_and_a_server_is_no_function() {
+    let at = |line| Position { line, column: 1 };
+    let reference = |root: &str, path: &[&str], line| Reference {
+        root: root.to_owned(),
+        path: path.iter().map(|p| (*p).to_owned()).collect(),
+        at: at(line),
+        arguments: Some(Vec::new()),
+        guarded: false,
+    };
+    let uses = Uses {
+        references: vec![
+            reference("githb", &["x"], 3),
+            reference("githb", &["y"], 2),
+            reference("github", &["nope"], 5),
+            reference("github", &["nope"], 4),
+            reference("github", &[], 6),
+        ],
+        ..Uses::default()
+    };
+    let findings = catalog().check(&uses, Language::TypeScript).findings;
+    let told: Vec<String> =
+        findings.iter().map(|f| format!("{}: {}", f.at.line, f.message)).collect();
+    insta::assert_debug_snapshot!(told, @r#"
+    [
+        "2: githb is not defined; did you mean github?",
+        "4: github.nope does not exist; it has list_issues, get_me, any_",
+        "6: github is a server, no function; call a tool of it, such as github.list_issues",
+    ]
+    "#);
 }
