@@ -14,7 +14,7 @@ cargo xtask test [ARGS]   install what the tests need, build, run every test (AR
 cargo xtask ci            tidy, format, lints, then `test`: what `.ci/run` calls
 cargo xtask tidy          the laws of the repository
 cargo xtask parts         only install what the tests need
-cargo xtask bench [NAME]  benchmarks, as ratios in one run
+cargo xtask bench [NAME [PART]]  benchmarks, as ratios in one run
 cargo xtask fuzz [SECS]   each fuzz target for SECS seconds (60)
 cargo xtask docs          write docs/reference anew from the code
 ";
@@ -87,7 +87,8 @@ fn bench(args: &[String]) -> Result<(), Fail> {
     shell::cargo(&["build", "--release", "--workspace", "--bins"]).run()?;
     let mut run = shell::cargo(&["bench", "--workspace"]);
     if let Some(name) = args.first() {
-        run.args(&["--bench".to_owned(), name.clone()]);
+        run.args(&["--bench".to_owned(), name.clone(), "--".to_owned()]);
+        run.args(args.get(1..).unwrap_or_default());
     }
     parts.describe(&mut run);
     run.run()

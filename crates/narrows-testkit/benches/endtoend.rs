@@ -1,6 +1,7 @@
 //! Narrows and its peers over MCP stdio, against one fast scripted upstream, in one run.
 //!
-//! `cargo xtask bench endtoend`. Read ratios and minima: the machine is small and shared.
+//! `cargo xtask bench endtoend [gateways|throughput|memory]`. Read ratios and minima: the machine is
+//! small and shared.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -41,8 +42,23 @@ fn main() {
     if !std::env::args().any(|a| a == "--bench") {
         return;
     }
+    let named: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
+    let wanted = |part: &str| named.is_empty() || named.iter().any(|name| name == part);
     let house = House::new(&json!({"scripted": scripted(&[])}));
     let mut table = String::new();
+    if wanted("gateways") {
+        gateways(&house, &mut table);
+    }
+    if wanted("throughput") {
+        throughput(&house, &mut table);
+    }
+    if wanted("memory") {
+        memory(&mut table);
+    }
+    println!("{table}");
+}
+
+fn gateways(house: &House, table: &mut String) {
     let direct = direct();
     writeln!(
         table,
@@ -50,12 +66,21 @@ fn main() {
         direct.0, direct.1
     )
     .unwrap();
-    for mut contender in contenders(&house) {
-        measure(&mut contender, direct, &mut table);
+    let mut agent = opened(house.command(&["serve"]));
+    let mut pings: Vec<f64> = (0..500)
+        .map(|_| {
+            let start = Instant::now();
+            agent.request("ping", &json!({}));
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    pings.sort_by(f64::total_cmp);
+    let (p50, p99) = (quantile(&pings, 0.5), quantile(&pings, 0.99));
+    writeln!(table, "narrows ping (no run): p50 {p50:.2} p99 {p99:.2} ms").unwrap();
+    drop(agent);
+    for mut contender in contenders(house) {
+        measure(&mut contender, direct, table);
     }
-    throughput(&house, &mut table);
-    memory(&mut table);
-    println!("{table}");
 }
 
 fn contenders(house: &House) -> Vec<Contender> {

@@ -6,6 +6,7 @@ use rquickjs::context::EvalOptions;
 use rquickjs::{CatchResultExt, Context, Ctx, FromJs, Function, Object, Persistent, Runtime};
 use std::collections::HashSet;
 use std::io::{Read, Write};
+use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
@@ -96,8 +97,10 @@ impl Prepared {
         program: &Program,
     ) -> Result<(), LinkError> {
         let began = Began::now();
-        // In this order: what is bound first is dropped last.
         let Self { context, kit, globals, host } = self;
+        // Never dropped: a worker ends with its program, and to free a heap object by object costs
+        // more than a short run, for each page of it must be copied from the zygote first.
+        let context = ManuallyDrop::new(context);
         let limits = program.limits;
         host.begin(&limits, program.now_ms, program.seed);
         let reading = uses::read(&program.code, &globals);
