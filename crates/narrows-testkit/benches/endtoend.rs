@@ -1,6 +1,6 @@
 //! Narrows and its peers over MCP stdio, against one fast scripted upstream, in one run.
 //!
-//! `cargo xtask bench endtoend [gateways|throughput|memory]`. Read ratios and minima: the machine is
+//! `cargo xtask bench endtoend [gateways|narrows|throughput|memory]`. Read ratios and minima: the machine is
 //! small and shared.
 #![expect(
     clippy::unwrap_used,
@@ -47,7 +47,9 @@ fn main() {
     let house = House::new(&json!({"scripted": scripted(&[])}));
     let mut table = String::new();
     if wanted("gateways") {
-        gateways(&house, &mut table);
+        gateways(&house, true, &mut table);
+    } else if wanted("narrows") {
+        gateways(&house, false, &mut table);
     }
     if wanted("throughput") {
         throughput(&house, &mut table);
@@ -58,7 +60,8 @@ fn main() {
     println!("{table}");
 }
 
-fn gateways(house: &House, table: &mut String) {
+/// Narrows, and with `peers` others too.
+fn gateways(house: &House, peers: bool, table: &mut String) {
     let direct = direct();
     writeln!(
         table,
@@ -78,15 +81,19 @@ fn gateways(house: &House, table: &mut String) {
     let (p50, p99) = (quantile(&pings, 0.5), quantile(&pings, 0.99));
     writeln!(table, "narrows ping (no run): p50 {p50:.2} p99 {p99:.2} ms").unwrap();
     drop(agent);
-    for mut contender in contenders(house) {
+    let mut contenders = vec![narrows(house, "typescript"), narrows(house, "python")];
+    if peers {
+        contenders.extend(others(house));
+    }
+    for mut contender in contenders {
         measure(&mut contender, direct, table);
     }
 }
 
-fn contenders(house: &House) -> Vec<Contender> {
+fn others(house: &House) -> Vec<Contender> {
     let upstream = binary("scripted-upstream");
     let python = parts().join("py/peers/bin");
-    let mut all = vec![narrows(house, "typescript"), narrows(house, "python")];
+    let mut all = Vec::new();
     let fastmcp = repository().join("crates/narrows-testkit/benches/peers/fastmcp_code_mode.py");
     let mut command = Command::new(python.join("python"));
     command.arg(fastmcp).arg(&upstream);
@@ -243,6 +250,9 @@ fn throughput(house: &House, table: &mut String) {
     for id in 0..16 {
         send(&mut agent, id);
     }
+    let pid = agent.child.id();
+    let used = || (cpu_us(pid), zygotes(pid).into_iter().map(cpu_us).sum::<f64>());
+    let before = used();
     let (start, mut done, mut latest) = (Instant::now(), 0_u64, 16);
     while start.elapsed() < Duration::from_secs(5) {
         let answer = agent.read();
@@ -252,7 +262,15 @@ fn throughput(house: &House, table: &mut String) {
         latest += 1;
     }
     let rate = done as f64 / start.elapsed().as_secs_f64();
-    writeln!(table, "runs per second with one call each, 16 at once: {rate:.0}").unwrap();
+    let after = used();
+    let (gateway, workers) =
+        ((after.0 - before.0) / done as f64, (after.1 - before.1) / done as f64);
+    writeln!(
+        table,
+        "runs per second with one call each, 16 at once: {rate:.0} \
+         (processor time of a run: gateway {gateway:.0} us, zygote and worker {workers:.0} us)"
+    )
+    .unwrap();
 }
 
 /// Resident memory: idle over every saved tool list, and before and after 10,000 runs.
@@ -276,7 +294,7 @@ fn memory(table: &mut String) {
         table,
         "RSS idle with every saved tool list: {:.1} MB (workers' zygotes {:.1} MB)",
         rss(agent.child.id()),
-        zygotes(agent.child.id())
+        zygotes(agent.child.id()).into_iter().map(rss).sum::<f64>()
     )
     .unwrap();
     let run = |agent: &mut Agent, count: usize| {
@@ -300,7 +318,17 @@ fn rss(pid: u32) -> f64 {
     kb / 1024.0
 }
 
-fn zygotes(pid: u32) -> f64 {
+/// Processor time of a process and of the children that it has buried, in microseconds.
+fn cpu_us(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let (_, fields) = stat.rsplit_once(')').unwrap_or_default();
+    // utime, stime, cutime and cstime in ticks of 10 ms; the state is the first field here.
+    let ticks = fields.split_whitespace().skip(11).take(4).filter_map(|t| t.parse::<f64>().ok());
+    ticks.sum::<f64>() * 1e4
+}
+
+/// The processes that workers are forked from, and those that they are forked from.
+fn zygotes(pid: u32) -> Vec<u32> {
     let children = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     children
         .flat_map(|task| {
@@ -311,6 +339,6 @@ fn zygotes(pid: u32) -> f64 {
             let line = std::fs::read(format!("/proc/{child}/cmdline")).unwrap_or_default();
             String::from_utf8_lossy(&line).contains("worker")
         })
-        .map(rss)
-        .sum()
+        .flat_map(|child| std::iter::once(child).chain(zygotes(child)))
+        .collect()
 }

@@ -12,6 +12,10 @@ pub struct Stopped(pub String);
 
 /// A language's interpreter, warm.
 pub trait Engine: Sized {
+    /// A program that touches what most programs touch. It may call tools of the one server
+    /// `sample`, which give an object with a number `a` and a list `rows` of objects with a `b`.
+    const SAMPLE: &'static str;
+
     /// Runs one program whose `Run` frame has been read: speaks `Uses`, `Call` and so on over the
     /// stream and ends with `Done`.
     ///
@@ -21,12 +25,16 @@ pub trait Engine: Sized {
 }
 
 impl Engine for js::Prepared {
+    const SAMPLE: &'static str = js::SAMPLE;
+
     fn run(self, stream: UnixStream, program: &Program) -> Result<(), Stopped> {
         Ok(self.run(&mut Link::new(stream), program)?)
     }
 }
 
 impl Engine for py::Prepared {
+    const SAMPLE: &'static str = py::SAMPLE;
+
     fn run(self, stream: UnixStream, program: &Program) -> Result<(), Stopped> {
         Ok(self.run(&mut Link::new(stream), program)?)
     }

@@ -10,6 +10,7 @@ mod jail;
 mod js;
 mod link;
 mod py;
+mod rehearsal;
 mod zygote;
 
 pub use evaluate::{Engine, Stopped, evaluate};

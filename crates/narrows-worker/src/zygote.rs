@@ -10,6 +10,7 @@ use crate::jail::process::{self, Side};
 use crate::jail::seal::{Baseline, Seal, confine};
 use crate::jail::{Report, filter, walls};
 use crate::link::{Link, LinkError};
+use crate::rehearsal::rehearse;
 use narrows_types::control::{
     CONTROL_FD, Death, EXIT_LINK, EXIT_PANIC, EXIT_UNSEALED, FromZygote, ToZygote,
 };
@@ -51,14 +52,16 @@ struct Zygote<'a> {
     workers: HashMap<Pid, u64>,
 }
 
-/// Warm, walls, trial, ready.
+/// Warm, rehearsal, walls, trial, ready.
 fn start<E: Engine>(
     control: &Control,
     prepare: impl FnOnce() -> Result<E, String>,
-) -> Result<(Zygote<'_>, E), String> {
+) -> Result<(Zygote<'_>, Option<E>), String> {
     walls::die_with_parent()?;
     process::learn_time_zone();
     let engine = prepare().map_err(|error| format!("the engine does not start: {error}"))?;
+    let mut engine = Some(engine);
+    let footprint = rehearse(&mut engine);
     let baseline = Baseline::measure();
     let strict = filter::worker()?;
     let wide = filter::zygote()?;
@@ -79,7 +82,7 @@ fn start<E: Engine>(
     let reached =
         |layer| report.states().iter().any(|s: &LayerState| s.layer == layer && s.reached);
     let landlock = reached(Layer::Landlock);
-    let seal = Seal { filter: strict, zygote: getpid(), landlock };
+    let seal = Seal { filter: strict, zygote: getpid(), landlock, footprint };
     let zygote = Zygote { control, seal, baseline, ended, workers: HashMap::new() };
     let trial = zygote.trial(pair);
     for layer in Layer::FLOOR {
@@ -140,8 +143,7 @@ impl Zygote<'_> {
     }
 
     /// The loop. Returns when the sandbox is gone.
-    fn serve<E: Engine>(mut self, engine: E) -> Result<(), String> {
-        let mut engine = Some(engine);
+    fn serve<E: Engine>(mut self, mut engine: Option<E>) -> Result<(), String> {
         loop {
             let mut fds = [
                 PollFd::new(self.control.as_fd(), PollFlags::POLLIN),

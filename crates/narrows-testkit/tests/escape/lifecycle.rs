@@ -138,6 +138,24 @@ async fn a_run_beside_a_hostile_one_is_untouched() {
 }
 
 #[tokio::test]
+async fn what_a_run_used_is_told() {
+    let sandbox = sandbox("worker").await;
+    for (language, code) in [
+        (
+            Language::TypeScript,
+            "const kept = new Array(1e5).fill(1.5).map(x => x * 2); kept.length",
+        ),
+        (Language::Python, "kept = [x * 2.5 for x in range(100000)]\nlen(kept)"),
+    ] {
+        let usage =
+            run(&sandbox, program(language, code, Limits::default())).await.end.unwrap().usage;
+        assert!(usage.wall_us > 0 && usage.cpu_us > 0, "{language} {usage:?}");
+        assert!(usage.memory_bytes > 500_000, "{language} {usage:?}");
+    }
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_missing_layer_that_is_required_refuses_everything() {
     let sandbox = sandbox("worker").await;
     let layers = sandbox.probe().await.unwrap();

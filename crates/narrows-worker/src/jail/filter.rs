@@ -24,6 +24,7 @@ const WORKER: &[i64] = &[
     libc::SYS_futex,
     libc::SYS_clock_gettime,
     libc::SYS_gettimeofday,
+    libc::SYS_getrusage,
     libc::SYS_getrandom,
     libc::SYS_sched_yield,
     libc::SYS_rt_sigreturn,

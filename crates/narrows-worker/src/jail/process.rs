@@ -26,6 +26,12 @@ pub(crate) fn fork() -> io::Result<Side> {
     }
 }
 
+/// Ends a child that is not reaped yet.
+pub(crate) fn kill(child: Pid) {
+    // It may have ended by itself.
+    let _ = nix::sys::signal::kill(child, Signal::SIGKILL);
+}
+
 /// A descriptor of a child that is not reaped yet, so that the number cannot be another's.
 pub(crate) fn pidfd(child: Pid) -> io::Result<OwnedFd> {
     // SAFETY: takes two integers and returns a new descriptor or -1.

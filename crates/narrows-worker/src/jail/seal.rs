@@ -1,6 +1,7 @@
 //! Closes one worker, before it reads a byte: one descriptor, no limits left to raise, the strict
 //! list of system calls.
 
+use super::memory::Footprint;
 use super::{filter, process, walls};
 use narrows_types::Limits;
 use nix::sys::resource::{Resource, setrlimit};
@@ -47,6 +48,8 @@ pub(crate) struct Seal {
     pub(crate) zygote: Pid,
     /// Landlock holds here: each worker gets a domain of its own.
     pub(crate) landlock: bool,
+    /// What each worker takes before its program comes.
+    pub(crate) footprint: Footprint,
 }
 
 impl Seal {
@@ -75,6 +78,7 @@ impl Seal {
         ] {
             setrlimit(resource, to, to).map_err(|error| format!("rlimit: {error}"))?;
         }
+        self.footprint.take();
         filter::apply(&self.filter)?;
         Ok(socket)
     }

@@ -20,3 +20,6 @@ mod uses;
 mod tests;
 
 pub(crate) use runtime::{Prepared, prepare};
+
+/// What most programs do: a call, what came of it taken apart, a value.
+pub(crate) const SAMPLE: &str = include_str!("sample.ts");

@@ -15,6 +15,7 @@ use super::session::{self, Ending, INPUT, Realm, Session};
 use super::time::Began;
 use super::unheard::Unheard;
 use super::uses;
+use crate::jail::memory::peak_bytes;
 use crate::link::{Link, LinkError};
 
 const PRELUDE: &str = include_str!("prelude.js");
@@ -97,16 +98,17 @@ impl Prepared {
         program: &Program,
     ) -> Result<(), LinkError> {
         let began = Began::now();
-        let Self { context, kit, globals, host } = self;
+        let before = peak_bytes();
         // Never dropped: a worker ends with its program, and to free a heap object by object costs
         // more than a short run, for each page of it must be copied from the zygote first.
-        let context = ManuallyDrop::new(context);
+        let this = ManuallyDrop::new(self);
+        let Self { context, kit, globals, host } = &*this;
         let limits = program.limits;
         host.begin(&limits, program.now_ms, program.seed);
-        let reading = uses::read(&program.code, &globals);
+        let reading = uses::read(&program.code, globals);
         let runtime = context.runtime();
         runtime.set_memory_limit(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
-        let guard = Rc::clone(&host);
+        let guard = Rc::clone(host);
         runtime.set_interrupt_handler(Some(Box::new(move || guard.interrupted(began, &limits))));
         let unheard = Rc::new(Unheard::default());
         let tracker = Rc::clone(&unheard);
@@ -114,13 +116,12 @@ impl Prepared {
             move |ctx, promise, error, heard| tracker.track(&ctx, (promise, error), heard),
         )));
         let ending = context.with(|ctx| {
-            let realm = Realm { ctx: &ctx, host: &host, unheard: &unheard };
-            Session::new(realm, &kit, (program, reading), began)?.run(link)
+            let realm = Realm { ctx: &ctx, host, unheard: &unheard };
+            Session::new(realm, kit, (program, reading), began)?.run(link)
         });
         // What was kept of the realm goes before it, however the run ended.
         drop(unheard.take());
         let ending = ending?;
-        let used = u64::try_from(runtime.memory_usage().malloc_size).unwrap_or(0);
         let end = match ending {
             Ending::End(end) => end,
             Ending::Threw(error, places) => {
@@ -128,9 +129,10 @@ impl Prepared {
                 let spare = limits.memory_bytes.saturating_add(SPARE_BYTES);
                 runtime.set_memory_limit(usize::try_from(spare).unwrap_or(usize::MAX));
                 // Of the bomb itself much may be gone by now; but who throws null says so.
+                let used = u64::try_from(runtime.memory_usage().malloc_size).unwrap_or(0);
                 let scarce = used > limits.memory_bytes / 2 || !program.code.contains("null");
                 context.with(|ctx| {
-                    session::threw(&ctx, kit, (error, scarce), (&places, &program.code))
+                    session::threw(&ctx, kit.clone(), (error, scarce), (&places, &program.code))
                 })
             }
         };
@@ -138,7 +140,8 @@ impl Prepared {
         let usage = Usage {
             wall_us: host::micros(began.wall()),
             cpu_us: host::micros(began.cpu()),
-            memory_bytes: used,
+            // The interpreter's own count would visit each object that there is.
+            memory_bytes: peak_bytes().saturating_sub(before),
         };
         link.send(&FromWorker::Done(Box::new(Done { end, usage })))
     }

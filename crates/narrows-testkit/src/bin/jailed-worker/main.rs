@@ -33,6 +33,8 @@ fn main() -> ExitCode {
 struct BrokenIn;
 
 impl Engine for BrokenIn {
+    const SAMPLE: &'static str = "rehearse";
+
     fn run(self, mut stream: UnixStream, program: &Program) -> Result<(), Stopped> {
         let (what, how) = program.code.split_once(' ').unwrap_or((program.code.as_str(), ""));
         let end = match what {

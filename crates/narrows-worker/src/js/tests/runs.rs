@@ -234,7 +234,8 @@ fn nothing_to_wait_for_is_a_deadlock() {
 fn usage_is_told() {
     let seen = run("let n = 0; for (let i = 0; i < 1e5; i++) n += i; n");
     let usage = seen.done.unwrap().usage;
-    assert!(usage.wall_us > 0 && usage.cpu_us > 0 && usage.memory_bytes > 10_000, "{usage:?}");
+    // Memory is counted by process: see the escape tests.
+    assert!(usage.wall_us > 0 && usage.cpu_us > 0, "{usage:?}");
 }
 
 #[test]
