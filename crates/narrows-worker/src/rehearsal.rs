@@ -22,7 +22,7 @@ const FRAME_BYTES_MAX: usize = 1 << 20;
 /// What a short program of this engine touches. Empty if the rehearsal fails: then every worker
 /// takes its memory on demand.
 pub(crate) fn rehearse<E: Engine>(engine: &mut Option<E>) -> Footprint {
-    play(engine).unwrap_or_default()
+    play(engine).unwrap_or_default().settle()
 }
 
 fn play<E: Engine>(engine: &mut Option<E>) -> Option<Footprint> {

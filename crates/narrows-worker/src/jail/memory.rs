@@ -2,13 +2,14 @@
 //!
 //! After a fork each page is copied when it is first written to and code is mapped when it is first
 //! reached, one fault at a time, which costs more than the rest of a short run. So one child
-//! rehearses a program before the walls are up and notes which pages came to be its own; every
-//! worker takes these at once, before its program is there. Only an economy: whatever fails here
-//! happens on demand.
+//! rehearses a program before the walls are up and notes what it came to touch. The zygote maps the
+//! code and passes it on; every worker takes the other pages at once, before its program is there.
+//! Only an economy: whatever fails here happens on demand.
 #![expect(unsafe_code, reason = "nix has no MADV_POPULATE_READ and MADV_POPULATE_WRITE")]
 
 use nix::sys::resource::{UsageWho, getrusage};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::FileExt;
 
 const PAGE: usize = 4_096;
@@ -16,8 +17,8 @@ const PAGE: usize = 4_096;
 const RANGES_MAX: usize = 256;
 /// Pages of one mapping that are looked at.
 const PAGES_MAX: usize = 1 << 16;
-/// Code pages between two ranges that are taken along.
-const GAP: usize = 4;
+/// What the kernel maps around a page of a file that is reached: one page stands for all of them.
+const AROUND: usize = 16 * PAGE;
 /// A range as it passes from process to process: two addresses and whether it is written to.
 const RANGE_BYTES: usize = 17;
 
@@ -84,17 +85,46 @@ impl Footprint {
         Self(ranges.filter(|range| range.start < range.end).take(RANGES_MAX).collect())
     }
 
+    /// Maps the code of a footprint into this process, the zygote, in such a way that a fork
+    /// passes it on; what is left is what each worker has to take by itself.
+    pub(crate) fn settle(mut self) -> Self {
+        for range in self.0.iter().filter(|range| !range.written) {
+            populate(range, libc::MADV_POPULATE_READ);
+        }
+        let read: Vec<usize> =
+            self.0.iter().filter(|range| !range.written).map(|range| range.start).collect();
+        let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        if let Ok(memory) = OpenOptions::new().read(true).write(true).open("/proc/self/mem") {
+            for (start, end) in maps.lines().filter_map(mapping) {
+                let reached = read.iter().find(|page| (start..end).contains(*page));
+                reached.and_then(|page| pass_on(&memory, *page as u64).ok());
+            }
+        }
+        self.0.retain(|range| range.written);
+        self
+    }
+
     /// Makes these pages this process's own.
     pub(crate) fn take(&self) {
-        for Range { start, end, written } in &self.0 {
-            let advice =
-                if *written { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
-            let address = std::ptr::without_provenance_mut(*start);
-            // SAFETY: it reads or changes no value: the pages are faulted in as if read or written
-            // to, and a range that is not mapped, or not writable, makes it fail.
-            unsafe { libc::madvise(address, end - start, advice) };
+        for range in &self.0 {
+            populate(range, libc::MADV_POPULATE_WRITE);
         }
     }
+}
+
+fn populate(range: &Range, advice: libc::c_int) {
+    let address = std::ptr::without_provenance_mut(range.start);
+    // SAFETY: it reads or changes no value: the pages are faulted in as if read or written to, and
+    // a range that is not mapped, or not writable, makes it fail.
+    unsafe { libc::madvise(address, range.end - range.start, advice) };
+}
+
+/// A fork copies what is mapped of a file only where a page of the mapping has been written to, so
+/// one byte of it is overwritten with itself.
+fn pass_on(memory: &File, address: u64) -> io::Result<()> {
+    let mut byte = [0];
+    memory.read_exact_at(&mut byte, address)?;
+    memory.write_all_at(&byte, address)
 }
 
 /// The most memory that this process has had so far. 0 if the kernel does not tell.
@@ -125,9 +155,10 @@ fn collect(start: usize, entries: impl Iterator<Item = u64>, ranges: &mut Vec<Ra
             _ => continue,
         };
         let at = start + page * PAGE;
-        let gap = if written { 0 } else { GAP * PAGE };
-        match ranges.get_mut(first..).and_then(<[Range]>::last_mut) {
-            Some(last) if last.written == written && at <= last.end + gap => last.end = at + PAGE,
+        let last = ranges.get_mut(first..).and_then(<[Range]>::last_mut);
+        match last.filter(|last| last.written == written) {
+            Some(last) if written && last.end == at => last.end += PAGE,
+            Some(last) if !written && last.start / AROUND == at / AROUND => {}
             _ => ranges.push(Range { start: at, end: at + PAGE, written }),
         }
     }
@@ -143,15 +174,16 @@ mod tests {
         let own = PRESENT | EXCLUSIVE;
         let file = PRESENT | OF_FILE | EXCLUSIVE;
         let mut ranges = Vec::new();
-        let entries = [own, own, inherited, own, 0, file, 0, 0, file, 0, 0, 0, 0, 0, 0, file];
-        collect(0x1_0000, entries.into_iter(), &mut ranges);
+        let entries = [own, own, inherited, own, 0, file, 0, file];
+        let entries = entries.into_iter().chain(std::iter::repeat_n(file, 16));
+        collect(0x1_0000, entries, &mut ranges);
         let range = |from, to, written| Range {
             start: 0x1_0000 + from * PAGE,
             end: 0x1_0000 + to * PAGE,
             written,
         };
         let expected =
-            [range(0, 2, true), range(3, 4, true), range(5, 9, false), range(15, 16, false)];
+            [range(0, 2, true), range(3, 4, true), range(5, 6, false), range(16, 17, false)];
         assert_eq!(ranges, expected);
         let passed = Footprint::decode(&Footprint(ranges.clone()).encode());
         assert_eq!(passed.0, ranges);
