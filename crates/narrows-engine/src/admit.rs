@@ -8,6 +8,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+/// A reply has room for the bill and a handle.
+const OUTPUT_BYTES_MIN: u64 = 256;
+
 /// The proof of admission of one run.
 pub(crate) struct Grant {
     /// Who asked.
@@ -52,7 +55,8 @@ impl Gate {
         Ok(Grant { principal, limits, deadline, _place: place })
     }
 
-    async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Fault> {
+    /// Waits for a place among what is under way.
+    pub(crate) async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, Fault> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
             return Ok(place);
         }
@@ -125,7 +129,7 @@ fn clamp(config: &Config, wait: Option<Duration>, ask: &RunAsk) -> Result<Limits
         limits.wall_ms = limits.wall_ms.min(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     }
     if let Some(bytes) = ask.output_bytes {
-        limits.output_bytes = bytes.clamp(256, config.output_bytes_max);
+        limits.output_bytes = bytes.max(OUTPUT_BYTES_MIN).min(config.output_bytes_max);
     }
     Ok(limits)
 }

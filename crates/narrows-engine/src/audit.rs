@@ -3,6 +3,7 @@
 use crate::admit::Grant;
 use narrows_store::{RunRecord, Store};
 use narrows_types::{RunAsk, RunEnd, RunReport};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 const WAITING_MAX: usize = 4_096;
 /// Records written in one transaction.
 const BATCH_MAX: usize = 256;
+/// Records are gathered so long before they are written: a transaction costs more than a record.
+const GATHER: Duration = Duration::from_millis(25);
 
 /// Takes records without waiting.
 pub(crate) struct Auditor {
@@ -62,9 +65,20 @@ impl Clerk {
                     if taken == 0 {
                         return;
                     }
+                    self.gather(&mut batch, &stop).await;
                     self.write(&mut batch).await;
                 }
             }
+        }
+    }
+
+    /// Takes along what comes shortly after a first record.
+    async fn gather(&mut self, batch: &mut Vec<RunRecord>, stop: &CancellationToken) {
+        // Cut short by the end, which writes what is left.
+        let _stopped = tokio::time::timeout(GATHER, stop.cancelled()).await;
+        while batch.len() < BATCH_MAX {
+            let Ok(record) = self.records.try_recv() else { return };
+            batch.push(record);
         }
     }
 

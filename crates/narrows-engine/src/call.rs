@@ -2,8 +2,8 @@
 
 use crate::Shared;
 use crate::snapshot::{Lesson, Snapshot};
-use narrows_catalog::Shape;
-use narrows_types::{Event, Fault, Kind, Origin, ToolResult};
+use narrows_catalog::{Catalog, Shape};
+use narrows_types::{Event, Fault, Kind, Origin, ServerState, ToolResult};
 use narrows_upstream::CallOptions;
 use serde_json::{Value, value::RawValue};
 use tokio::sync::mpsc;
@@ -40,7 +40,10 @@ impl Shared {
         arguments: &RawValue,
     ) -> Result<Called, Fault> {
         let catalog = &context.snapshot.catalog;
-        let found = catalog.resolve(server, tool)?;
+        let found = match catalog.resolve(server, tool) {
+            Ok(found) => found,
+            Err(unknown) => return Err(self.down(catalog, server).unwrap_or(unknown)),
+        };
         let size = arguments.get().len();
         if size > self.config.arguments_bytes {
             let limit = self.config.arguments_bytes;
@@ -57,6 +60,16 @@ impl Shared {
             self.learn(&server, &tool, &result);
         }
         Ok(Called { server, tool, result })
+    }
+
+    /// Why nothing is known of a server's tools, if it does not start.
+    fn down(&self, catalog: &Catalog, server: &str) -> Option<Fault> {
+        let server = catalog.server(server).ok().filter(|server| server.tools.is_empty())?;
+        let status = self.fleet.status().into_iter().find(|s| s.server == server.name)?;
+        let why = status.last_error.filter(|_| status.state == ServerState::Failed)?;
+        let message = format!("server {} does not start: {why}", server.name);
+        let fault = Fault::new(Kind::Unavailable, Origin::Upstream(server.name.clone()), message);
+        Some(fault.hint("`narrows servers` shows its state"))
     }
 
     /// Remembers the shape of a result, never its values; a full queue drops the lesson.

@@ -13,6 +13,7 @@ mod report;
 mod run;
 mod search;
 mod snapshot;
+mod trail;
 
 pub use config::Config;
 
@@ -40,6 +41,9 @@ use tokio_util::task::TaskTracker;
 
 /// The time between two sweeps of the store.
 const SWEEP_PAUSE: Duration = Duration::from_mins(1);
+
+/// How long the engine's own tasks may take to finish.
+const TASKS_WAIT: Duration = Duration::from_secs(5);
 
 /// Where a door hears of progress while it waits. A full channel drops events.
 pub type Events = mpsc::Sender<Event>;
@@ -132,7 +136,9 @@ impl Engine {
         self.shared.gate.close();
         self.shared.stop.cancel();
         self.shared.tasks.close();
-        self.shared.tasks.wait().await;
+        if tokio::time::timeout(TASKS_WAIT, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!("the last records were not written: the store is busy");
+        }
         self.shared.sandbox.shutdown().await;
         self.shared.fleet.shutdown().await;
     }
@@ -150,6 +156,7 @@ impl Shared {
             What::Call(call) => {
                 let wait = deadline.unwrap_or(self.config.call_wait).min(self.config.call_wait);
                 let deadline = Instant::now() + wait;
+                let _place = self.gate.place(deadline).await?;
                 let snapshot = self.knowing([call.server.as_str()], deadline).await;
                 let context = CallContext { snapshot: &snapshot, deadline, progress: events };
                 let called =
@@ -249,8 +256,6 @@ impl Shared {
         }
         empty.sort_unstable();
         empty.dedup();
-        let unlisted = self.unlisted();
-        empty.retain(|name| unlisted.iter().any(|u| u == name));
         let deadline = deadline.min(Instant::now() + self.config.list_wait);
         let listed = join_all(empty.into_iter().map(|name| self.fleet.refresh(name)));
         // What is not listed by then is checked when it is called.

@@ -6,9 +6,12 @@ use crate::run::{Ended, Ending};
 use narrows_catalog::shape;
 use narrows_types::{Bill, RunEnd, RunId, RunReport, Shaped};
 use serde_json::value::RawValue;
+use std::time::Duration;
 
 /// The media type of stored values.
 pub(crate) const JSON: &str = "application/json";
+/// How long an answer waits for the store.
+const STORE_WAIT: Duration = Duration::from_secs(2);
 /// The part of the budget that logs may take, in hundredths.
 const LOGS_SHARE: u64 = 30;
 /// Bytes of the budget for the bill, the handle and the labels around what is told.
@@ -17,7 +20,8 @@ const FRAME_BYTES: u64 = 160;
 impl Shared {
     /// Cuts what a run left to the grant's budget and renders it.
     pub(crate) async fn report(&self, grant: &Grant, run: RunId, ended: Ended) -> RunReport {
-        let told = grant.limits.output_bytes.saturating_sub(FRAME_BYTES);
+        let kept = FRAME_BYTES.saturating_add(ended.trail.shown_text_bytes);
+        let told = grant.limits.output_bytes.saturating_sub(kept);
         let budget = usize::try_from(told).unwrap_or(usize::MAX);
         let logs_budget = usize::try_from(told / 100 * LOGS_SHARE).unwrap_or(usize::MAX);
         let Ended { end, trail, usage } = ended;
@@ -75,9 +79,11 @@ impl Shared {
             return shaped;
         }
         let owner = &grant.principal.name;
-        match self.store.put_artifact(owner, JSON, value.get().as_bytes()).await {
-            Ok(handle) => shaped.artifact = Some(handle),
-            Err(e) => tracing::warn!("a result of {} bytes was not kept: {e}", shaped.bytes),
+        let put = self.store.put_artifact(owner, JSON, value.get().as_bytes());
+        match tokio::time::timeout(STORE_WAIT, put).await {
+            Ok(Ok(handle)) => shaped.artifact = Some(handle),
+            Ok(Err(e)) => tracing::warn!("a result of {} bytes was not kept: {e}", shaped.bytes),
+            Err(_late) => tracing::warn!("a result was not kept: the store is busy"),
         }
         shaped
     }

@@ -7,6 +7,7 @@
 use crate::admit::Grant;
 use crate::call::CallContext;
 use crate::snapshot::Snapshot;
+use crate::trail::Trail;
 use crate::{Events, Shared};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -16,19 +17,21 @@ use narrows_types::frame::{
     Call, CallError, Done, End, FromWorker, Go, Program, Progress, Reply, ToWorker,
 };
 use narrows_types::{
-    CallRecord, Content, Event, Fault, Finding, Limit, Limits, LogLine, RunAsk, Usage, Uses,
+    CallRecord, Content, Event, Fault, Finding, Limit, Limits, RunAsk, Usage, Uses,
 };
 use serde_json::value::RawValue;
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 /// The host's own end of a run that outlives its wall limit, after the worker's and the watchdog's.
 const GRACE: Duration = Duration::from_millis(100);
-/// Content blocks that one run may show.
-const SHOWN_MAX: usize = 64;
+/// Bytes of arguments of one run's calls that wait or are under way.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+/// Searches that one run may make.
+const SEARCHES_MAX: u32 = 20;
 
 /// How a run ended and everything it left behind, before it is cut to the budget.
 pub(crate) struct Ended {
@@ -47,27 +50,16 @@ pub(crate) enum Ending {
     Lost(String),
 }
 
-/// What a run does on its way.
-#[derive(Default)]
-pub(crate) struct Trail {
-    pub(crate) calls: Vec<CallRecord>,
-    pub(crate) logs: Vec<LogLine>,
-    pub(crate) logs_dropped: u64,
-    pub(crate) shown: Vec<Content>,
-    log_bytes: u64,
-    handles: HashMap<String, Content>,
-}
-
 /// A call's outcome on its way back to the worker; its place among the parallel calls is free once
 /// it is sent.
-type Outbound = (Reply, OwnedSemaphorePermit);
+pub(crate) type Outbound = (Reply, OwnedSemaphorePermit);
 
 /// One finished call.
-struct Outcome {
-    reply: Reply,
-    record: Option<CallRecord>,
-    handles: Vec<(String, Content)>,
-    place: OwnedSemaphorePermit,
+pub(crate) struct Outcome {
+    pub(crate) reply: Reply,
+    pub(crate) record: Option<CallRecord>,
+    pub(crate) handles: Vec<(String, Content)>,
+    pub(crate) place: OwnedSemaphorePermit,
 }
 
 struct Run<'a> {
@@ -77,6 +69,7 @@ struct Run<'a> {
     events: Option<Events>,
     started: Instant,
     places: Arc<Semaphore>,
+    searches: AtomicU32,
 }
 
 impl Shared {
@@ -89,7 +82,8 @@ impl Shared {
     ) -> Result<Ended, Fault> {
         let started = Instant::now();
         let places = Arc::new(Semaphore::new(grant.limits.calls_parallel.max(1) as usize));
-        let run = Run { shared: self, grant, ask, events, started, places };
+        let searches = AtomicU32::new(0);
+        let run = Run { shared: self, grant, ask, events, started, places, searches };
         let mut trail = Trail::default();
         let mut lease = self.sandbox.lease(ask.language, grant.deadline.into_std()).await?;
         lease.arm(&grant.limits);
@@ -108,6 +102,7 @@ impl Shared {
             Err(end) => end,
         };
         usage.wall_us = micros(started.elapsed());
+        trail.close();
         Ok(Ended { end, trail, usage })
     }
 }
@@ -195,11 +190,14 @@ impl Run<'_> {
         snapshot: &Snapshot,
         replies: mpsc::Sender<Outbound>,
     ) -> Result<Done, Ending> {
+        let limits = &self.grant.limits;
         let mut under_way = FuturesUnordered::new();
         let mut calls: u32 = 0;
+        let mut waiting_bytes = 0_usize;
         loop {
             tokio::select! {
-                Some(outcome) = under_way.next() => {
+                Some((outcome, bytes)) = under_way.next() => {
+                    waiting_bytes -= bytes;
                     let outbound = trail.record(outcome);
                     // There is a slot for each place, so this fails only if the writer is gone.
                     if replies.try_send(outbound).is_err() {
@@ -215,11 +213,22 @@ impl Run<'_> {
                         if calls > self.grant.limits.calls {
                             return Err(self.limit(Limit::Calls));
                         }
-                        under_way.push(self.call(call, snapshot));
+                        let bytes = call.args.get().len();
+                        let admitted = self.admissible(&call, waiting_bytes);
+                        let bytes = if admitted.is_ok() { bytes } else { 0 };
+                        waiting_bytes += bytes;
+                        under_way.push(async move {
+                            let outcome = match admitted {
+                                Ok(()) => self.call(call, snapshot).await,
+                                // The arguments are gone already: only the answer waits.
+                                Err(refused) => self.refuse(refused).await,
+                            };
+                            (outcome, bytes)
+                        });
                     }
-                    FromWorker::Log(log) => trail.log(log, self.grant.limits.log_bytes),
+                    FromWorker::Log(log) => trail.log(log, limits),
                     FromWorker::Progress(progress) => self.progress(progress),
-                    FromWorker::Show(value) => trail.show(&value),
+                    FromWorker::Show(value) => trail.show(&value, limits),
                     FromWorker::Done(done) => return Ok(*done),
                     other @ FromWorker::Uses(_) => return Err(Ending::Lost(out_of_turn(&other))),
                 },
@@ -227,15 +236,54 @@ impl Run<'_> {
         }
     }
 
-    async fn call(&self, call: Call, snapshot: &Snapshot) -> Outcome {
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
-            // The semaphore is never closed; waiting for ever here ends with the run.
-            return std::future::pending().await;
+    /// Whether a call may wait for its place: a program can make many before the first is answered,
+    /// and none of their arguments may pile up here.
+    fn admissible(&self, call: &Call, waiting_bytes: usize) -> Result<(), Reply> {
+        let bytes = call.args.get().len();
+        let limit = self.shared.config.arguments_bytes;
+        let message = if bytes > limit {
+            format!("the arguments are {bytes} bytes; the limit is {limit}; send less at once")
+        } else if waiting_bytes.saturating_add(bytes) > WAITING_BYTES_MAX {
+            format!(
+                "the arguments of the calls under way are {waiting_bytes} bytes; the limit is \
+                 {WAITING_BYTES_MAX}; await some calls first"
+            )
+        } else {
+            return Ok(());
         };
+        let tool = format!("{}.{}", call.server, call.tool);
+        let error = CallError { tool, message, arguments: String::new() };
+        let body = serde_json::to_string(&error).unwrap_or_default();
+        Err(Reply { id: call.id, ok: false, body })
+    }
+
+    async fn refuse(&self, reply: Reply) -> Outcome {
+        Outcome { reply, record: None, handles: Vec::new(), place: self.place().await }
+    }
+
+    async fn place(&self) -> OwnedSemaphorePermit {
+        match Arc::clone(&self.places).acquire_owned().await {
+            Ok(place) => place,
+            // The semaphore is never closed; waiting for ever here ends with the run.
+            Err(_closed) => std::future::pending().await,
+        }
+    }
+
+    async fn call(&self, call: Call, snapshot: &Snapshot) -> Outcome {
+        let place = self.place().await;
         let start = Instant::now();
         let sent_bytes = call.args.get().len() as u64;
         let own = call.server == crate::own::NAMESPACE;
-        let answer = if own {
+        let answer = if own && call.tool == "search" && self.searched_enough() {
+            Err(CallError {
+                tool: call.tool.clone(),
+                message: format!(
+                    "a run may search {SEARCHES_MAX} times; give several queries at once: \
+                     search([\"...\", \"...\"])"
+                ),
+                arguments: String::new(),
+            })
+        } else if own {
             self.shared.own_call(self.grant, self.ask, snapshot, &call).await.map(|json| Answered {
                 server: call.server.clone(),
                 tool: call.tool.clone(),
@@ -266,6 +314,10 @@ impl Run<'_> {
             ok,
         });
         Outcome { reply: Reply { id: call.id, ok, body }, record, handles, place }
+    }
+
+    fn searched_enough(&self) -> bool {
+        self.searches.fetch_add(1, Ordering::Relaxed) >= SEARCHES_MAX
     }
 
     async fn tool_call(&self, call: &Call, snapshot: &Snapshot) -> Result<Answered, CallError> {
@@ -341,32 +393,6 @@ struct Answered {
     tool: String,
     json: String,
     handles: Vec<(String, Content)>,
-}
-
-impl Trail {
-    fn record(&mut self, outcome: Outcome) -> Outbound {
-        self.calls.extend(outcome.record);
-        self.handles.extend(outcome.handles);
-        (outcome.reply, outcome.place)
-    }
-
-    fn log(&mut self, log: narrows_types::frame::Log, limit: u64) {
-        self.log_bytes = self.log_bytes.saturating_add(log.text.len() as u64 + 1);
-        if self.log_bytes > limit {
-            self.logs_dropped += 1;
-        } else {
-            self.logs.push(LogLine { level: log.level, text: log.text });
-        }
-    }
-
-    /// A handle becomes the content that it stands for; anything else is shown as text.
-    fn show(&mut self, value: &RawValue) {
-        if self.shown.len() >= SHOWN_MAX {
-            return;
-        }
-        let content = shape::shown(value, |key| self.handles.get(key).cloned());
-        self.shown.push(content);
-    }
 }
 
 fn ending(end: LeaseEnd) -> Ending {

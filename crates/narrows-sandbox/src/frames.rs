@@ -2,6 +2,7 @@
 //! only order that the protocol knows.
 
 use narrows_types::frame::{FromWorker, PREFIX_BYTES};
+use narrows_types::uses::REFERENCES_MAX;
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -10,6 +11,12 @@ const CHUNK_BYTES: usize = 64 << 10;
 
 /// A buffer larger than this is given back once it is empty.
 const KEPT_BYTES: usize = 1 << 20;
+
+/// The longest name of a server or a tool that a worker may say: it is kept with the run.
+const NAME_BYTES_MAX: usize = 1_024;
+
+/// Findings of one program; a worker tells fewer.
+const FINDINGS_MAX: usize = 4 * REFERENCES_MAX;
 
 /// Why no more frames come.
 #[derive(Debug)]
@@ -111,12 +118,21 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     fn admit(&mut self, frame: &FromWorker) -> Result<(), Broken> {
         let out_of_turn = |name: &str| Broken::Protocol(format!("a {name} frame out of turn"));
         match (self.phase, frame) {
-            (Phase::Start, FromWorker::Uses(_)) => self.phase = Phase::Evaluating,
+            (Phase::Start, FromWorker::Uses(uses)) => {
+                if uses.references.len() > REFERENCES_MAX || uses.findings.len() > FINDINGS_MAX {
+                    return Err(Broken::Protocol("a uses frame with too many entries".to_owned()));
+                }
+                self.phase = Phase::Evaluating;
+            }
             (Phase::Start | Phase::Evaluating, FromWorker::Done(_)) => self.phase = Phase::Done,
             (Phase::Evaluating, FromWorker::Call(call)) => {
                 let expected = self.calls.saturating_add(1);
                 if call.id != expected {
                     let text = format!("call {} out of order, expected {expected}", call.id);
+                    return Err(Broken::Protocol(text));
+                }
+                if call.server.len() > NAME_BYTES_MAX || call.tool.len() > NAME_BYTES_MAX {
+                    let text = format!("a call of a name beyond {NAME_BYTES_MAX} bytes");
                     return Err(Broken::Protocol(text));
                 }
                 self.calls = expected;

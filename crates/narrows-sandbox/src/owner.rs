@@ -44,7 +44,7 @@ pub struct Health {
     /// Workers that live, the idle ones among them.
     pub living: usize,
     /// What the newest zygote said of each layer. Empty until one has started.
-    pub layers: Vec<LayerState>,
+    pub layers: Arc<[LayerState]>,
     /// Why the last start failed, if it did.
     pub error: Option<String>,
 }
@@ -58,7 +58,7 @@ impl Health {
             started: 0,
             idle: 0,
             living: 0,
-            layers: Vec::new(),
+            layers: Arc::default(),
             error: None,
         }
     }
@@ -91,6 +91,8 @@ pub(crate) struct Pool {
     zygotes: HashMap<u64, Zygote>,
     /// The one that forks.
     current: Option<u64>,
+    /// The one that is started to follow it.
+    successor: Option<u64>,
     /// The newest generation; generations count up from 1.
     newest: u64,
     /// The newest worker's number.
@@ -104,7 +106,7 @@ pub(crate) struct Pool {
     /// Why, and until when nothing is started.
     failed: Option<(SandboxError, Instant)>,
     listeners: JoinSet<()>,
-    layers: Vec<LayerState>,
+    layers: Arc<[LayerState]>,
 }
 
 impl Pool {
@@ -115,6 +117,7 @@ impl Pool {
             tell,
             zygotes: HashMap::new(),
             current: None,
+            successor: None,
             newest: 0,
             worker: 0,
             idle: VecDeque::new(),
@@ -124,7 +127,7 @@ impl Pool {
             failures: 0,
             failed: None,
             listeners: JoinSet::new(),
-            layers: Vec::new(),
+            layers: Arc::default(),
         }
     }
 
@@ -219,12 +222,15 @@ impl Pool {
     }
 
     fn ready(&mut self, generation: u64, layers: Vec<LayerState>) {
-        self.layers = layers;
+        self.layers = layers.into();
         let required =
             |state: &&LayerState| !state.reached && self.config.require.contains(&state.layer);
         let missing: Vec<_> = self.layers.iter().filter(required).collect();
         if missing.is_empty() {
             self.failed = None;
+            if self.successor == Some(generation) {
+                self.succeed();
+            }
             return;
         }
         let missing: Vec<_> =
@@ -239,15 +245,19 @@ impl Pool {
     fn lose(&mut self, generation: u64, why: &str) {
         let Some(zygote) = self.zygotes.get(&generation) else { return };
         let (stage, sound) = (zygote.stage, zygote.born.elapsed() >= SOUND);
+        let follows = self.successor == Some(generation);
         self.remove(generation);
-        if stage == Stage::Retired {
+        if matches!(stage, Stage::Retired | Stage::Ending) {
             return;
         }
         tracing::warn!(language = %self.launch.language, "a zygote is gone: {why}");
         if sound {
             self.failures = 0;
         }
-        self.fail(why);
+        // While there is one that forks, a successor is tried again with the next worker.
+        if !follows {
+            self.fail(why);
+        }
     }
 
     fn fail(&mut self, why: &str) {
@@ -273,7 +283,10 @@ impl Pool {
 
     fn remove(&mut self, generation: u64) {
         if self.current == Some(generation) {
-            self.current = None;
+            self.current = self.successor.take();
+        }
+        if self.successor == Some(generation) {
+            self.successor = None;
         }
         if let Some(zygote) = self.zygotes.remove(&generation) {
             zygote.kill();
@@ -309,32 +322,39 @@ impl Pool {
         }
     }
 
-    /// A zygote that has forked often makes room for a new one, and goes with its last worker.
+    /// A zygote that has forked often goes with its last worker.
     fn retire(&mut self) {
-        if let Some(zygote) = self.current.and_then(|current| self.zygotes.get_mut(&current))
-            && zygote.forks >= self.config.forks_per_zygote.max(1)
-            && zygote.stage == Stage::Ready
-        {
-            zygote.stage = Stage::Retired;
-            self.current = None;
+        let often = self.config.forks_per_zygote.max(1);
+        // Beyond twice as many it stops, whether another is ready or not.
+        if self.forks_of_current() >= often.saturating_mul(2) {
+            self.succeed();
         }
-        let done = |zygote: &Zygote| {
-            zygote.stage == Stage::Retired && zygote.living() == 0 && zygote.asked() == 0
-        };
-        let over: Vec<_> = self
-            .zygotes
-            .iter()
-            .filter(|(_, z)| done(z))
-            .map(|(generation, _)| *generation)
-            .collect();
-        for generation in over {
-            self.remove(generation);
+        for zygote in self.zygotes.values_mut() {
+            if zygote.stage == Stage::Retired && zygote.living() == 0 && zygote.asked() == 0 {
+                zygote.dismiss();
+            }
         }
+    }
+
+    fn forks_of_current(&self) -> u32 {
+        let current = self.current.and_then(|current| self.zygotes.get(&current));
+        current.filter(|zygote| zygote.stage == Stage::Ready).map_or(0, |zygote| zygote.forks)
+    }
+
+    /// The successor takes over.
+    fn succeed(&mut self) {
+        if let Some(old) = self.current.and_then(|current| self.zygotes.get_mut(&current)) {
+            old.stage = Stage::Retired;
+        }
+        self.current = self.successor.take();
     }
 
     fn start(&mut self, events: &mpsc::Sender<Event>) {
         let paused = self.failed.as_ref().is_some_and(|(_, until)| Instant::now() < *until);
-        let needed = self.wanted && self.current.is_none();
+        // The next one is started while the present one still forks, so that nobody waits for it.
+        let aged = self.forks_of_current() >= self.config.forks_per_zygote.max(1);
+        let follows = aged && self.successor.is_none();
+        let needed = self.wanted && (self.current.is_none() || follows);
         // Where starting fails, only somebody who asks is a reason to try again.
         let asked = !self.waiting.is_empty() || !self.unready.is_empty();
         if !needed || paused || (self.failures >= PATIENCE && !asked) {
@@ -345,7 +365,11 @@ impl Pool {
         let listen = zygote::listen(self.newest, self.launch.clone(), events.clone(), stop.clone());
         self.listeners.spawn(listen);
         self.zygotes.insert(self.newest, Zygote::new(stop));
-        self.current = Some(self.newest);
+        if follows {
+            self.successor = Some(self.newest);
+        } else {
+            self.current = Some(self.newest);
+        }
     }
 
     fn fill(&mut self) {
@@ -410,7 +434,7 @@ impl Pool {
             started: self.newest,
             idle: self.idle.len(),
             living: self.zygotes.values().map(Zygote::living).sum(),
-            layers: self.layers.clone(),
+            layers: Arc::clone(&self.layers),
             error: self.failed.as_ref().map(|(error, _)| error.to_string()),
         };
         self.tell.send_if_modified(|old| {

@@ -169,10 +169,14 @@ impl Sandbox {
     pub fn layers(&self) -> Vec<LayerState> {
         let healths = self.health().map(|health| health.layers);
         let mut known = healths.into_iter().filter(|layers| !layers.is_empty());
-        let Some(mut layers) = known.next() else { return Vec::new() };
-        for other in known.flatten().filter(|other| !other.reached) {
-            if let Some(state) = layers.iter_mut().find(|state| state.layer == other.layer) {
-                *state = other;
+        let Some(mut layers) = known.next().map(|layers| layers.to_vec()) else {
+            return Vec::new();
+        };
+        for others in known {
+            for other in others.iter().filter(|other| !other.reached) {
+                if let Some(state) = layers.iter_mut().find(|state| state.layer == other.layer) {
+                    state.clone_from(other);
+                }
             }
         }
         layers

@@ -38,11 +38,14 @@ pub(crate) enum Stage {
     Ready,
     /// It forks no more and lives for its workers.
     Retired,
+    /// Its last worker is gone; it has been told to end.
+    Ending,
 }
 
 /// One zygote.
 pub(crate) struct Zygote {
     pub(crate) stage: Stage,
+    /// When it was started, or told to end.
     pub(crate) born: Instant,
     pub(crate) forks: u32,
     pub(crate) pid: Option<u32>,
@@ -120,7 +123,16 @@ impl Zygote {
     /// Since when it owes an answer.
     pub(crate) fn owes_since(&self) -> Option<Instant> {
         let asked = self.asked.values().map(|(_, since)| *since).min();
-        if self.stage == Stage::Starting { Some(self.born) } else { asked }
+        if matches!(self.stage, Stage::Starting | Stage::Ending) { Some(self.born) } else { asked }
+    }
+
+    /// Lets it end by itself, so that what it started is buried by it.
+    pub(crate) fn dismiss(&mut self) {
+        self.stage = Stage::Ending;
+        self.born = Instant::now();
+        if let Some(control) = &self.control {
+            control.close();
+        }
     }
 
     /// Ends it with all its workers.

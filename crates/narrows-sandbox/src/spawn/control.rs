@@ -35,6 +35,12 @@ impl Control {
         Ok(())
     }
 
+    /// Tells the zygote that nobody needs it any more.
+    pub(crate) fn close(&self) {
+        // It may be gone already.
+        let _ = nix::sys::socket::shutdown(self.0.as_raw_fd(), nix::sys::socket::Shutdown::Both);
+    }
+
     /// Waits for a message and the descriptor beside it. `None`: the zygote is gone. Can be
     /// dropped at any await without losing a message.
     pub(crate) async fn receive(&self) -> io::Result<Option<(FromZygote, Option<OwnedFd>)>> {
