@@ -11,6 +11,8 @@ use std::collections::HashMap;
 
 /// Content blocks that one run may show.
 const SHOWN_MAX: usize = 64;
+/// Text that is shown may take this part of the reply: one in so many bytes.
+const SHOWN_SHARE: u64 = 2;
 /// Bytes of pictures and the like that one run keeps, and again that it shows.
 const CONTENT_BYTES_MAX: usize = 64 << 20;
 
@@ -62,7 +64,7 @@ impl Trail {
         }
         let content = shape::shown(value, |key| self.handles.get(key).cloned());
         let text = content.as_text().map_or(0, |text| text.len() as u64);
-        if self.shown_text_bytes.saturating_add(text) > limits.output_bytes {
+        if self.shown_text_bytes.saturating_add(text) > limits.output_bytes / SHOWN_SHARE {
             self.shown_dropped += 1;
             return;
         }
@@ -75,7 +77,7 @@ impl Trail {
     pub(crate) fn close(&mut self) {
         if self.shown_dropped > 0 {
             let text = format!(
-                "{} things shown were left out: at most {SHOWN_MAX}, and text within the byte \
+                "{} things shown were left out: at most {SHOWN_MAX}, and text within half the byte \
                  budget; return a value instead",
                 self.shown_dropped
             );
@@ -120,9 +122,9 @@ mod tests {
             trail.show(&to_raw_value(&json!("x".repeat(300))).unwrap(), &limits);
         }
         trail.close();
-        assert_eq!(trail.shown.len(), 3);
-        assert_eq!(trail.shown_text_bytes, 900);
-        assert!(trail.logs[0].text.starts_with("7 things shown were left out"), "{:?}", trail.logs);
+        assert_eq!(trail.shown.len(), 1);
+        assert_eq!(trail.shown_text_bytes, 300);
+        assert!(trail.logs[0].text.starts_with("9 things shown were left out"), "{:?}", trail.logs);
     }
 
     #[test]

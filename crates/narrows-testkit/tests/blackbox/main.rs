@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod clients;
+mod floods;
 mod house;
 mod lifecycle;
 mod manifest;
