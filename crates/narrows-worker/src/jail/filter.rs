@@ -88,12 +88,24 @@ const CLONE_REFUSED: i32 = libc::CLONE_VM
 const LOWERED: [libc::__rlimit_resource_t; 3] =
     [libc::RLIMIT_AS, libc::RLIMIT_DATA, libc::RLIMIT_CPU];
 
-/// The filter of a worker, compiled.
+/// What a worker loses of its zygote's filter, under which it was forked and stays: a second whole
+/// list would cost each worker twice as much.
 pub(crate) fn worker() -> Result<BpfProgram, String> {
-    compile(worker_rules()?)
+    let mut refused = Rules::new();
+    allow(&mut refused, ZYGOTE);
+    allow(&mut refused, OLD_ZYGOTE);
+    refused.insert(libc::SYS_clone, Vec::new());
+    refused.insert(libc::SYS_fcntl, vec![rule(&[other(1, number(libc::F_GETFD)?)?])?]);
+    let mut raised = Vec::new();
+    for resource in LOWERED {
+        raised.push(other(1, u64::from(resource))?);
+    }
+    // The old value is asked for, or a limit is meant that is not a run's.
+    refused.insert(libc::SYS_prlimit64, vec![rule(&[other(3, 0)?])?, rule(&raised)?]);
+    compile(refused, SeccompAction::Allow, SeccompAction::KillProcess)
 }
 
-/// The wider filter of a zygote, compiled.
+/// The filter of a zygote, and with what [`worker`] takes away that of its workers.
 pub(crate) fn zygote() -> Result<BpfProgram, String> {
     let mut rules = worker_rules()?;
     allow(&mut rules, ZYGOTE);
@@ -101,14 +113,14 @@ pub(crate) fn zygote() -> Result<BpfProgram, String> {
     // Its children set their first limits through any resource.
     rules.insert(libc::SYS_prlimit64, vec![rule(&[equal(0, 0)?])?]);
     rules.insert(libc::SYS_clone, vec![rule(&[clear(0, CLONE_REFUSED)?])?]);
-    compile(rules)
+    compile(rules, SeccompAction::KillProcess, SeccompAction::Allow)
 }
 
 /// The filter of a keeper, compiled.
 pub(crate) fn keeper() -> Result<BpfProgram, String> {
     let mut rules = Rules::new();
     allow(&mut rules, KEEPER);
-    compile(rules)
+    compile(rules, SeccompAction::KillProcess, SeccompAction::Allow)
 }
 
 /// Applies a filter to this process, which has one thread.
@@ -116,6 +128,7 @@ pub(crate) fn apply(filter: &BpfProgram) -> Result<(), String> {
     seccompiler::apply_filter(filter).map_err(|error| format!("seccomp: {error}"))
 }
 
+/// What a zygote and its workers have in common.
 fn worker_rules() -> Result<Rules, String> {
     let mut rules = Rules::new();
     allow(&mut rules, WORKER);
@@ -141,10 +154,14 @@ fn allow(rules: &mut Rules, calls: &[i64]) {
     rules.extend(calls.iter().map(|call| (*call, Vec::new())));
 }
 
-fn compile(rules: Rules) -> Result<BpfProgram, String> {
+fn compile(
+    rules: Rules,
+    otherwise: SeccompAction,
+    matched: SeccompAction,
+) -> Result<BpfProgram, String> {
     let text = |error: seccompiler::BackendError| format!("seccomp: {error}");
     let arch = std::env::consts::ARCH.try_into().map_err(text)?;
-    SeccompFilter::new(rules, SeccompAction::KillProcess, SeccompAction::Allow, arch)
+    SeccompFilter::new(rules, otherwise, matched, arch)
         .and_then(BpfProgram::try_from)
         .map_err(text)
 }
@@ -160,6 +177,10 @@ fn condition(argument: u8, op: SeccompCmpOp, value: u64) -> Result<SeccompCondit
 
 fn equal(argument: u8, value: u64) -> Result<SeccompCondition, String> {
     condition(argument, SeccompCmpOp::Eq, value)
+}
+
+fn other(argument: u8, value: u64) -> Result<SeccompCondition, String> {
+    condition(argument, SeccompCmpOp::Ne, value)
 }
 
 /// None of these bits is set.
