@@ -175,8 +175,17 @@ fn once(contender: &mut Contender, code: &str) -> f64 {
 }
 
 fn times(contender: &mut Contender, code: &str, rounds: usize) -> Vec<f64> {
+    after(Duration::ZERO, contender, code, rounds)
+}
+
+/// The same, each after a pause, as a model's calls come.
+fn after(pause: Duration, contender: &mut Contender, code: &str, rounds: usize) -> Vec<f64> {
     once(contender, code);
-    let mut times: Vec<f64> = (0..rounds).map(|_| once(contender, code)).collect();
+    let one = |_| {
+        std::thread::sleep(pause);
+        once(contender, code)
+    };
+    let mut times: Vec<f64> = (0..rounds).map(one).collect();
     times.sort_by(f64::total_cmp);
     times
 }
@@ -188,6 +197,7 @@ fn quantile(sorted: &[f64], q: f64) -> f64 {
 fn measure(contender: &mut Contender, direct: (f64, f64), table: &mut String) {
     let (noop, sequential) = (contender.noop.clone(), contender.sequential.clone());
     let (parallel, filter) = (contender.parallel.clone(), contender.filter.clone());
+    let spaced = after(Duration::from_millis(10), contender, &noop, 100);
     let noop = times(contender, &noop, contender.rounds);
     let sequential = times(contender, &sequential, 3);
     let parallel = times(contender, &parallel, 10);
@@ -195,11 +205,13 @@ fn measure(contender: &mut Contender, direct: (f64, f64), table: &mut String) {
     let p = |t: &[f64]| quantile(t, 0.5);
     writeln!(
         table,
-        "{:20} no-op min {:.2} p50 {:.2} p99 {:.2} ms | 20 sequential {:.1} ms ({:.2}x direct) | 20 parallel {:.1} ms ({:.2}x direct) | 1 MB filtered {:.1} ms",
+        "{:20} no-op min {:.2} p50 {:.2} p99 {:.2} ms, after a pause of 10 ms p50 {:.2} p99 {:.2} | 20 sequential {:.1} ms ({:.2}x direct) | 20 parallel {:.1} ms ({:.2}x direct) | 1 MB filtered {:.1} ms",
         contender.name,
         noop[0],
         p(&noop),
         quantile(&noop, 0.99),
+        p(&spaced),
+        quantile(&spaced, 0.99),
         p(&sequential),
         p(&sequential) / direct.1,
         p(&parallel),
