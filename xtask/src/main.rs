@@ -80,12 +80,12 @@ fn test(args: &[String]) -> Result<(), Fail> {
     run.run()
 }
 
-/// Benchmarks build in release; the peers are installed first.
+/// Benchmarks measure what is installed; the peers are installed first.
 fn bench(args: &[String]) -> Result<(), Fail> {
     let parts = parts::install()?;
     parts::install_peers(&parts)?;
-    shell::cargo(&["build", "--release", "--workspace", "--bins"]).run()?;
-    let mut run = shell::cargo(&["bench", "--workspace"]);
+    shell::cargo(&["build", "--profile", "dist", "--workspace", "--bins"]).run()?;
+    let mut run = shell::cargo(&["bench", "--profile", "dist", "--workspace"]);
     if let Some(name) = args.first() {
         run.args(&["--bench".to_owned(), name.clone(), "--".to_owned()]);
         run.args(args.get(1..).unwrap_or_default());

@@ -67,8 +67,7 @@ impl Shared {
         let server = catalog.server(server).ok().filter(|server| server.tools.is_empty())?;
         let status = self.fleet.status().into_iter().find(|s| s.server == server.name)?;
         let why = status.last_error.filter(|_| status.state == ServerState::Failed)?;
-        let message = format!("server {} does not start: {why}", server.name);
-        let fault = Fault::new(Kind::Unavailable, Origin::Upstream(server.name.clone()), message);
+        let fault = Fault::new(Kind::Unavailable, Origin::Upstream(server.name.clone()), why);
         Some(fault.hint("`narrows servers` shows its state"))
     }
 

@@ -139,8 +139,11 @@ pub(crate) struct ServeArgs {
 The program's value goes to standard output, its logs to standard error.")]
 pub(crate) struct RunArgs {
     /// The program's file, `-` for standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "eval", conflicts_with = "eval")]
+    pub(crate) file: Option<PathBuf>,
+    /// The program itself
+    #[arg(long, short, value_name = "CODE")]
+    pub(crate) eval: Option<String>,
     /// Its language (default: by the file's extension, else TypeScript)
     #[arg(long, short, value_enum)]
     pub(crate) language: Option<LanguageArg>,

@@ -19,8 +19,12 @@ const EVENTS: usize = 64;
 
 impl Desk {
     pub(super) async fn run(&self, args: RunArgs) -> Result<u8, Fail> {
-        let code = read(&args.file)?;
-        let language = args.language.map_or_else(|| by_extension(&args.file), Language::from);
+        let file = args.file.as_deref().unwrap_or(Path::new("-"));
+        let code = match args.eval {
+            Some(code) => code,
+            None => program(file)?,
+        };
+        let language = args.language.map_or_else(|| by_extension(file), Language::from);
         let input = args.input.as_deref().map(input).transpose()?;
         let ask = RunAsk {
             code,
@@ -67,6 +71,19 @@ fn by_extension(file: &Path) -> Language {
         Some("py" | "pyi") => Language::Python,
         _ => Language::TypeScript,
     }
+}
+
+/// The text of a program's file. Whoever gives the program itself hears how.
+fn program(file: &Path) -> Result<String, Fail> {
+    let name = file.to_string_lossy();
+    if name.contains([' ', '(', ';']) && !file.exists() {
+        let what = name.lines().next().unwrap_or_default();
+        let message = format!("there is no file {what}");
+        return Err(Fail::usage(format!(
+            "{message}; to run a program itself: narrows run --eval CODE"
+        )));
+    }
+    read(file)
 }
 
 /// The text of a file, or of standard input for `-`.

@@ -20,6 +20,8 @@ fn wrong_usage_is_two_and_says_what_is_right() {
         (&["serv"][..], "similar subcommands exist: "),
         (&["run"], "<FILE>"),
         (&["run", "nowhere.ts"], "cannot read nowhere.ts: "),
+        (&["run", "return f(1)"], "to run a program itself: narrows run --eval CODE"),
+        (&["run", "a.ts", "-e", "1"], "cannot be used with"),
         (&["run", "-", "--input", "{"], "--input is no JSON: "),
         (&["run", "-", "--timeout-ms", "0"], "0 is not in 1.."),
         (&["call", "files"], "`files` names no tool"),
