@@ -161,9 +161,7 @@ fn compile(
 ) -> Result<BpfProgram, String> {
     let text = |error: seccompiler::BackendError| format!("seccomp: {error}");
     let arch = std::env::consts::ARCH.try_into().map_err(text)?;
-    SeccompFilter::new(rules, otherwise, matched, arch)
-        .and_then(BpfProgram::try_from)
-        .map_err(text)
+    SeccompFilter::new(rules, otherwise, matched, arch).and_then(BpfProgram::try_from).map_err(text)
 }
 
 fn rule(conditions: &[SeccompCondition]) -> Result<SeccompRule, String> {

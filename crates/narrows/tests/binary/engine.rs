@@ -82,7 +82,11 @@ fn a_server_that_is_missing_is_named_and_stops_nobody() {
     assert_eq!(said.code, 0, "{}", said.err);
     let said = desk.run(&["call", "gone.x"]);
     assert_eq!(said.code, 6, "{}", said.err);
-    assert!(said.err.contains("server gone did not start: command `no-such-program-here`"), "{}", said.err);
+    assert!(
+        said.err.contains("server gone did not start: command `no-such-program-here`"),
+        "{}",
+        said.err
+    );
     let said = desk.run(&["doctor", "--json"]);
     assert_eq!(said.code, 1);
     let checks = json(&said.out);
