@@ -182,6 +182,11 @@ const TAKEN: &[&str] = &[
     "zip",
 ];
 
+/// Of the reserved words those that both languages take after a dot and in a declaration: tools
+/// may be called so.
+const CONTEXTUAL: &[&str] =
+    &["abstract", "any", "boolean", "declare", "module", "namespace", "type"];
+
 /// What the identifiers name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -208,8 +213,11 @@ pub(crate) fn identifiers(names: &[&str], place: Place) -> Vec<String> {
         }
     }
     for (ident, group) in &groups {
+        // A number that was taken stays taken: the search goes on where the last name left it,
+        // or twenty thousand names of one group would cost their square.
+        let mut number = 1_u32;
         for name in group.iter().filter(|n| **n != ident.as_str()) {
-            let free = free(ident, &used);
+            let free = free(ident, &mut number, &used);
             used.insert(free.clone());
             chosen.insert(name, free);
         }
@@ -217,14 +225,15 @@ pub(crate) fn identifiers(names: &[&str], place: Place) -> Vec<String> {
     names.iter().map(|n| chosen.get(n).cloned().unwrap_or_default()).collect()
 }
 
-fn free(ident: &str, used: &BTreeSet<String>) -> String {
-    let mut candidate = ident.to_owned();
-    let mut number = 2_u32;
-    while used.contains(&candidate) {
-        candidate = format!("{ident}_{number}");
-        number += 1;
+/// The first free one of `ident`, `ident_2`, `ident_3`, from `number` on.
+fn free(ident: &str, number: &mut u32, used: &BTreeSet<String>) -> String {
+    loop {
+        let candidate = if *number == 1 { ident.to_owned() } else { format!("{ident}_{number}") };
+        *number += 1;
+        if !used.contains(&candidate) {
+            return candidate;
+        }
     }
-    candidate
 }
 
 /// The identifier of one name, were it alone.
@@ -238,8 +247,12 @@ fn plain(name: &str, place: Place) -> String {
     if ident.starts_with("__") {
         ident.insert(0, 'x');
     }
-    let taken = place == Place::Namespace && TAKEN.contains(&ident.as_str());
-    if taken || RESERVED.contains(&ident.as_str()) {
+    let word = ident.as_str();
+    let taken = match place {
+        Place::Namespace => TAKEN.contains(&word) || RESERVED.contains(&word),
+        Place::Member => RESERVED.contains(&word) && !CONTEXTUAL.contains(&word),
+    };
+    if taken {
         ident.push('_');
     }
     ident
@@ -280,6 +293,32 @@ mod tests {
             identifiers(&["search", "list", "from"], Place::Member),
             ["search", "list", "from_"]
         );
+    }
+
+    #[test]
+    fn a_word_that_both_languages_take_after_a_dot_names_a_tool() {
+        let words = ["any", "type", "module", "delete", "import", "then"];
+        assert_eq!(
+            identifiers(&words, Place::Member),
+            ["any", "type", "module", "delete_", "import_", "then_"]
+        );
+        assert_eq!(identifiers(&["any", "type"], Place::Namespace), ["any_", "type_"]);
+    }
+
+    /// Names that cost their square ran for minutes here.
+    #[test]
+    fn names_that_all_become_one_identifier_are_numbered() {
+        let names: Vec<String> = (0x4e00_u32..0x4e00 + 20_000)
+            .filter_map(char::from_u32)
+            .map(String::from)
+            .chain(["_".to_owned(), "_7".to_owned()])
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let idents = identifiers(&names, Place::Member);
+        assert_eq!(idents.first().map(String::as_str), Some("__2"));
+        assert_eq!(idents.get(5).map(String::as_str), Some("__7"));
+        let unique: std::collections::BTreeSet<&String> = idents.iter().collect();
+        assert_eq!(unique.len(), names.len());
     }
 
     proptest! {

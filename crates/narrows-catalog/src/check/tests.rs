@@ -178,7 +178,7 @@ fn a_name_that_does_not_exist_is_told_once_and_a_server_is_no_function() {
     insta::assert_debug_snapshot!(told, @r#"
     [
         "2: githb is not defined; did you mean github?",
-        "4: github.nope does not exist; it has list_issues, get_me, any_",
+        "4: github.nope does not exist; it has list_issues, get_me, any",
         "6: github is a server, no function; call a tool of it, such as github.list_issues",
     ]
     "#);
