@@ -155,7 +155,6 @@ impl Members {
                 name: name.clone(),
                 ty: shape.to_type(),
                 required: *always,
-                description: None,
             })
             .collect();
         let rest = self.map.as_ref().map(|shape| Box::new(shape.to_type()));

@@ -19,10 +19,17 @@ pub(crate) enum Type {
     Integer,
     Number,
     String,
-    Literals(Vec<Value>),
+    /// These values, and perhaps more of their kind.
+    Literals {
+        values: Vec<Value>,
+        more: bool,
+    },
     Array(Box<Type>),
     Tuple(Vec<Type>),
-    Object { fields: Vec<Field>, rest: Option<Box<Type>> },
+    Object {
+        fields: Vec<Field>,
+        rest: Option<Box<Type>>,
+    },
     Record(Box<Type>),
     Union(Vec<Type>),
 }
@@ -33,7 +40,6 @@ pub(crate) struct Field {
     pub(crate) name: String,
     pub(crate) ty: Type,
     pub(crate) required: bool,
-    pub(crate) description: Option<String>,
 }
 
 /// How much a rendering may say.

@@ -11,6 +11,8 @@ const ERRORS_MAX: usize = 3;
 /// Objects and arrays of a schema with every reference followed. Of 1,576 real tools all but
 /// three stay below; beyond, the upstream judges.
 const NODES_MAX: usize = 2_000;
+/// Values of one array that count as one node more.
+const SCALARS: usize = 50;
 /// Nested objects, arrays and references of a schema.
 const DEPTH_MAX: usize = 100;
 /// Bytes of arguments that are compared with a schema; beyond, the upstream judges.
@@ -90,7 +92,9 @@ impl<'s> Walk<'s> {
         if self.left == 0 || self.depth == DEPTH_MAX {
             return false;
         }
-        self.left -= 1;
+        // A choice of very many values is copied wherever it is referred to.
+        let scalars = schema.as_array().map_or(0, |items| items.len() / SCALARS);
+        self.left = (self.left - 1).saturating_sub(scalars);
         self.depth += 1;
         let bounded = match schema {
             Value::Object(members) => members.iter().all(|(key, value)| match key.as_str() {
@@ -135,7 +139,11 @@ mod tests {
             doubling.insert(format!("l{level}"), json!({"anyOf": [next, next]}));
         }
         doubling.insert("l40".to_owned(), json!({"type": "string"}));
+        let wide: Vec<usize> = (0..20_000).collect();
+        let members: serde_json::Map<_, _> =
+            (0..100).map(|i| (format!("m{i}"), json!({"$ref": "#/$defs/wide"}))).collect();
         let hostile = [
+            json!({"properties": members, "$defs": {"wide": {"enum": wide}}}),
             json!({"$ref": "#"}),
             json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}),
             json!({"properties": {"a": {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}}}),

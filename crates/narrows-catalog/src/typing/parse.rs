@@ -10,10 +10,23 @@ const UNION_MAX: usize = 40;
 /// Nodes of one schema, references followed: what is beyond may be anything. Without it a schema
 /// that refers to itself ten times grows tenfold at each level.
 const NODES_MAX: usize = 2_000;
+/// Literals of one choice; the others are told by their kind.
+const LITERALS_MAX: usize = 100;
+/// Literals of one schema, references followed: each copy of a choice counts.
+const LITERALS_TOTAL_MAX: usize = 10_000;
+/// Bytes of a literal; longer ones are told by their kind.
+const LITERAL_BYTES_MAX: usize = 256;
+/// Bytes of a name that count as one node more.
+const NAME_BYTES: usize = 64;
+/// Names of required members that are read of one object.
+const REQUIRED_MAX: usize = 1_000;
+/// Bytes of a reference; longer ones are not followed.
+const REFERENCE_BYTES_MAX: usize = 1_024;
 
 /// A schema as a type.
 pub(crate) fn parse(schema: &Value) -> Type {
-    Parser { root: schema, left: Cell::new(NODES_MAX) }.at(schema, 0)
+    let (left, literals) = (Cell::new(NODES_MAX), Cell::new(LITERALS_TOTAL_MAX));
+    Parser { root: schema, left, literals }.at(schema, 0)
 }
 
 /// A tool's parameters, and whether it takes further ones.
@@ -61,6 +74,7 @@ fn common(types: Vec<Type>) -> (Vec<Field>, bool) {
 struct Parser<'a> {
     root: &'a Value,
     left: Cell<usize>,
+    literals: Cell<usize>,
 }
 
 impl Parser<'_> {
@@ -75,10 +89,10 @@ impl Parser<'_> {
             return self.reference(target).map_or(Type::Any, |found| self.at(found, depth + 1));
         }
         if let Some(value) = members.get("const") {
-            return literals(std::slice::from_ref(value));
+            return self.literals(std::slice::from_ref(value));
         }
         if let Some(values) = members.get("enum").and_then(Value::as_array) {
-            return literals(values);
+            return self.literals(values);
         }
         for key in ["anyOf", "oneOf"] {
             if let Some(Value::Array(choices)) = members.get(key)
@@ -99,7 +113,7 @@ impl Parser<'_> {
 
     /// A reference inside the document; anything else is not followed.
     fn reference(&self, target: &str) -> Option<&Value> {
-        let pointer = target.strip_prefix('#')?;
+        let pointer = target.strip_prefix('#').filter(|p| p.len() <= REFERENCE_BYTES_MAX)?;
         self.root.pointer(pointer)
     }
 
@@ -134,13 +148,15 @@ impl Parser<'_> {
     fn by_kind(&self, members: &Map<String, Value>, depth: usize) -> Type {
         match members.get("type") {
             Some(Value::String(kind)) => self.kind(kind, members, depth),
-            Some(Value::Array(kinds)) => union(
-                kinds
-                    .iter()
-                    .filter_map(Value::as_str)
-                    .map(|kind| self.kind(kind, members, depth))
-                    .collect(),
-            ),
+            Some(Value::Array(kinds)) => {
+                let mut different: Vec<&str> = Vec::new();
+                for kind in kinds.iter().take(UNION_MAX).filter_map(Value::as_str) {
+                    if !different.contains(&kind) {
+                        different.push(kind);
+                    }
+                }
+                union(different.iter().map(|kind| self.kind(kind, members, depth)).collect())
+            }
             _ if members.contains_key("properties") => self.object(members, depth),
             _ if members.contains_key("items") => self.kind("array", members, depth),
             _ => Type::Any,
@@ -180,10 +196,10 @@ impl Parser<'_> {
             _ if members.contains_key("patternProperties") => Some(Box::new(Type::Any)),
             _ => None,
         };
-        let required: Vec<&str> = members
-            .get("required")
-            .and_then(Value::as_array)
-            .map_or(Vec::new(), |r| r.iter().filter_map(Value::as_str).collect());
+        let required: Vec<&str> =
+            members.get("required").and_then(Value::as_array).map_or(Vec::new(), |r| {
+                r.iter().take(REQUIRED_MAX).filter_map(Value::as_str).collect()
+            });
         let fields: Vec<Field> = members
             .get("properties")
             .and_then(Value::as_object)
@@ -192,11 +208,13 @@ impl Parser<'_> {
             .take(MEMBERS_MAX)
             // Parameters are all named, whatever the first of them grew to.
             .take_while(|_| depth == 0 || self.left.get() > 0)
-            .map(|(name, schema)| Field {
-                name: name.clone(),
-                ty: self.at(schema, depth + 1),
-                required: required.contains(&name.as_str()),
-                description: schema.get("description").and_then(Value::as_str).map(str::to_owned),
+            .map(|(name, schema)| {
+                self.left.set(self.left.get().saturating_sub(name.len() / NAME_BYTES));
+                Field {
+                    name: name.clone(),
+                    ty: self.at(schema, depth + 1),
+                    required: required.contains(&name.as_str()),
+                }
             })
             .collect();
         if fields.is_empty() {
@@ -204,34 +222,41 @@ impl Parser<'_> {
         }
         Type::Object { fields, rest }
     }
-}
 
-fn literals(values: &[Value]) -> Type {
-    let plain = values.iter().all(|v| !v.is_object() && !v.is_array());
-    if plain && !values.is_empty() { Type::Literals(values.to_vec()) } else { Type::Any }
-}
-
-/// Alternatives, flattened and without repetition.
-fn union(types: Vec<Type>) -> Type {
-    let mut flat: Vec<Type> = Vec::new();
-    for ty in types {
-        match ty {
-            Type::Any => return Type::Any,
-            Type::Union(inner) => flat.extend(inner),
-            Type::Literals(more) => match flat.iter_mut().find_map(|t| match t {
-                Type::Literals(known) => Some(known),
-                _ => None,
-            }) {
-                Some(known) => known.extend(more),
-                None => flat.push(Type::Literals(more)),
-            },
-            other => flat.push(other),
+    /// A choice of plain values: the first of them, and whether there are more.
+    fn literals(&self, values: &[Value]) -> Type {
+        // Where the first are all plain and of one kind, so are the others.
+        let read = values.get(..LITERALS_MAX + 1).unwrap_or(values);
+        if read.is_empty() || read.iter().any(|v| v.is_object() || v.is_array()) {
+            return Type::Any;
+        }
+        let fits = |v: &&Value| v.as_str().is_none_or(|text| text.len() <= LITERAL_BYTES_MAX);
+        let most = LITERALS_MAX.min(self.literals.get());
+        let shown: Vec<Value> = read.iter().filter(fits).take(most).cloned().collect();
+        self.literals.set(self.literals.get() - shown.len());
+        let more = shown.len() < values.len();
+        match read {
+            _ if !shown.is_empty() => Type::Literals { values: shown, more },
+            _ if read.iter().all(Value::is_string) => Type::String,
+            _ if read.iter().all(Value::is_number) => Type::Number,
+            _ => Type::Any,
         }
     }
+}
+
+/// Alternatives, flattened, without repetition, and at most [`UNION_MAX`].
+fn union(types: Vec<Type>) -> Type {
     let mut unique: Vec<Type> = Vec::new();
+    let flat = types.into_iter().flat_map(|ty| match ty {
+        Type::Union(inner) => inner,
+        other => vec![other],
+    });
     for ty in flat {
-        if !unique.contains(&ty) {
-            unique.push(ty);
+        match ty {
+            Type::Any => return Type::Any,
+            Type::Literals { values, more } => add_literals(&mut unique, values, more),
+            other if unique.len() < UNION_MAX && !unique.contains(&other) => unique.push(other),
+            _ => {}
         }
     }
     match unique.len() {
@@ -241,11 +266,28 @@ fn union(types: Vec<Type>) -> Type {
     }
 }
 
+/// All literals of a union stand together, where the first of them stood.
+fn add_literals(union: &mut Vec<Type>, mut values: Vec<Value>, further: bool) {
+    let known = union.iter_mut().find_map(|ty| match ty {
+        Type::Literals { values, more } => Some((values, more)),
+        _ => None,
+    });
+    let Some((known, more)) = known else {
+        return union.push(Type::Literals { values, more: further });
+    };
+    values.retain(|value| !known.contains(value));
+    let room = LITERALS_MAX.saturating_sub(known.len());
+    *more |= further || values.len() > room;
+    values.truncate(room);
+    known.append(&mut values);
+}
+
 #[cfg(test)]
 mod tests {
     use super::parse;
+    use crate::typing::Type;
     use crate::typing::typescript::{FULL, render};
-    use serde_json::{Value, json};
+    use serde_json::{Map, Value, json};
 
     fn typed(schema: &Value) -> String {
         render(&parse(schema), FULL)
@@ -285,9 +327,70 @@ mod tests {
         }
     }
 
+    /// Objects, members and literals of a type.
+    fn size(ty: &Type) -> usize {
+        match ty {
+            Type::Literals { values, .. } => {
+                values.iter().map(|v| 1 + v.as_str().map_or(0, str::len)).sum()
+            }
+            Type::Array(inner) | Type::Record(inner) => 1 + size(inner),
+            Type::Tuple(types) | Type::Union(types) => 1 + types.iter().map(size).sum::<usize>(),
+            Type::Object { fields, .. } => {
+                fields.iter().map(|f| f.name.len() + size(&f.ty)).sum::<usize>() + 1
+            }
+            _ => 1,
+        }
+    }
+
+    #[test]
+    fn a_definition_that_is_referred_to_everywhere_is_not_copied_without_end() {
+        let members = |what: &Value| -> Value {
+            (0..150).map(|i| (format!("m{i}"), what.clone())).collect::<Map<_, _>>().into()
+        };
+        let to = json!({"$ref": "#/$defs/d"});
+        let many = |length: usize, count: usize| -> Vec<String> {
+            (0..count).map(|i| format!("{i:length$}")).collect()
+        };
+        let kinds: Vec<&str> = ["object", "array"].into_iter().cycle().take(40_000).collect();
+        let definitions = [
+            json!({"enum": many(6, 30_000)}),
+            json!({"enum": many(50_000, 4)}),
+            json!({"const": "c".repeat(200_000)}),
+            json!({"anyOf": (0..40).map(|i| json!({"enum": many(i, 200)})).collect::<Vec<_>>()}),
+            json!({"properties": {"n".repeat(200_000): {}}}),
+            json!({"type": kinds, "properties": {"a": to, "b": to}, "items": to}),
+            json!({"description": "d".repeat(200_000)}),
+        ];
+        for definition in definitions {
+            let inner = json!({"type": "object", "properties": members(&to)});
+            let properties = members(&inner);
+            let schema = json!({"properties": properties, "$defs": {"d": definition}});
+            let size = size(&parse(&schema));
+            assert!(size < 1_500_000, "{size}: {:.80}", schema["$defs"].to_string());
+        }
+    }
+
+    #[test]
+    fn of_many_literals_the_first_are_told_and_the_others_by_their_kind() {
+        let words = |from: usize, to: usize| -> Vec<String> {
+            (from..to).map(|i| format!("w{i}")).collect()
+        };
+        let text = typed(&json!({"enum": words(0, 250)}));
+        assert!(text.ends_with("\"w98\" | \"w99\" | string"), "{text}");
+        let merged = json!({"anyOf": [{"enum": words(0, 60)}, {"enum": words(50, 101)}]});
+        let text = typed(&merged);
+        assert!(text.ends_with("\"w99\" | string"), "{text}");
+        assert_eq!(text.matches("\"w55\"").count(), 1, "{text}");
+        let few = json!({"anyOf": [{"enum": ["a", "b"]}, {"enum": ["b", "c"]}, {"type": "null"}]});
+        assert_eq!(typed(&few), "\"a\" | \"b\" | \"c\" | null");
+        assert_eq!(typed(&json!({"enum": ["a", "x".repeat(1_000)]})), "\"a\" | string");
+        assert_eq!(typed(&json!({"const": "x".repeat(1_000)})), "string");
+        assert_eq!(typed(&json!({"type": ["string", "null", "string"]})), "string | null");
+    }
+
     #[test]
     fn schemas_that_refer_to_themselves_end() {
-        let members: serde_json::Map<String, Value> =
+        let members: Map<String, Value> =
             (0..50).map(|i| (format!("m{i}"), json!({"$ref": "#"}))).collect();
         let text = typed(&json!({"type": "object", "properties": members}));
         assert!(text.len() < 100_000, "{}", text.len());

@@ -16,7 +16,7 @@ fn render(ty: &Type, detail: Detail) -> String {
         Type::Integer => "int".to_owned(),
         Type::Number => "float".to_owned(),
         Type::String => "str".to_owned(),
-        Type::Literals(values) => literals(values, detail),
+        Type::Literals { values, more } => literals(values, *more, detail),
         Type::Array(item) => format!("list[{}]", render(item, detail)),
         Type::Tuple(items) => {
             let items: Vec<String> = items.iter().map(|i| render(i, detail)).collect();
@@ -56,8 +56,8 @@ fn object(fields: &[Field], detail: Detail) -> String {
     format!("{{{}}}", parts.join(", "))
 }
 
-fn literals(values: &[Value], detail: Detail) -> String {
-    if values.len() > detail.literals || values.iter().any(Value::is_f64) {
+fn literals(values: &[Value], more: bool, detail: Detail) -> String {
+    if more || values.len() > detail.literals || values.iter().any(Value::is_f64) {
         return plain(values).to_owned();
     }
     let parts: Vec<String> = values.iter().map(literal).collect();
@@ -121,7 +121,9 @@ pub(crate) fn signature(
 fn stub(ty: &Type) -> String {
     match ty {
         Type::Object { .. } => "dict[str, Any]".to_owned(),
-        Type::Literals(values) => literals(values, Detail { literals: 100, ..COMPACT }),
+        Type::Literals { values, more } => {
+            literals(values, *more, Detail { literals: 100, ..COMPACT })
+        }
         Type::Array(item) => format!("list[{}]", stub(item)),
         Type::Tuple(items) if items.is_empty() => "list[Any]".to_owned(),
         Type::Tuple(items) => {

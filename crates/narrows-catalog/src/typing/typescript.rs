@@ -19,11 +19,11 @@ pub(crate) fn render(ty: &Type, detail: Detail) -> String {
         Type::Boolean => "boolean".to_owned(),
         Type::Integer | Type::Number => "number".to_owned(),
         Type::String => "string".to_owned(),
-        Type::Literals(values) => literals(values, detail),
+        Type::Literals { values, more } => literals(values, *more, detail),
         Type::Array(item) => {
             let inner = render(item, detail);
             match **item {
-                Type::Union(_) | Type::Literals(_) => format!("({inner})[]"),
+                Type::Union(_) | Type::Literals { .. } => format!("({inner})[]"),
                 _ => format!("{inner}[]"),
             }
         }
@@ -40,10 +40,10 @@ pub(crate) fn render(ty: &Type, detail: Detail) -> String {
     }
 }
 
-fn literals(values: &[Value], detail: Detail) -> String {
+fn literals(values: &[Value], more: bool, detail: Detail) -> String {
     let mut parts: Vec<String> =
         values.iter().take(detail.literals).map(|v| clean(&v.to_string())).collect();
-    if values.len() > detail.literals {
+    if more || values.len() > detail.literals {
         parts
             .push(if values.iter().all(Value::is_number) { "number" } else { "string" }.to_owned());
     }
