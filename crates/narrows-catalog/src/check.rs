@@ -1,6 +1,7 @@
 //! What a program refers to, against what there is: every finding at once, each with its fix.
 
 mod arguments;
+mod contract;
 mod schema;
 
 use crate::snapshot::{Catalog, Server, ToolRef, short};
@@ -9,7 +10,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::{BTreeSet, HashSet};
 
-pub(crate) use schema::Validators;
+pub(crate) use contract::{Contract, Parameters};
 #[cfg(test)]
 pub(crate) use schema::compile;
 
@@ -126,7 +127,7 @@ pub(crate) fn validate(
         let message = format!("{}: the arguments must be an object", tool.call());
         return Err(Fault::invalid(message).hint(catalog.brief(tool)));
     }
-    let errors = catalog.validators().errors(tool, &value, text.len());
+    let errors = schema::errors(tool, &value, text.len());
     if errors.is_empty() {
         return Ok(());
     }

@@ -8,6 +8,7 @@ mod words;
 use fields::head;
 use lexical::Lexicon;
 use serde_json::Value;
+use std::sync::Arc;
 use words::{clauses, tokens};
 
 /// One tool as search sees it.
@@ -45,16 +46,16 @@ const QUERY_BYTES_MAX: usize = 4_096;
 /// Queries of one search that are read.
 const QUERIES_MAX: usize = 16;
 
-/// The index. Immutable.
-#[derive(Default)]
+/// The index. Immutable, cheap to clone.
+#[derive(Clone, Default)]
 pub struct Index {
-    lexicon: Lexicon,
+    lexicon: Arc<Lexicon>,
 }
 
 impl Index {
     /// Builds the index; documents are numbered in the order given.
     pub fn build<'a>(docs: impl Iterator<Item = Doc<'a>>) -> Self {
-        Self { lexicon: Lexicon::build(docs) }
+        Self { lexicon: Arc::new(Lexicon::build(docs)) }
     }
 
     /// The tools that fit best, best first. Several queries are merged by rank; at most 16 are

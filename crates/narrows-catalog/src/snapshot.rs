@@ -1,6 +1,6 @@
 //! The snapshot: upstreams and their tools, named, and found by name.
 
-use crate::check::{self, Checked, Validators};
+use crate::check::{self, Checked, Contract, Parameters};
 use crate::naming::{Place, identifiers};
 use crate::observe::{Observations, Shape};
 use crate::search::Doc;
@@ -20,7 +20,6 @@ struct Inner {
     servers: Vec<Server>,
     /// By identifier and by original name.
     by_name: HashMap<String, usize>,
-    validators: Validators,
 }
 
 /// One upstream.
@@ -44,8 +43,8 @@ pub struct Tool {
     pub ident: String,
     /// What its results looked like, where it declares no schema.
     pub(crate) observed: Option<Shape>,
-    /// Its place in the catalog, for caches.
-    pub(crate) number: usize,
+    /// Its arguments, read and compiled.
+    pub(crate) contract: Arc<Contract>,
 }
 
 /// One tool with its upstream.
@@ -68,6 +67,11 @@ impl<'a> ToolRef<'a> {
             description: spec.description.as_deref(),
             input_schema: &spec.input_schema,
         }
+    }
+
+    /// Its parameters, read once.
+    pub(crate) fn parameters(self) -> &'a Parameters {
+        self.tool.contract.parameters(&self.tool.spec.input_schema)
     }
 
     /// How a program calls it: `github.list_issues`.
@@ -95,12 +99,31 @@ impl Server {
 impl Catalog {
     /// Builds the snapshot. A second tool of the same name in one upstream is left out.
     pub fn build(listings: Vec<ServerListing>, observed: &Observations) -> Self {
+        Self::make(None, listings, observed)
+    }
+
+    /// Builds the snapshot that follows this one, and keeps what was read and compiled of tools
+    /// whose schema is still the same.
+    #[must_use]
+    pub fn rebuild(&self, listings: Vec<ServerListing>, observed: &Observations) -> Self {
+        Self::make(Some(self), listings, observed)
+    }
+
+    /// Whether both have the same tools in the same order: then one search index serves both.
+    pub fn lists_as(&self, other: &Self) -> bool {
+        let same = |(a, b): (ToolRef<'_>, ToolRef<'_>)| {
+            a.server.name == b.server.name && Arc::ptr_eq(&a.tool.spec, &b.tool.spec)
+        };
+        self.tools().count() == other.tools().count() && self.tools().zip(other.tools()).all(same)
+    }
+
+    fn make(before: Option<&Self>, listings: Vec<ServerListing>, observed: &Observations) -> Self {
         let names: Vec<&str> = listings.iter().map(|l| l.server.as_str()).collect();
         let idents = identifiers(&names, Place::Namespace);
-        let mut number = 0;
         let mut servers: Vec<Server> = Vec::with_capacity(listings.len());
         for (listing, ident) in listings.into_iter().zip(idents) {
-            servers.push(server(listing, ident, observed, &mut number));
+            let known = before.and_then(|b| b.servers().find(|s| s.name == listing.server));
+            servers.push(server(listing, ident, observed, known));
         }
         let mut by_name = HashMap::new();
         for (at, server) in servers.iter().enumerate() {
@@ -109,7 +132,7 @@ impl Catalog {
         for (at, server) in servers.iter().enumerate() {
             by_name.entry(server.name.clone()).or_insert(at);
         }
-        Self { inner: Arc::new(Inner { servers, by_name, validators: Validators::new(number) }) }
+        Self { inner: Arc::new(Inner { servers, by_name }) }
     }
 
     /// Every upstream, in the order configured.
@@ -180,7 +203,7 @@ impl Catalog {
 
     /// The parameters in brief: `(owner, repo, state?)`.
     pub fn brief(&self, tool: ToolRef<'_>) -> String {
-        typing::brief(&tool.tool.spec.input_schema)
+        typing::brief(&tool.parameters().fields)
     }
 
     /// One line: how the tool is called and what it gives.
@@ -202,17 +225,13 @@ impl Catalog {
     pub fn validate(&self, tool: ToolRef<'_>, arguments: &RawValue) -> Result<(), Fault> {
         check::validate(self, tool, arguments)
     }
-
-    pub(crate) fn validators(&self) -> &Validators {
-        &self.inner.validators
-    }
 }
 
 fn server(
     listing: ServerListing,
     ident: String,
     observed: &Observations,
-    number: &mut usize,
+    known: Option<&Server>,
 ) -> Server {
     let names: Vec<&str> = listing.tools.iter().map(|t| t.name.as_str()).collect();
     let idents = identifiers(&names, Place::Member);
@@ -228,13 +247,20 @@ fn server(
         } else {
             None
         };
-        tools.push(Tool { spec: Arc::clone(spec), ident, observed: seen, number: *number });
-        *number += 1;
+        let contract = contract(spec, known.and_then(|known| known.tool(&ident)));
+        tools.push(Tool { spec: Arc::clone(spec), ident, observed: seen, contract });
     }
     for (at, tool) in tools.iter().enumerate() {
         by_name.entry(tool.spec.name.clone()).or_insert(at);
     }
     Server { name: listing.server, ident, instructions: listing.instructions, tools, by_name }
+}
+
+/// What is known of a tool's arguments already, if its schema is the one of before.
+fn contract(spec: &Arc<ToolSpec>, before: Option<&Tool>) -> Arc<Contract> {
+    let same =
+        |old: &&Tool| Arc::ptr_eq(&old.spec, spec) || old.spec.input_schema == spec.input_schema;
+    before.filter(same).map(|old| Arc::clone(&old.contract)).unwrap_or_default()
 }
 
 /// What somebody wrote, short enough to be repeated.

@@ -4,6 +4,7 @@ mod parse;
 pub(crate) mod python;
 pub(crate) mod typescript;
 
+use crate::check::Parameters;
 use crate::snapshot::{Catalog, ToolRef};
 use narrows_types::Language;
 use serde_json::Value;
@@ -68,8 +69,7 @@ fn result(tool: ToolRef<'_>) -> (Type, bool) {
 }
 
 /// `(owner, repo, state?)`.
-pub(crate) fn brief(schema: &Value) -> String {
-    let fields = parse_arguments(schema).0;
+pub(crate) fn brief(fields: &[Field]) -> String {
     let mut names: Vec<String> = fields
         .iter()
         .filter(|f| f.required)
@@ -85,13 +85,13 @@ pub(crate) fn brief(schema: &Value) -> String {
 
 /// One line: how a tool is called and what it gives.
 pub(crate) fn signature(tool: ToolRef<'_>, language: Language) -> String {
-    let (arguments, open) = parse_arguments(&tool.tool.spec.input_schema);
+    let Parameters { fields, open, .. } = tool.parameters();
     let (result, observed) = result(tool);
     match language {
         Language::TypeScript => {
-            typescript::signature(&tool.call(), &arguments, open, &result, observed)
+            typescript::signature(&tool.call(), fields, *open, &result, observed)
         }
-        Language::Python => python::signature(&tool.call(), &arguments, open, &result, observed),
+        Language::Python => python::signature(&tool.call(), fields, *open, &result, observed),
     }
 }
 

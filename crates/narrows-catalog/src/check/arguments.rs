@@ -1,14 +1,22 @@
 //! The arguments of one call, as far as they are known before it is made.
 
 use crate::snapshot::{Catalog, ToolRef, short};
-use crate::typing::{Field, parse_arguments};
+use crate::typing::Field;
 use narrows_types::{Argument, Finding, Language, Literal, Position, nearest};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// What is known of the whole object of arguments.
 struct Known<'a> {
-    fields: Vec<(&'a str, &'a Literal, Position)>,
+    fields: Vec<(&'a str, Given<'a>, Position)>,
     open: bool,
+}
+
+/// What is known of one argument.
+#[derive(Clone, Copy)]
+enum Given<'a> {
+    Literal(&'a Literal),
+    Value(&'a Value),
 }
 
 pub(crate) fn check(
@@ -19,17 +27,9 @@ pub(crate) fn check(
     language: Language,
     findings: &mut Vec<Finding>,
 ) {
-    let holder;
-    let known = match gather(arguments) {
+    let known = match gather(arguments, at) {
         Gathered::Fields(known) => known,
         Gathered::Unknown => return,
-        Gathered::Value(value) => {
-            holder = expand(value, at);
-            match &holder {
-                Literal::Object { fields, open } => of_object(fields, *open),
-                _ => return,
-            }
-        }
         Gathered::Wrong(at) => {
             let message = wrong(catalog, tool, language);
             findings.push(Finding { at, message });
@@ -41,13 +41,13 @@ pub(crate) fn check(
 
 enum Gathered<'a> {
     Fields(Known<'a>),
-    Value(&'a Value),
     Unknown,
     Wrong(Position),
 }
 
-/// One object, or keywords; nothing is an empty object.
-fn gather(arguments: &[Argument]) -> Gathered<'_> {
+/// One object, or keywords; nothing is an empty object. The fields of a constant object all stand
+/// where the call stands.
+fn gather(arguments: &[Argument], at: Position) -> Gathered<'_> {
     if arguments.iter().any(|a| a.keyword.is_some()) {
         if let Some(positional) = arguments.iter().find(|a| a.keyword.is_none()) {
             return Gathered::Wrong(positional.at);
@@ -55,7 +55,7 @@ fn gather(arguments: &[Argument]) -> Gathered<'_> {
         let open = arguments.iter().any(|a| a.keyword.as_deref() == Some(""));
         let fields = arguments
             .iter()
-            .filter_map(|a| Some((a.keyword.as_deref()?, &a.value, a.at)))
+            .filter_map(|a| Some((a.keyword.as_deref()?, Given::Literal(&a.value), a.at)))
             .filter(|(name, ..)| !name.is_empty())
             .collect();
         return Gathered::Fields(Known { fields, open });
@@ -64,7 +64,10 @@ fn gather(arguments: &[Argument]) -> Gathered<'_> {
         [] => Gathered::Fields(Known { fields: Vec::new(), open: false }),
         [one] => match &one.value {
             Literal::Object { fields, open } => Gathered::Fields(of_object(fields, *open)),
-            Literal::Known(value @ Value::Object(_)) => Gathered::Value(value),
+            Literal::Known(Value::Object(members)) => {
+                let fields = members.iter().map(|(k, v)| (k.as_str(), Given::Value(v), at));
+                Gathered::Fields(Known { fields: fields.collect(), open: false })
+            }
             Literal::Unknown => Gathered::Unknown,
             _ => Gathered::Wrong(one.at),
         },
@@ -73,18 +76,8 @@ fn gather(arguments: &[Argument]) -> Gathered<'_> {
 }
 
 fn of_object(fields: &[(String, Literal, Position)], open: bool) -> Known<'_> {
-    Known { fields: fields.iter().map(|(k, v, at)| (k.as_str(), v, *at)).collect(), open }
-}
-
-/// A constant object as fields that all stand where the object stands.
-fn expand(value: &Value, at: Position) -> Literal {
-    let fields = value
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| (key.clone(), Literal::Known(value.clone()), at))
-        .collect();
-    Literal::Object { fields, open: false }
+    let fields = fields.iter().map(|(k, v, at)| (k.as_str(), Given::Literal(v), *at));
+    Known { fields: fields.collect(), open }
 }
 
 fn wrong(catalog: &Catalog, tool: ToolRef<'_>, language: Language) -> String {
@@ -107,12 +100,12 @@ fn compare(
     at: Position,
     findings: &mut Vec<Finding>,
 ) {
-    let (fields, open) = parse_arguments(&tool.tool.spec.input_schema);
-    let call = tool.call();
+    let parameters = tool.parameters();
+    let fields = &parameters.fields;
     let before = findings.len();
     for (name, _, place) in &known.fields {
-        if !open && !fields.iter().any(|f| f.name == *name) {
-            let message = unknown_key(&call, name, &fields);
+        if !parameters.open && parameters.find(name).is_none() {
+            let message = unknown_key(&tool.call(), name, fields);
             findings.push(Finding { at: *place, message });
         }
     }
@@ -123,6 +116,7 @@ fn compare(
         .collect();
     if !known.open && !missing.is_empty() {
         let brief = catalog.brief(tool);
+        let call = tool.call();
         let message = format!("{call} lacks {}; parameters: {brief}", missing.join(", "));
         findings.push(Finding { at, message });
     }
@@ -146,11 +140,18 @@ fn unknown_key(call: &str, name: &str, fields: &[Field]) -> String {
 
 /// Constant values against the schema of their parameter; each tells its place.
 fn values(catalog: &Catalog, tool: ToolRef<'_>, known: &Known<'_>, findings: &mut Vec<Finding>) {
-    let schema = &tool.tool.spec.input_schema;
-    for (name, literal, place) in &known.fields {
-        let Some(value) = constant(literal) else { continue };
-        let Some(single) = single(schema, name) else { continue };
-        let Some(validator) = super::schema::compile(&single) else { continue };
+    let parameters = tool.parameters();
+    for (name, given, place) in &known.fields {
+        let Some(at) = parameters.find(name) else { continue };
+        let value = match given {
+            Given::Value(value) => Cow::Borrowed(*value),
+            Given::Literal(literal) => match constant(literal) {
+                Some(value) => value,
+                None => continue,
+            },
+        };
+        let validator = parameters.validator(at, &tool.tool.spec.input_schema);
+        let Some(validator) = validator.filter(|v| !v.is_valid(&value)) else { continue };
         if let Err(error) = validator.validate(&value) {
             let inner = error.instance_path().to_string().replace('/', ".");
             let text = super::schema::reason(&error);
@@ -161,33 +162,20 @@ fn values(catalog: &Catalog, tool: ToolRef<'_>, known: &Known<'_>, findings: &mu
     }
 }
 
-/// The schema of one parameter, with the definitions that it may refer to.
-fn single(schema: &Value, name: &str) -> Option<Value> {
-    let property = schema.get("properties")?.get(name)?;
-    let mut members: Map<String, Value> = property.as_object()?.clone();
-    for key in ["$defs", "definitions", "$schema"] {
-        if let Some(definitions) = schema.get(key) {
-            members.entry(key).or_insert_with(|| definitions.clone());
-        }
-    }
-    // Dialects that invent types are not judged.
-    let invented = members.get("type").and_then(Value::as_str).is_some_and(|t| {
-        !matches!(t, "null" | "boolean" | "integer" | "number" | "string" | "array" | "object")
-    });
-    if invented { None } else { Some(Value::Object(members)) }
-}
-
 /// The value, if all of it is known.
-fn constant(literal: &Literal) -> Option<Value> {
+fn constant(literal: &Literal) -> Option<Cow<'_, Value>> {
     match literal {
-        Literal::Known(value) => Some(value.clone()),
+        Literal::Known(value) => Some(Cow::Borrowed(value)),
         Literal::Object { fields, open: false } => {
-            let members: Option<Map<String, Value>> =
-                fields.iter().map(|(k, v, _)| Some((k.clone(), constant(v)?))).collect();
-            members.map(Value::Object)
+            let member = |(key, value, _): &(String, Literal, Position)| {
+                Some((key.clone(), constant(value)?.into_owned()))
+            };
+            let members: Option<Map<String, Value>> = fields.iter().map(member).collect();
+            members.map(|m| Cow::Owned(Value::Object(m)))
         }
         Literal::Array { items, open: false } => {
-            items.iter().map(constant).collect::<Option<Vec<Value>>>().map(Value::Array)
+            let items = items.iter().map(|item| constant(item).map(Cow::into_owned));
+            items.collect::<Option<Vec<Value>>>().map(|i| Cow::Owned(Value::Array(i)))
         }
         _ => None,
     }

@@ -1,10 +1,9 @@
-//! Values against JSON Schemas that strangers wrote: compiled once, and only where the work that
-//! a schema can cause is bounded.
+//! Values against JSON Schemas that strangers wrote, only where the work that a schema can cause is
+//! bounded.
 
 use crate::snapshot::ToolRef;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
-use std::sync::OnceLock;
 
 /// Errors of one value that are told.
 const ERRORS_MAX: usize = 3;
@@ -20,29 +19,16 @@ const ARGUMENTS_BYTES_MAX: usize = 64 << 10;
 /// Bytes of one compiled pattern.
 const PATTERN_BYTES_MAX: usize = 256 << 10;
 
-/// Compiled schemas, each made when it is first needed.
-pub(crate) struct Validators {
-    compiled: Vec<OnceLock<Option<Box<Validator>>>>,
-}
-
-impl Validators {
-    pub(crate) fn new(tools: usize) -> Self {
-        Self { compiled: (0..tools).map(|_| OnceLock::new()).collect() }
+/// What is wrong with arguments of `bytes` bytes, each with its place.
+pub(crate) fn errors(tool: ToolRef<'_>, value: &Value, bytes: usize) -> Vec<String> {
+    if bytes > ARGUMENTS_BYTES_MAX {
+        return Vec::new();
     }
-
-    /// What is wrong with arguments of `bytes` bytes, each with its place.
-    pub(crate) fn errors(&self, tool: ToolRef<'_>, value: &Value, bytes: usize) -> Vec<String> {
-        if bytes > ARGUMENTS_BYTES_MAX {
-            return Vec::new();
+    match tool.tool.contract.whole(&tool.tool.spec.input_schema) {
+        Some(validator) if !validator.is_valid(value) => {
+            validator.iter_errors(value).take(ERRORS_MAX).map(|e| told(&e)).collect()
         }
-        let Some(slot) = self.compiled.get(tool.tool.number) else { return Vec::new() };
-        let make = || compile(&tool.tool.spec.input_schema).map(Box::new);
-        match slot.get_or_init(make) {
-            Some(validator) if !validator.is_valid(value) => {
-                validator.iter_errors(value).take(ERRORS_MAX).map(|e| told(&e)).collect()
-            }
-            _ => Vec::new(),
-        }
+        _ => Vec::new(),
     }
 }
 

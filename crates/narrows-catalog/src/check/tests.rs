@@ -1,4 +1,4 @@
-use crate::{Catalog, Observations};
+use crate::{Catalog, Observations, Shape};
 use narrows_types::{
     Argument, Language, Literal, Position, Reference, ServerListing, ToolSpec, Uses,
 };
@@ -182,4 +182,61 @@ fn a_name_that_does_not_exist_is_told_once_and_a_server_is_no_function() {
         "6: github is a server, no function; call a tool of it, such as github.list_issues",
     ]
     "#);
+}
+
+fn spec(name: &str, schema: &Value) -> Arc<ToolSpec> {
+    let value = json!({"name": name, "inputSchema": schema});
+    Arc::new(serde_json::from_value(value).unwrap())
+}
+
+fn listing(tools: Vec<Arc<ToolSpec>>) -> ServerListing {
+    ServerListing { server: "files".to_owned(), instructions: None, tools }
+}
+
+#[test]
+fn what_was_compiled_stays_while_the_schema_does() {
+    let (text, number) = (json!({"type": "string"}), json!({"type": "integer"}));
+    let of = |a: &Value| json!({"type": "object", "properties": {"a": a}});
+    let tools = vec![spec("read", &of(&text)), spec("write", &of(&text)), spec("seek", &of(&text))];
+    let none = Observations::default();
+    let first = Catalog::build(vec![listing(tools.clone())], &none);
+
+    // A shape was learned: nothing but that changed.
+    let mut observed = Observations::default();
+    observed.insert("files".to_owned(), "read".to_owned(), Shape::of(&json!({"a": 1})));
+    let second = first.rebuild(vec![listing(tools.clone())], &observed);
+    assert!(second.lists_as(&first));
+    let contracts = |catalog: &Catalog| -> Vec<_> {
+        catalog.tools().map(|t| Arc::clone(&t.tool.contract)).collect()
+    };
+    assert!(contracts(&first).iter().zip(contracts(&second)).all(|(a, b)| Arc::ptr_eq(a, &b)));
+    let signature =
+        |c: &Catalog| c.signature(c.resolve("files", "read").unwrap(), Language::TypeScript);
+    assert_ne!(signature(&first), signature(&second));
+
+    // The list was read again: one tool is equal, one takes something else, one is gone.
+    let again = vec![spec("write", &of(&number)), spec("read", &of(&text))];
+    let third = second.rebuild(vec![listing(again)], &observed);
+    assert!(!third.lists_as(&second));
+    let contract = |c: &Catalog, tool| Arc::clone(&c.resolve("files", tool).unwrap().tool.contract);
+    assert!(Arc::ptr_eq(&contract(&first, "read"), &contract(&third, "read")));
+    assert!(!Arc::ptr_eq(&contract(&first, "write"), &contract(&third, "write")));
+    let write = third.resolve("files", "write").unwrap();
+    let arguments = serde_json::value::to_raw_value(&json!({"a": "x"})).unwrap();
+    assert!(third.validate(write, &arguments).is_err());
+}
+
+#[test]
+fn each_parameter_is_compiled_once_and_only_with_what_it_needs() {
+    let catalog = catalog();
+    let tool = catalog.resolve("github", "list_issues").unwrap();
+    let parameters = tool.parameters();
+    let schema = &tool.tool.spec.input_schema;
+    for field in ["owner", "count"] {
+        let at = parameters.find(field).unwrap();
+        let first = parameters.validator(at, schema).unwrap();
+        assert!(std::ptr::eq(first, parameters.validator(at, schema).unwrap()));
+        assert!(!first.is_valid(&json!(0)), "{field}");
+    }
+    assert!(std::ptr::eq(parameters, tool.parameters()));
 }
