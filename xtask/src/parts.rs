@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 /// The Python environments, each from `external/py/NAME.txt`.
 const ENVIRONMENTS: [&str; 3] = ["servers", "sqlite", "tools"];
 /// Programs and the Debian packages that have them.
-const PROGRAMS: [(&str, &str, &str); 4] = [
+const PROGRAMS: [(&str, &str, &str); 5] = [
     ("node", "--version", "nodejs"),
     ("npm", "--version", "npm"),
     ("git", "--version", "git"),
     ("cc", "--version", "gcc"),
+    ("curl", "--version", "curl"),
 ];
 
 /// Where the parts are.

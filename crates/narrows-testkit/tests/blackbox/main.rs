@@ -12,6 +12,7 @@
 
 mod bad_input;
 mod clients;
+mod documents;
 mod floods;
 mod house;
 mod lifecycle;
