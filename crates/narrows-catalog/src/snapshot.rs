@@ -42,7 +42,7 @@ pub struct Tool {
     /// Its name in programs.
     pub ident: String,
     /// What its results looked like, where it declares no schema.
-    pub(crate) observed: Option<Shape>,
+    pub(crate) observed: Option<Arc<Shape>>,
     /// Its arguments, read and compiled.
     pub(crate) contract: Arc<Contract>,
 }
@@ -67,6 +67,12 @@ impl<'a> ToolRef<'a> {
             description: spec.description.as_deref(),
             input_schema: &spec.input_schema,
         }
+    }
+
+    /// Whether a result of this shape teaches nothing of the tool.
+    pub fn knows(self, result: &Shape) -> bool {
+        let seen = self.tool.observed.as_ref();
+        self.tool.spec.output_schema.is_some() || seen.is_some_and(|seen| seen.covers(result))
     }
 
     /// Its parameters, read once.
