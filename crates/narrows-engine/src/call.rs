@@ -2,10 +2,11 @@
 
 use crate::Shared;
 use crate::snapshot::{Lesson, Snapshot};
-use narrows_catalog::{Catalog, Shape};
+use narrows_catalog::{Catalog, Shape, ToolRef};
 use narrows_types::{Event, Fault, Kind, Origin, ServerState, ToolResult};
 use narrows_upstream::CallOptions;
 use serde_json::{Value, value::RawValue};
+use std::borrow::Cow;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -53,11 +54,10 @@ impl Shared {
         catalog.validate(found, arguments)?;
         let server = found.server.name.clone();
         let tool = found.tool.spec.name.clone();
-        let learns = found.tool.spec.output_schema.is_none();
         let options = CallOptions { deadline: context.deadline, progress: context.progress };
         let result = self.fleet.call(&server, &tool, arguments, options).await?;
-        if learns && !result.is_error {
-            self.learn(&server, &tool, &result);
+        if !result.is_error {
+            self.learn(found, &result);
         }
         Ok(Called { server, tool, result })
     }
@@ -72,21 +72,26 @@ impl Shared {
     }
 
     /// Remembers the shape of a result, never its values; a full queue drops the lesson.
-    fn learn(&self, server: &str, tool: &str, result: &ToolResult) {
-        let json = match &result.structured_content {
-            Some(structured) => structured.get().to_owned(),
-            None => result.joined_text(),
+    fn learn(&self, found: ToolRef<'_>, result: &ToolResult) {
+        if found.tool.spec.output_schema.is_some() {
+            return;
+        }
+        let text: Cow<'_, str> = match &result.structured_content {
+            Some(structured) => structured.get().into(),
+            None => result.joined_text().into(),
         };
-        if json.len() > LESSON_BYTES_MAX {
+        if text.len() > LESSON_BYTES_MAX || !text.trim_start().starts_with(['{', '[']) {
             return;
         }
-        let Ok(value) = serde_json::from_str::<Value>(&json) else { return };
-        if !value.is_object() && !value.is_array() {
-            return;
-        }
+        let Ok(value) = serde_json::from_str::<Value>(&text) else { return };
         let shape = Shape::of(&value);
-        let lesson = Lesson { server: server.to_owned(), tool: tool.to_owned(), shape };
-        if self.library.lessons.try_send(lesson).is_err() {
+        if found.knows(&shape) {
+            return;
+        }
+        let (server, tool) = (found.server.name.clone(), found.tool.spec.name.clone());
+        let lesson = Lesson { server, tool, shape };
+        if let Err(dropped) = self.library.lessons.try_send(lesson) {
+            let Lesson { server, tool, .. } = dropped.into_inner();
             tracing::debug!(server, tool, "too many results at once to learn this one's shape");
         }
     }

@@ -26,20 +26,40 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Every configured upstream has its place and its name, also while its tools are not known.
     fn build(names: &[String], listings: Arc<Vec<ServerListing>>, observed: &Observations) -> Self {
-        let of = |name: &String| {
-            let known = listings.iter().find(|l| l.server == *name).cloned();
-            known.unwrap_or_else(|| ServerListing {
-                server: name.clone(),
-                instructions: None,
-                tools: Vec::new(),
-            })
-        };
-        let catalog = Catalog::build(names.iter().map(of).collect(), observed);
+        let catalog = Catalog::build(named(names, &listings), observed);
         let index = Index::build(catalog.tools().map(ToolRef::doc));
         Self { catalog, index, listings }
     }
+
+    /// The next snapshot, which keeps of this one what has not changed.
+    fn rebuild(
+        &self,
+        names: &[String],
+        listings: Arc<Vec<ServerListing>>,
+        observed: &Observations,
+    ) -> Self {
+        let catalog = self.catalog.rebuild(named(names, &listings), observed);
+        let index = if catalog.lists_as(&self.catalog) {
+            self.index.clone()
+        } else {
+            Index::build(catalog.tools().map(ToolRef::doc))
+        };
+        Self { catalog, index, listings }
+    }
+}
+
+/// Every configured upstream has its place and its name, also while its tools are not known.
+fn named(names: &[String], listings: &[ServerListing]) -> Vec<ServerListing> {
+    let of = |name: &String| {
+        let known = listings.iter().find(|l| l.server == *name).cloned();
+        known.unwrap_or_else(|| ServerListing {
+            server: name.clone(),
+            instructions: None,
+            tools: Vec::new(),
+        })
+    };
+    names.iter().map(of).collect()
 }
 
 /// The shape of one result of a tool without an output schema.
@@ -186,7 +206,8 @@ impl Librarian {
 
     fn publish(&mut self) {
         let listings = Arc::clone(&self.listings.borrow_and_update());
-        let snapshot = Snapshot::build(&self.names, listings, &self.observed);
+        let before = Arc::clone(&self.publish.borrow());
+        let snapshot = before.rebuild(&self.names, listings, &self.observed);
         self.publish.send_replace(Arc::new(snapshot));
     }
 }
