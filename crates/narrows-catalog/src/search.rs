@@ -6,7 +6,7 @@ mod lexical;
 mod words;
 
 use fields::head;
-use lexical::Lexicon;
+use lexical::{Compared, Lexicon};
 use serde_json::Value;
 use std::sync::Arc;
 use words::{clauses, tokens};
@@ -66,14 +66,15 @@ impl Index {
         wanted: impl Fn(u32) -> bool,
         limit: usize,
     ) -> Vec<Hit> {
+        let mut compared = Compared::default();
         if let [query] = queries {
-            let mut hits = ranked(&self.score(query), &wanted);
+            let mut hits = ranked(&self.score(query, &mut compared), &wanted);
             hits.truncate(limit);
             return hits;
         }
         let mut merged = vec![0.0_f32; self.lexicon.len()];
         for query in queries.iter().take(QUERIES_MAX) {
-            let hits = ranked(&self.score(query), &wanted);
+            let hits = ranked(&self.score(query, &mut compared), &wanted);
             for (rank, hit) in hits.iter().take(limit.max(RANKS)).enumerate() {
                 if let Some(slot) = merged.get_mut(hit.doc as usize) {
                     *slot += 1.0 / (RANK_OFFSET + ratio(rank, 1));
@@ -86,14 +87,15 @@ impl Index {
     }
 
     /// One query: the whole sentence, and what its best clause adds.
-    fn score(&self, query: &str) -> Vec<f32> {
+    fn score(&self, query: &str, compared: &mut Compared) -> Vec<f32> {
         let query = head(query, QUERY_BYTES_MAX);
-        let mut total = normal(self.lexicon.score(&tokens(query)));
+        let mut total = normal(self.lexicon.score(&tokens(query), compared));
         let clauses = clauses(query);
         if clauses.len() > 1 {
             let mut best = vec![0.0_f32; total.len()];
             for clause in &clauses {
-                for (best, score) in best.iter_mut().zip(normal(self.lexicon.score(clause))) {
+                let scores = normal(self.lexicon.score(clause, compared));
+                for (best, score) in best.iter_mut().zip(scores) {
                     *best = best.max(score);
                 }
             }

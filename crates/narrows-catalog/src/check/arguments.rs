@@ -104,6 +104,9 @@ fn compare(
     let fields = &parameters.fields;
     let before = findings.len();
     for (name, _, place) in &known.fields {
+        if findings.len() >= super::FINDINGS_MAX {
+            return;
+        }
         if !parameters.open && parameters.find(name).is_none() {
             let message = unknown_key(&tool.call(), name, fields);
             findings.push(Finding { at: *place, message });

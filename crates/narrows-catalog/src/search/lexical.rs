@@ -26,14 +26,21 @@ const SYNONYM_ALONE: f32 = 0.8;
 const NEIGHBOUR: f32 = 0.35;
 /// What a word that is spelt nearly the same counts where nothing else is known of a word.
 const ALIKE: f32 = 0.5;
-/// Words of one query for which words that are spelt nearly the same are looked for.
-const ALIKE_MAX: usize = 8;
+/// Words of one search for which words that are spelt nearly the same are looked for.
+const ALIKE_MAX: usize = 16;
 /// Of several synonyms that one tool has, the best counts wholly, each other one this part.
 const FURTHER: f32 = 0.5;
 /// What a name that the query covers wholly adds to the score.
 const COVERAGE: f32 = 0.4;
 /// Different words of one query that are read.
 const WORDS_MAX: usize = 256;
+
+/// Words that were compared with every term in one search, and what came of it: clauses repeat
+/// the words of the whole sentence, and queries each other's.
+#[derive(Default)]
+pub(crate) struct Compared {
+    words: HashMap<String, Vec<u32>>,
+}
 
 /// Terms, where they stand, and how rare they are.
 #[derive(Default)]
@@ -111,15 +118,14 @@ impl Lexicon {
     }
 
     /// The terms that a query stands for, word by word: each with its weight, and no term twice.
-    fn groups(&self, query: &[String]) -> Vec<Vec<(u32, f32)>> {
+    fn groups(&self, query: &[String], compared: &mut Compared) -> Vec<Vec<(u32, f32)>> {
         let mut best: HashMap<u32, (usize, f32)> = HashMap::new();
         let mut words: Vec<&str> = Vec::new();
-        let mut searches = ALIKE_MAX;
         for token in query {
             if words.len() >= WORDS_MAX || words.contains(&token.as_str()) {
                 continue;
             }
-            for (term, weight) in self.meanings(token, &mut searches) {
+            for (term, weight) in self.meanings(token, compared) {
                 let slot = best.entry(term).or_insert((words.len(), weight));
                 if weight > slot.1 {
                     *slot = (words.len(), weight);
@@ -140,7 +146,7 @@ impl Lexicon {
     }
 
     /// The terms that one word stands for.
-    fn meanings(&self, token: &str, searches: &mut usize) -> Vec<(u32, f32)> {
+    fn meanings(&self, token: &str, compared: &mut Compared) -> Vec<(u32, f32)> {
         let term = |stem: &str| self.terms.get(stem).copied();
         let known = term(token);
         let weight = if known.is_some() { SYNONYM } else { SYNONYM_ALONE };
@@ -150,17 +156,29 @@ impl Lexicon {
         if known.is_none() {
             meanings.extend(neighbours(token).filter_map(term).map(|t| (t, NEIGHBOUR)));
         }
-        if meanings.is_empty() && *searches > 0 && token.chars().all(char::is_alphabetic) {
-            *searches -= 1;
-            let near = self.terms.iter().filter(|(other, _)| alike(token, other));
-            meanings.extend(near.map(|(_, term)| (*term, ALIKE)));
+        if meanings.is_empty() && token.chars().all(char::is_alphabetic) {
+            let near = self.spelt_alike(token, compared);
+            meanings.extend(near.iter().map(|term| (*term, ALIKE)));
         }
         meanings
     }
 
+    /// Terms that are spelt nearly like a word; none once the search has compared enough.
+    fn spelt_alike<'c>(&self, token: &str, compared: &'c mut Compared) -> &'c [u32] {
+        if !compared.words.contains_key(token) {
+            if compared.words.len() >= ALIKE_MAX {
+                return &[];
+            }
+            let near = self.terms.iter().filter(|(other, _)| alike(token, other));
+            let near = near.map(|(_, term)| *term).collect();
+            compared.words.insert(token.to_owned(), near);
+        }
+        compared.words.get(token).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// A score for every tool, 0 where nothing fits.
-    pub(crate) fn score(&self, query: &[String]) -> Vec<f32> {
-        let groups = self.groups(query);
+    pub(crate) fn score(&self, query: &[String], compared: &mut Compared) -> Vec<f32> {
+        let groups = self.groups(query, compared);
         let mut scores = vec![0.0_f32; self.len()];
         let mut parts = vec![(0.0_f32, 0.0_f32); self.len()];
         for group in &groups {

@@ -169,6 +169,22 @@ fn words_that_no_tool_says_still_find() {
     assert!(index.search(&["zzzz".to_owned()], |_| true, 1).is_empty());
 }
 
+/// Each word that is compared with every term costs a walk over all of them.
+#[test]
+fn a_search_compares_so_many_strange_words_and_each_once() {
+    let index = index(&named(&["get_weather"]));
+    let strange = |from: u8, to: u8| -> String {
+        (from..to).map(|c| format!("{}qqqq ", char::from(c))).collect()
+    };
+    let same: Vec<String> = (0..15).map(|_| strange(b'a', b'j')).collect();
+    let found = |queries: &[String]| {
+        let last = ["wether".to_owned()];
+        !index.search(&[queries, &last].concat(), |_| true, 1).is_empty()
+    };
+    assert!(found(&same), "the same words are compared once");
+    assert!(!found(&[strange(b'a', b'j'), strange(b'j', b'r')]), "sixteen others came first");
+}
+
 #[test]
 fn nearly_the_same_spelling_is_one_letter_away() {
     for (word, other) in

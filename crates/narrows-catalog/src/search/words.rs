@@ -135,10 +135,10 @@ pub(crate) fn alike(word: &str, other: &str) -> bool {
     if shared == 0 || word.len().abs_diff(other.len()) > 1 {
         return false;
     }
-    let tail = |text: &str, from: usize| text.as_bytes().get(from..).map(<[u8]>::to_vec);
-    tail(word, shared + 1) == tail(other, shared + 1)
-        || tail(word, shared) == tail(other, shared + 1)
-        || tail(word, shared + 1) == tail(other, shared)
+    let (word, other) = (word.as_bytes(), other.as_bytes());
+    word.get(shared + 1..) == other.get(shared + 1..)
+        || word.get(shared..) == other.get(shared + 1..)
+        || word.get(shared + 1..) == other.get(shared..)
 }
 
 /// Reads the thesaurus: a line is a set of words that mean nearly the same; with `>` those on the
