@@ -6,6 +6,10 @@ use sqlx::SqliteConnection;
 
 /// Free pages that one sweep gives back to the file system at most, so that it stays short.
 const VACUUM: &str = "PRAGMA incremental_vacuum(4096)";
+/// Artifacts that one statement looks at and removes.
+const BATCH: i64 = 1_000;
+/// This part of the room is made free beyond what is needed, so that not every put has to evict.
+const SLACK: u64 = 10;
 
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,7 +37,8 @@ impl Store {
             .execute(&mut *tx)
             .await?
             .rows_affected();
-        let evicted = evict(&mut tx, config.artifacts_total_bytes_max).await?;
+        let max = config.artifacts_total_bytes_max;
+        let evicted = evict_to(&mut tx, max, max).await?;
         let runs = sqlx::query(
             "DELETE FROM run WHERE number <= (SELECT coalesce(max(number), 0) FROM run) - ?",
         )
@@ -47,25 +52,47 @@ impl Store {
     }
 }
 
-/// Removes the oldest artifacts until all together are at most `room` bytes.
+/// Makes sure that all artifacts together are at most `room` bytes: if they are more, the oldest go,
+/// and some more than have to.
 pub(crate) async fn evict(
     connection: &mut SqliteConnection,
     room: u64,
 ) -> Result<u64, sqlx::Error> {
-    let total: i64 =
-        sqlx::query_scalar("SELECT bytes FROM artifact_total").fetch_one(&mut *connection).await?;
-    let excess = unsigned(total).saturating_sub(room);
-    if excess == 0 {
-        return Ok(0);
+    evict_to(connection, room, room - room / SLACK).await
+}
+
+/// Removes the oldest artifacts, batch by batch, if all together are more than `room` bytes, until
+/// they are not; the last batch goes on down to `wanted`.
+async fn evict_to(
+    connection: &mut SqliteConnection,
+    room: u64,
+    wanted: u64,
+) -> Result<u64, sqlx::Error> {
+    let mut removed = 0;
+    loop {
+        let total: i64 = sqlx::query_scalar("SELECT bytes FROM artifact_total")
+            .fetch_one(&mut *connection)
+            .await?;
+        if unsigned(total) <= room {
+            return Ok(removed);
+        }
+        // A row goes if those before it do not free enough yet. Only the oldest are looked at: the
+        // index gives them in this order.
+        let batch = sqlx::query(
+            "DELETE FROM artifact WHERE id IN (SELECT id FROM (\
+                 SELECT id, sum(bytes) OVER (ORDER BY created_at, id) - bytes AS before FROM (\
+                     SELECT id, created_at, bytes FROM artifact ORDER BY created_at, id LIMIT ?\
+                 )\
+             ) WHERE before < ?)",
+        )
+        .bind(BATCH)
+        .bind(signed(unsigned(total).saturating_sub(wanted)))
+        .execute(&mut *connection)
+        .await?
+        .rows_affected();
+        if batch == 0 {
+            return Ok(removed);
+        }
+        removed += batch;
     }
-    // A row goes if those before it do not free enough yet.
-    let removed = sqlx::query(
-        "DELETE FROM artifact WHERE id IN (SELECT id FROM (\
-             SELECT id, sum(bytes) OVER (ORDER BY created_at, id) - bytes AS before FROM artifact\
-         ) WHERE before < ?)",
-    )
-    .bind(signed(excess))
-    .execute(connection)
-    .await?;
-    Ok(removed.rows_affected())
 }

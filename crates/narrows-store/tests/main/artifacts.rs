@@ -132,6 +132,35 @@ async fn beyond_the_total_the_oldest_go() {
 }
 
 #[tokio::test]
+async fn a_full_store_makes_room_for_many_at_once() {
+    let clock = HandClock::at(1);
+    let config = Config { artifacts_total_bytes_max: 1_000, ..Config::default() };
+    let store = open(&config, &clock).await;
+    let mut counts = Vec::new();
+    for _ in 0..113 {
+        store.put_artifact("ann", "text/plain", &[7; 10]).await.unwrap();
+        clock.turn(1);
+        counts.push(store.list_artifacts("ann", 1_000).await.unwrap().len());
+    }
+    // Full at 100; then a tenth goes, and ten puts find room.
+    assert_eq!(counts[99..=101], [100, 90, 91]);
+    assert_eq!(counts[110..], [100, 90, 91]);
+}
+
+#[tokio::test]
+async fn thousands_of_small_results_give_way_to_a_large_one() {
+    let config = Config { artifacts_total_bytes_max: 2_300, ..Config::default() };
+    let store = open(&config, &HandClock::at(1)).await;
+    for _ in 0..2_300 {
+        store.put_artifact("ann", "text/plain", &[7; 1]).await.unwrap();
+    }
+    let large = store.put_artifact("ann", "text/plain", &[7; 2_295]).await.unwrap();
+    let kept = store.list_artifacts("ann", 1_000).await.unwrap();
+    assert_eq!(kept.len(), 6, "five of one byte beside it");
+    assert!(store.read_artifact("ann", &large, 0, 1).await.is_ok());
+}
+
+#[tokio::test]
 async fn a_sweep_obeys_a_limit_that_was_lowered() {
     let folder = tempfile::tempdir().unwrap();
     let clock = HandClock::at(1);
