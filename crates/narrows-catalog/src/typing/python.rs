@@ -1,6 +1,10 @@
 //! Types as Python.
 
-use super::{COMPACT, Detail, Field, Type, clean, parse_arguments, result};
+use super::{
+    COMPACT, Detail, Field, Type, alternatives, choices, clean, clip, parse_arguments, result,
+    shown,
+};
+use crate::check::Parameters;
 use crate::naming::is_keyword_argument;
 use crate::shape::first_sentence;
 use crate::snapshot::{Catalog, ToolRef};
@@ -24,10 +28,7 @@ fn render(ty: &Type, detail: Detail) -> String {
         }
         Type::Record(value) => format!("dict[str, {}]", render(value, detail)),
         Type::Object { fields, .. } => object(fields, detail),
-        Type::Union(types) => {
-            let types: Vec<String> = types.iter().map(|t| render(t, detail)).collect();
-            types.join(" | ")
-        }
+        Type::Union(types) => alternatives(types.iter().map(|t| render(t, detail))),
     }
 }
 
@@ -43,11 +44,7 @@ fn object(fields: &[Field], detail: Detail) -> String {
         .take(detail.members)
         .map(|f| {
             let mark = if f.required { "" } else { "?" };
-            format!(
-                "{}{mark}: {}",
-                clean(&Value::from(f.name.as_str()).to_string()),
-                render(&f.ty, inner)
-            )
+            format!("{}{mark}: {}", key(&f.name, detail), render(&f.ty, inner))
         })
         .collect();
     if ordered.len() > detail.members {
@@ -56,11 +53,16 @@ fn object(fields: &[Field], detail: Detail) -> String {
     format!("{{{}}}", parts.join(", "))
 }
 
+fn key(name: &str, detail: Detail) -> String {
+    clean(&Value::from(clip(name.to_owned(), detail.text)).to_string())
+}
+
 fn literals(values: &[Value], more: bool, detail: Detail) -> String {
-    if more || values.len() > detail.literals || values.iter().any(Value::is_f64) {
+    let (shown, more) = choices(values, more, detail);
+    if more || values.iter().any(Value::is_f64) {
         return plain(values).to_owned();
     }
-    let parts: Vec<String> = values.iter().map(literal).collect();
+    let parts: Vec<String> = shown.into_iter().map(literal).collect();
     format!("Literal[{}]", parts.join(", "))
 }
 
@@ -86,35 +88,30 @@ fn plain(values: &[Value]) -> &'static str {
 /// One line for a search result.
 pub(crate) fn signature(
     call: &str,
-    arguments: &[Field],
-    open: bool,
+    parameters: &Parameters,
     result: &Type,
     observed: bool,
+    detail: Detail,
 ) -> String {
-    let mut ordered: Vec<&Field> = arguments.iter().filter(|f| f.required).collect();
-    let optional: Vec<&Field> = arguments.iter().filter(|f| !f.required).collect();
-    let cut = optional.len().saturating_sub(COMPACT.optional);
-    ordered.extend(optional.into_iter().take(COMPACT.optional));
-    let mut parts: Vec<String> = ordered
+    let (fields, more) = shown(&parameters.fields, detail);
+    let mut parts: Vec<String> = fields
         .iter()
         .map(|f| {
             let default = if f.required { "" } else { " = ..." };
-            let name = if is_keyword_argument(&f.name) {
+            let name = if is_keyword_argument(&f.name) && f.name.len() <= detail.text {
                 f.name.clone()
             } else {
-                format!("**{{{}}}", clean(&Value::from(f.name.as_str()).to_string()))
+                format!("**{{{}}}", key(&f.name, detail))
             };
-            format!("{name}: {}{default}", render(&f.ty, COMPACT))
+            format!("{name}: {}{default}", render(&f.ty, detail))
         })
         .collect();
-    if cut > 0 {
-        parts.push(format!("+{cut} more"));
-    }
-    if open {
+    parts.extend(more);
+    if parameters.open {
         parts.push("**more".to_owned());
     }
     let mark = if observed { "  # observed" } else { "" };
-    format!("{call}({}) -> {}{mark}", parts.join(", "), render(result, COMPACT))
+    format!("{call}({}) -> {}{mark}", parts.join(", "), render(result, detail))
 }
 
 /// A type for the stubs: precise where Python says it without naming a class.
@@ -122,7 +119,7 @@ fn stub(ty: &Type) -> String {
     match ty {
         Type::Object { .. } => "dict[str, Any]".to_owned(),
         Type::Literals { values, more } => {
-            literals(values, *more, Detail { literals: 100, ..COMPACT })
+            literals(values, *more, Detail { literals: 100, text: usize::MAX, ..COMPACT })
         }
         Type::Array(item) => format!("list[{}]", stub(item)),
         Type::Tuple(items) if items.is_empty() => "list[Any]".to_owned(),

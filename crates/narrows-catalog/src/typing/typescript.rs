@@ -1,6 +1,9 @@
 //! Types as TypeScript.
 
-use super::{COMPACT, Detail, Field, Type, clean, parse_arguments, result};
+use super::{
+    Detail, Field, Type, alternatives, choices, clean, clip, parse_arguments, result, shown,
+};
+use crate::check::Parameters;
 use crate::naming::is_identifier;
 use crate::shape::first_sentence;
 use crate::snapshot::{Catalog, ToolRef};
@@ -8,8 +11,14 @@ use serde_json::Value;
 use std::fmt::Write as _;
 
 /// For whole declaration files.
-pub(crate) const FULL: Detail =
-    Detail { depth: 8, literals: 100, optional: usize::MAX, members: usize::MAX };
+pub(crate) const FULL: Detail = Detail {
+    depth: 8,
+    literals: 100,
+    optional: usize::MAX,
+    required: usize::MAX,
+    members: usize::MAX,
+    text: usize::MAX,
+};
 
 /// A type as TypeScript.
 pub(crate) fn render(ty: &Type, detail: Detail) -> String {
@@ -32,52 +41,51 @@ pub(crate) fn render(ty: &Type, detail: Detail) -> String {
             format!("[{}]", items.join(", "))
         }
         Type::Record(value) => format!("Record<string, {}>", render(value, detail)),
-        Type::Object { fields, rest } => object(fields, rest.as_deref(), detail, detail.members),
-        Type::Union(types) => {
-            let types: Vec<String> = types.iter().map(|t| render(t, detail)).collect();
-            types.join(" | ")
-        }
+        Type::Object { fields, rest } => object(fields, rest.is_some(), detail),
+        Type::Union(types) => alternatives(types.iter().map(|t| render(t, detail))),
     }
 }
 
 fn literals(values: &[Value], more: bool, detail: Detail) -> String {
-    let mut parts: Vec<String> =
-        values.iter().take(detail.literals).map(|v| clean(&v.to_string())).collect();
-    if more || values.len() > detail.literals {
+    let (shown, more) = choices(values, more, detail);
+    let mut parts: Vec<String> = shown.iter().map(|v| clean(&v.to_string())).collect();
+    if more {
         parts
             .push(if values.iter().all(Value::is_number) { "number" } else { "string" }.to_owned());
     }
     parts.join(" | ")
 }
 
-/// An object type; members beyond `most` are counted, required ones first.
-fn object(fields: &[Field], rest: Option<&Type>, detail: Detail, most: usize) -> String {
+/// An object type; members beyond the detail are counted, required ones come first.
+fn object(fields: &[Field], open: bool, detail: Detail) -> String {
     if detail.depth == 0 {
         return "object".to_owned();
     }
-    let inner = Detail { depth: detail.depth - 1, ..detail };
-    let mut ordered: Vec<&Field> = fields.iter().filter(|f| f.required).collect();
-    ordered.extend(fields.iter().filter(|f| !f.required));
-    let mut parts: Vec<String> = ordered.iter().take(most).map(|f| member(f, inner)).collect();
-    if rest.is_some() && most == usize::MAX {
+    let (required, optional): (Vec<&Field>, Vec<&Field>) = fields.iter().partition(|f| f.required);
+    let ordered = required.into_iter().chain(optional).take(detail.members).collect();
+    let more = fields.len().saturating_sub(detail.members);
+    let more = (more > 0).then(|| format!("+{more} more"));
+    braces(ordered, open && detail.members == usize::MAX, more, detail)
+}
+
+fn braces(fields: Vec<&Field>, open: bool, more: Option<String>, detail: Detail) -> String {
+    let inner = Detail { depth: detail.depth.saturating_sub(1), ..detail };
+    let mut parts: Vec<String> = fields.into_iter().map(|f| member(f, inner)).collect();
+    if open {
         parts.push("[key: string]: unknown".to_owned());
     }
-    let mut text = format!("{{{}", parts.join("; "));
-    if ordered.len() > most {
-        // Writing to a string cannot fail.
-        let _infallible = write!(text, "; /* +{} more */", ordered.len() - most);
-    }
-    text.push('}');
-    text
+    parts.extend(more.map(|more| format!("/* {more} */")));
+    format!("{{{}}}", parts.join("; "))
 }
 
 fn member(field: &Field, detail: Detail) -> String {
     let mark = if field.required { "" } else { "?" };
-    format!("{}{mark}: {}", key(&field.name), render(&field.ty, detail))
+    format!("{}{mark}: {}", key(&field.name, detail), render(&field.ty, detail))
 }
 
-fn key(name: &str) -> String {
-    if is_identifier(name) { name.to_owned() } else { clean(&Value::from(name).to_string()) }
+fn key(name: &str, detail: Detail) -> String {
+    let name = clip(name.to_owned(), detail.text);
+    if is_identifier(&name) { name } else { clean(&Value::from(name).to_string()) }
 }
 
 /// The parameter list of a tool.
@@ -85,27 +93,26 @@ fn parameters(arguments: &[Field], open: bool, detail: Detail) -> String {
     if arguments.is_empty() {
         return if open { "args?: Record<string, unknown>" } else { "" }.to_owned();
     }
-    let required = arguments.iter().filter(|f| f.required).count();
-    let optional = arguments.len() - required;
-    let most = required + optional.min(detail.optional);
-    let rest = open.then_some(&Type::Any);
-    let mark = if required == 0 { "?" } else { "" };
-    format!("args{mark}: {}", object(arguments, rest, detail, most))
+    let mark = if arguments.iter().any(|f| f.required) { "" } else { "?" };
+    let (fields, more) = shown(arguments, detail);
+    let open = open && more.is_none() && detail.optional == usize::MAX;
+    format!("args{mark}: {}", braces(fields, open, more, detail))
 }
 
 /// One line for a search result.
 pub(crate) fn signature(
     call: &str,
-    arguments: &[Field],
-    open: bool,
+    parameters: &Parameters,
     result: &Type,
     observed: bool,
+    detail: Detail,
 ) -> String {
-    let parameters = parameters(arguments, open, Detail { depth: COMPACT.depth + 1, ..COMPACT });
-    let parameters = parameters.strip_prefix("args: ").unwrap_or(&parameters);
-    let result = render(result, COMPACT);
+    let inner = Detail { depth: detail.depth + 1, ..detail };
+    let arguments = self::parameters(&parameters.fields, parameters.open, inner);
+    let arguments = arguments.strip_prefix("args: ").unwrap_or(&arguments);
+    let result = render(result, detail);
     let mark = if observed { " /* observed */" } else { "" };
-    format!("{call}({parameters}): {result}{mark}")
+    format!("{call}({arguments}): {result}{mark}")
 }
 
 /// A `.d.ts` of everything.
