@@ -1,12 +1,19 @@
 //! Reports and search results as text for a model.
 
+use super::first_sentence;
 use crate::typing::clean;
 use narrows_types::fault::clip;
 use narrows_types::{Detail, Language, LogLevel, RunEnd, RunReport, SearchHit, Shaped};
 use std::fmt::Write as _;
 
-/// Bytes of a whole description.
-const DESCRIPTION_BYTES: usize = 8_192;
+/// Bytes of a whole search answer.
+const SEARCH_BYTES: usize = 8 << 10;
+/// Bytes that are left for saying how many hits were left out.
+const LEFT_OUT_BYTES: usize = 100;
+/// Bytes that are left for saying that a schema was cut.
+const CUT_BYTES: usize = 40;
+/// Bytes of one hit with its schemas; with less it is told in one line.
+const WHOLE_BYTES: usize = 1 << 10;
 
 /// A run's report: value or error, logs, and the one-line bill.
 pub fn render_run(report: &RunReport) -> String {
@@ -104,35 +111,103 @@ fn size(bytes: u64) -> String {
     format!("{}.{} {unit}", bytes / divisor, bytes % divisor * 10 / divisor)
 }
 
-/// Hits for a model to read: one line each, signature and sentence.
+/// Hits for a model to read, in at most 8 KB: one line each, signature and sentence.
 pub fn render_search(results: &[SearchHit], detail: Detail, language: Language) -> String {
+    fit_search(results, detail, language, SEARCH_BYTES)
+}
+
+/// Hits for a model to read, best first: those that fit into a budget, and how many more there are.
+pub fn fit_search(
+    results: &[SearchHit],
+    detail: Detail,
+    language: Language,
+    bytes_max: usize,
+) -> String {
     if results.is_empty() {
         return "nothing fits; try other words, or several queries".to_owned();
     }
-    let mark = if language == Language::Python { "#" } else { "//" };
     let mut text = String::new();
+    let mut told = 0;
     for hit in results {
-        text.push_str(hit.signature.as_deref().unwrap_or(&hit.call));
-        if let Some(about) = hit.description.as_deref().filter(|d| !d.is_empty()) {
-            let _infallible = match detail {
-                Detail::Full => write!(text, "\n{}", whole(about)),
-                _ => write!(text, " {mark} {about}"),
-            };
+        let left = results.len() - told;
+        // Only the last needs no word on those behind it.
+        let kept = if left == 1 { 0 } else { LEFT_OUT_BYTES };
+        let room = bytes_max.saturating_sub(text.len() + 1 + kept);
+        let share = if left == 1 { room } else { room / 2 };
+        let entry = match detail {
+            // The best ones in full, the others as there is room for.
+            Detail::Full if told == 0 || share >= WHOLE_BYTES => whole(hit, share),
+            _ => line(hit, language),
+        };
+        if entry.len() > room && told > 0 {
+            break;
         }
-        if let (Detail::Full, Some(schema)) = (detail, &hit.input_schema) {
-            let _infallible = write!(text, "\ninput schema: {schema}");
-        }
-        if let (Detail::Full, Some(schema)) = (detail, &hit.output_schema) {
-            let _infallible = write!(text, "\noutput schema: {schema}");
-        }
+        text.push_str(&clip(entry, room));
         text.push('\n');
+        told += 1;
+    }
+    match (results.len() - told, detail) {
+        (0, _) => {}
+        (more, Detail::Names) => {
+            let _infallible = write!(text, "{more} more; ask with fewer words or one server");
+        }
+        (more, _) => {
+            let _infallible =
+                write!(text, "{more} more; ask with a smaller limit or detail \"names\"");
+        }
     }
     text.truncate(text.trim_end().len());
-    text
+    clip(text, bytes_max)
 }
 
-/// A whole description: its lines, without what could hide or reorder text.
-fn whole(about: &str) -> String {
-    let lines: Vec<String> = about.trim().lines().map(|l| clean(l.trim_end())).collect();
-    clip(lines.join("\n"), DESCRIPTION_BYTES)
+fn head(hit: &SearchHit) -> String {
+    clean(hit.signature.as_deref().unwrap_or(&hit.call))
+}
+
+fn line(hit: &SearchHit, language: Language) -> String {
+    let mark = if language == Language::Python { "#" } else { "//" };
+    let about = first_sentence(hit.description.as_deref().unwrap_or_default());
+    if about.is_empty() { head(hit) } else { format!("{} {mark} {about}", head(hit)) }
+}
+
+/// Everything of a tool in at most so many bytes; what is cut says so, or it would pass for the
+/// whole.
+fn whole(hit: &SearchHit, bytes: usize) -> String {
+    let text = clip(head(hit), bytes);
+    let about = hit.description.as_deref().unwrap_or_default();
+    let about: Vec<String> = about.trim().lines().map(|l| clean(l.trim_end())).collect();
+    let mut parts = vec![("", about.join("\n"))];
+    for (label, schema) in
+        [("input schema: ", &hit.input_schema), ("output schema: ", &hit.output_schema)]
+    {
+        parts.extend(schema.as_ref().map(|schema| (label, clean(&schema.to_string()))));
+    }
+    parts.retain(|(_, part)| !part.is_empty());
+    let labels: usize = parts.iter().map(|(label, _)| label.len() + 1).sum();
+    let room = bytes.saturating_sub(text.len() + labels);
+    let most = fair_share(parts.iter().map(|(_, part)| part.len()).collect(), room);
+    parts.into_iter().fold(text, |text, (label, part)| {
+        let whole = part.len();
+        if whole <= most {
+            format!("{text}\n{label}{part}")
+        } else if most >= 2 * CUT_BYTES {
+            let part = clip(part, most - CUT_BYTES);
+            format!("{text}\n{label}{part} (cut: {whole} bytes in all)")
+        } else {
+            text
+        }
+    })
+}
+
+/// The most that each part may take, if small parts leave to large ones what they do not need.
+fn fair_share(mut sizes: Vec<usize>, mut room: usize) -> usize {
+    sizes.sort_unstable();
+    for (at, size) in sizes.iter().enumerate() {
+        let share = room / (sizes.len() - at);
+        if *size > share {
+            return share;
+        }
+        room -= size;
+    }
+    usize::MAX
 }

@@ -1,6 +1,6 @@
 use super::{
-    first_sentence, fit_findings, fit_logs, fit_text, program_value, render_run, render_search,
-    shape,
+    first_sentence, fit_findings, fit_logs, fit_search, fit_text, program_value, render_run,
+    render_search, shape,
 };
 use narrows_types::{
     ArtifactId, Bill, Content, Detail, Finding, Language, Limit, LogLevel, LogLine, Position,
@@ -259,6 +259,55 @@ git_hub.list_issues // List issues
 git_hub.list_issues // List issues
 "#);
     insta::assert_snapshot!(render_search(&[], Detail::Full, Language::Python), @"nothing fits; try other words, or several queries");
+}
+
+fn found(number: usize, description: usize, schema: usize) -> SearchHit {
+    let schema = json!({"description": "s".repeat(schema)});
+    SearchHit {
+        server: "s".to_owned(),
+        tool: format!("t{number}"),
+        call: format!("s.t{number}"),
+        signature: Some(format!("s.t{number}({{a: string}}): unknown")),
+        description: Some("d".repeat(description)),
+        input_schema: Some(schema.clone()),
+        output_schema: Some(schema),
+    }
+}
+
+#[test]
+fn hits_are_cut_to_a_budget_and_counted() {
+    let render = |hits: &[SearchHit], detail, bytes| {
+        let text = fit_search(hits, detail, Language::TypeScript, bytes);
+        assert!(text.len() <= bytes, "{} of {bytes}", text.len());
+        text
+    };
+    let hits: Vec<SearchHit> = (0..50).map(|i| found(i, 100, 10)).collect();
+    let text = render(&hits, Detail::Signatures, 1_000);
+    assert_eq!(text.lines().count(), 7, "{text}");
+    assert!(text.ends_with("\n44 more; ask with a smaller limit or detail \"names\""), "{text}");
+    assert_eq!(render(&hits, Detail::Signatures, 100_000).lines().count(), 50);
+
+    let hits: Vec<SearchHit> = (0..6).map(|i| found(i, 9_000, 50_000)).collect();
+    let text = render(&hits, Detail::Full, 8_192);
+    assert!(text.matches("(cut: 9000 bytes in all)").count() >= 2, "{text}");
+    assert!((0..6).all(|i| text.contains(&format!("s.t{i}("))), "{text}");
+    let one = render(&[found(1, 300, 3_000)], Detail::Full, 8_192);
+    assert!(!one.contains("(cut"), "{one}");
+    let one = render(&[found(1, 300, 300_000)], Detail::Full, 8_192);
+    assert!(one.len() > 8_000 && one.contains(&"d".repeat(300)), "{one}");
+    for bytes in [0, 10, 100, 300] {
+        render(&hits, Detail::Full, bytes);
+    }
+}
+
+#[test]
+fn nothing_unseen_is_shown_of_a_hit() {
+    let mut hit = found(1, 0, 0);
+    let tags: String = ('\u{e0061}'..='\u{e0070}').collect();
+    hit.description = Some(format!("Reads{tags} it"));
+    hit.input_schema = Some(json!({"description": format!("a{tags}\u{2063}b")}));
+    let text = fit_search(&[hit], Detail::Full, Language::Python, 8_192);
+    assert!(text.is_ascii() && text.contains("Reads it") && text.contains("\"ab\""), "{text}");
 }
 
 #[test]
