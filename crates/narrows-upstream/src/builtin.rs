@@ -35,7 +35,7 @@ pub(crate) struct Inside {
 }
 
 enum Kind {
-    Files { files: Arc<Files>, turns: Semaphore },
+    Files { files: Arc<Files>, turns: Arc<Semaphore> },
     Time,
 }
 
@@ -46,7 +46,7 @@ impl Inside {
             Builtin::Files { folders, write } => {
                 let files = Arc::new(Files::new(folders.clone(), *write));
                 let instructions = Some(files.instructions());
-                let turns = Semaphore::new(BLOCKING_MAX);
+                let turns = Arc::new(Semaphore::new(BLOCKING_MAX));
                 (Kind::Files { files, turns }, include_str!("builtin/files.json"), instructions)
             }
             Builtin::Time => (Kind::Time, include_str!("builtin/time.json"), None),
@@ -86,7 +86,8 @@ impl Inside {
         let outcome = match &self.kind {
             Kind::Time => time::call(tool, arguments),
             Kind::Files { files, turns } => {
-                let work = on_a_thread(Arc::clone(files), turns, tool, arguments, deadline);
+                let (files, turns) = (Arc::clone(files), Arc::clone(turns));
+                let work = on_a_thread(files, turns, tool, arguments, deadline);
                 match tokio::time::timeout_at(deadline, work).await {
                     Ok(Ok(outcome)) => outcome,
                     Ok(Err(broken)) => return Err(self.answered(tool, broken)),
@@ -105,19 +106,23 @@ impl Inside {
 /// Runs a file tool where it may block; it stops by itself when nobody waits any more.
 async fn on_a_thread(
     files: Arc<Files>,
-    turns: &Semaphore,
+    turns: Arc<Semaphore>,
     tool: &str,
     arguments: &RawValue,
     deadline: tokio::time::Instant,
 ) -> Result<Outcome, String> {
-    let _turn = turns.acquire().await.map_err(|e| e.to_string())?;
+    let turn = turns.acquire_owned().await.map_err(|e| e.to_string())?;
     let stop = CancellationToken::new();
     let _dropped = stop.clone().drop_guard();
     let patience = Patience { deadline: deadline.into_std(), stop };
     let (tool, arguments) = (tool.to_owned(), arguments.to_owned());
-    tokio::task::spawn_blocking(move || files.call(&tool, &arguments, &patience))
-        .await
-        .map_err(|e| format!("the tool broke: {e}"))
+    tokio::task::spawn_blocking(move || {
+        // The thread is taken until the work ends, also when nobody waits for it any more.
+        let _turn = turn;
+        files.call(&tool, &arguments, &patience)
+    })
+    .await
+    .map_err(|e| format!("the tool broke: {e}"))
 }
 
 /// How long work that blocks may go on.

@@ -15,6 +15,9 @@ const BYTES_DEFAULT: u64 = 1 << 20;
 /// The most bytes that one call gives.
 const BYTES_MAX: u64 = 8 << 20;
 
+/// Bytes that are read at once.
+const BUFFER_BYTES: usize = 64 << 10;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Read {
@@ -78,10 +81,9 @@ fn lines(
 ) -> std::io::Result<(Vec<u8>, bool)> {
     let skip = ask.from_line.unwrap_or(1).saturating_sub(1);
     let wanted = ask.lines.unwrap_or(u64::MAX);
-    let mut reader = BufReader::new(file);
+    let mut reader = BufReader::with_capacity(BUFFER_BYTES, file);
     for _ in 0..skip {
-        patience.check().map_err(std::io::Error::other)?;
-        if reader.skip_until(b'\n')? == 0 {
+        if !skip_line(&mut reader, patience)? {
             return Ok((Vec::new(), false));
         }
     }
@@ -96,6 +98,25 @@ fn lines(
     }
     let truncated = !reader.fill_buf()?.is_empty();
     Ok((bytes, truncated))
+}
+
+/// Skips a line of any length, a buffer at a time; false at the end of the file.
+fn skip_line(reader: &mut BufReader<File>, patience: &Patience) -> std::io::Result<bool> {
+    let mut any = false;
+    loop {
+        patience.check().map_err(std::io::Error::other)?;
+        let buffer = reader.fill_buf()?;
+        if buffer.is_empty() {
+            return Ok(any);
+        }
+        any = true;
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let skipped = end.map_or(buffer.len(), |end| end + 1);
+        reader.consume(skipped);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
 }
 
 fn answer(found: &Found, bytes: Vec<u8>, total_bytes: u64, truncated: bool) -> Outcome {

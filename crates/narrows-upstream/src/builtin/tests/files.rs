@@ -196,3 +196,19 @@ fn several_folders_are_told_apart_by_whole_paths() {
     assert_eq!(house.value("stat", &json!({"path": shown}))["mime"], "text/plain");
     assert!(paths(&house.value("list", &json!({})), "entries").contains(&shown));
 }
+
+#[test]
+fn a_line_without_an_end_is_not_skipped_for_ever() {
+    let ground = ground();
+    let house = house(&ground);
+    let endless = fs::File::create(ground.path().join("root/endless.log")).unwrap();
+    // A hole takes no room on the disk, and days to read.
+    endless.set_len(1 << 42).unwrap();
+    let arguments = json!({"path": "endless.log", "from_line": 2}).to_string();
+    let arguments = serde_json::value::RawValue::from_string(arguments).unwrap();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_millis(100);
+    let call = house.inside.call("read", &arguments, deadline);
+    assert!(house.runtime.block_on(call).unwrap().is_error);
+    // The runtime waits for the thread, which would read on without end.
+    drop(house);
+}
