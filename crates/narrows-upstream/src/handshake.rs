@@ -20,6 +20,8 @@ use tokio::time::Instant;
 const PROBE_WAIT: Duration = Duration::from_secs(10);
 /// Bytes of instructions that are kept.
 const INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
+/// Bytes of a name and of a version that a server says of itself.
+const INTRODUCTION_BYTES_MAX: usize = 200;
 
 /// What the opening told.
 #[derive(Debug, Clone)]
@@ -87,7 +89,7 @@ async fn discover(peer: &Peer, deadline: Instant) -> Result<Agreed, Failure> {
     };
     Ok(Agreed {
         revision: common,
-        server: told.meta.server_info,
+        server: short(told.meta.server_info),
         instructions: told.instructions.map(|text| clip(text, INSTRUCTIONS_BYTES_MAX)),
         has_tools: told.capabilities.get("tools").is_some(),
         announces: announces(&told.capabilities),
@@ -120,7 +122,7 @@ async fn initialize(peer: &Peer, deadline: Instant) -> Result<Agreed, Failure> {
     peer.ask(Body::Initialized, Some(revision), Some(deadline), None).await?;
     Ok(Agreed {
         revision,
-        server: told.server_info,
+        server: short(told.server_info),
         instructions: told.instructions.map(|text| clip(text, INSTRUCTIONS_BYTES_MAX)),
         has_tools: told.capabilities.get("tools").is_some(),
         announces: announces(&told.capabilities),
@@ -134,4 +136,11 @@ fn announces(capabilities: &Value) -> bool {
 fn read<T: DeserializeOwned>(reply: &RawValue) -> Result<T, Failure> {
     serde_json::from_str(reply.get())
         .map_err(|e| Failure::Protocol(format!("its opening answer is not understood: {e}")))
+}
+
+fn short(told: Implementation) -> Implementation {
+    Implementation {
+        name: clip(told.name, INTRODUCTION_BYTES_MAX),
+        version: clip(told.version, INTRODUCTION_BYTES_MAX),
+    }
 }

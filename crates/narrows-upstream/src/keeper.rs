@@ -25,6 +25,8 @@ pub(crate) use start::Means;
 
 /// Lists are read again at most this often, however often an upstream says that they changed.
 const RELIST_PAUSE: Duration = Duration::from_millis(500);
+/// The same for an upstream that says so all the time: the pause doubles up to this.
+const RELIST_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The first pause after a failed start; it doubles with each further one.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause after failed starts.
@@ -60,6 +62,16 @@ enum Phase {
     Up { connected: Arc<Connected>, since: Instant },
 }
 
+/// Whether the list is being written to disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Keeping {
+    #[default]
+    Idle,
+    Once,
+    /// There is a newer one to be written after it.
+    Again,
+}
+
 /// The owner of one upstream.
 pub(crate) struct Keeper {
     board: Arc<Board>,
@@ -74,8 +86,12 @@ pub(crate) struct Keeper {
     generation: u64,
     waiting: Vec<oneshot::Sender<Result<Arc<Connected>, UpstreamError>>>,
     curious: Vec<oneshot::Sender<()>>,
+    /// A reading is under way, or waits for the pause to be over.
     reading_list: bool,
     list_again: bool,
+    listed_at: Option<Instant>,
+    relist_pause: Duration,
+    keeping: Keeping,
     failures: u32,
     refusal: Option<(Instant, UpstreamError)>,
     listen_tries: u32,
@@ -108,6 +124,9 @@ impl Keeper {
             curious: Vec::new(),
             reading_list: false,
             list_again: false,
+            listed_at: None,
+            relist_pause: RELIST_PAUSE,
+            keeping: Keeping::Idle,
             failures: 0,
             refusal: None,
             listen_tries: 0,
@@ -201,6 +220,7 @@ impl Keeper {
                 self.relist();
             }
             Outcome::ListenEnded(generation) if generation == current => self.listen(),
+            Outcome::Kept if std::mem::take(&mut self.keeping) == Keeping::Again => self.keep(),
             _ => {}
         }
     }
@@ -296,7 +316,16 @@ impl Keeper {
             return;
         }
         self.reading_list = true;
-        let (connected, generation) = (Arc::clone(connected), self.generation);
+        let generation = self.generation;
+        let due = self.listed_at.map(|at| at + self.relist_pause);
+        if let Some(due) = due.filter(|due| *due > Instant::now()) {
+            self.tasks.spawn(async move {
+                tokio::time::sleep_until(due).await;
+                Outcome::ListAgain(generation)
+            });
+            return;
+        }
+        let connected = Arc::clone(connected);
         let deadline = Instant::now() + self.cell.config.start_timeout;
         let over_http = self.cell.over_http();
         self.tasks.spawn(async move {
@@ -311,35 +340,60 @@ impl Keeper {
                     let server = self.cell.name();
                     tracing::warn!(server, "skipped tools: {}", offer.skipped.join("; "));
                 }
-                self.keep(&offer);
                 self.cell.set_offer(*offer);
+                self.keep();
                 self.board.publish();
             }
             Err(failure) => {
-                let reason = format!("its tools could not be listed: {failure}");
+                let reason = clip(
+                    format!("its tools could not be listed: {failure}"),
+                    listing::REASON_BYTES_MAX,
+                );
+                if self.cell.offer().is_none() {
+                    return self.useless(reason);
+                }
                 tracing::warn!(server = self.cell.name(), "{reason}");
                 self.cell.complain(reason);
             }
         }
-        if std::mem::take(&mut self.list_again) {
-            // Still counted as reading until the pause is over.
-            let generation = self.generation;
-            self.tasks.spawn(async move {
-                tokio::time::sleep(RELIST_PAUSE).await;
-                Outcome::ListAgain(generation)
-            });
-            return;
-        }
+        self.space_readings();
         self.reading_list = false;
         for curious in self.curious.drain(..) {
             let _gone = curious.send(());
         }
+        if std::mem::take(&mut self.list_again) {
+            self.relist();
+        }
     }
 
-    /// Keeps the list for the next start of Narrows.
-    fn keep(&mut self, offer: &Offer) {
-        let Some(cache) = self.cache.clone() else { return };
-        let (cell, offer) = (Arc::clone(&self.cell), offer.clone());
+    /// Readings that follow each other closely are spaced out more and more.
+    fn space_readings(&mut self) {
+        let now = Instant::now();
+        let storm = self.listed_at.is_some_and(|at| now - at < self.relist_pause * 3);
+        self.relist_pause =
+            if storm { (self.relist_pause * 2).min(RELIST_PAUSE_MAX) } else { RELIST_PAUSE };
+        self.listed_at = Some(now);
+    }
+
+    /// A server that answers, but not with its tools, is as good as one that does not start:
+    /// nobody is to wait for it again and again.
+    fn useless(&mut self, reason: String) {
+        self.generation += 1;
+        self.cell.disconnect();
+        self.reading_list = false;
+        let server = self.cell.name().to_owned();
+        self.failed(UpstreamError::Start { server, reason, retry_ms: 1_000 });
+    }
+
+    /// Keeps the list for the next start of Narrows. One at a time, so that the last one stays.
+    fn keep(&mut self) {
+        let (Some(cache), Some(offer)) = (self.cache.clone(), self.cell.offer()) else { return };
+        if self.keeping != Keeping::Idle {
+            self.keeping = Keeping::Again;
+            return;
+        }
+        self.keeping = Keeping::Once;
+        let cell = Arc::clone(&self.cell);
         self.tasks.spawn_blocking(move || {
             if let Err(e) = cache.store(&cell.config.launch, &offer) {
                 tracing::warn!(server = cell.name(), "its tools are not kept: {e}");

@@ -66,10 +66,15 @@ impl Reading {
                 self.skip(format!("tools beyond {TOOLS_MAX} or {LIST_BYTES_MAX} bytes"));
                 return false;
             }
+            // Before it is parsed: a parsed definition takes many times its size.
+            if size > TOOL_BYTES_MAX {
+                let start = raw.get().get(..80).unwrap_or_default();
+                self.skip(format!(
+                    "a definition of {size} bytes, at most {TOOL_BYTES_MAX}: {start}"
+                ));
+                continue;
+            }
             match views::tool(raw) {
-                Ok(spec) if size > TOOL_BYTES_MAX => {
-                    self.skip(format!("{}: its definition is {size} bytes", spec.name));
-                }
                 Ok(spec) if !self.names.insert(spec.name.clone()) => {
                     self.skip(format!("{}: listed twice", spec.name));
                 }

@@ -330,10 +330,11 @@ impl Session {
         struct Named {
             id: Id,
         }
+        let why = clip(why.to_owned(), 200);
         tracing::warn!(server = self.terms.server, "a broken message: {why}");
         let named = serde_json::from_slice::<Named>(bytes).ok();
         if let Some(id) = named.and_then(|named| number(&named.id)) {
-            self.answer(id, Err(Failure::Protocol(clip(why.to_owned(), 200))));
+            self.answer(id, Err(Failure::Protocol(why)));
         }
     }
 

@@ -108,7 +108,9 @@ impl Nursery {
 fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| {
         let Some(name) = name.to_str() else { return false };
-        INHERITED.contains(&name) || INHERITED_STARTS.iter().any(|start| name.starts_with(start))
+        // A package runner's own settings may hold its user's credentials.
+        let starts = INHERITED_STARTS.iter().any(|start| name.starts_with(start));
+        INHERITED.contains(&name) || (starts && !crate::stdio::names_secret(name))
     })
 }
 

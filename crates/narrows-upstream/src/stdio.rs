@@ -22,11 +22,36 @@ const LAST_WORDS_WAIT: Duration = Duration::from_millis(50);
 /// Bytes of the last words on standard error that an error repeats.
 const LAST_WORDS_BYTES: usize = 200;
 /// Bytes of a line of standard error that reaches the log.
-const LOG_LINE_BYTES: u64 = 4_096;
+const LOG_LINE_BYTES: usize = 4_096;
 /// Messages that are written at once.
 const WRITES_MAX: usize = 32;
 /// Shorter values are too common to be blotted out.
 const SECRET_BYTES_MIN: usize = 6;
+
+/// What a server was given and must not repeat in the log: each value of its environment, each
+/// argument after a flag that names a secret, each password in an address; line by line, as it is
+/// read back.
+fn secrets(order: &Order) -> Vec<String> {
+    let mut found: Vec<&str> = order.env.values().map(String::as_str).collect();
+    let mut named = false;
+    for arg in &order.args {
+        let (flag, value) = arg.split_once('=').unwrap_or((arg, arg));
+        if named || (flag != value && names_secret(flag)) {
+            found.push(value);
+        }
+        named = arg.starts_with('-') && !arg.contains('=') && names_secret(arg);
+        let password = value.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
+        found.extend(password.and_then(|(user, _)| user.split_once(':')).map(|(_, word)| word));
+    }
+    let lines = found.into_iter().flat_map(str::lines).map(str::trim);
+    lines.filter(|line| line.len() >= SECRET_BYTES_MIN).map(str::to_owned).collect()
+}
+
+/// Whether something that is called this is nobody's business.
+pub(crate) fn names_secret(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["token", "pass", "secret", "key", "auth", "credential"].iter().any(|word| name.contains(word))
+}
 
 /// Starts the child and its pumps.
 pub(crate) async fn start(
@@ -36,8 +61,7 @@ pub(crate) async fn start(
     tasks: &TaskTracker,
 ) -> Result<Wire, String> {
     let command = order.command.clone();
-    let secrets: Vec<String> =
-        order.env.values().filter(|value| value.len() >= SECRET_BYTES_MIN).cloned().collect();
+    let secrets = secrets(&order);
     let mut child = nursery.start(order).await.map_err(|e| missing(&command, &e))?;
     let group = Group::of(&child);
     let (Some(stdin), Some(stdout), Some(stderr)) =
@@ -51,7 +75,7 @@ pub(crate) async fn start(
     let server = server.to_owned();
     let ended = tasks.spawn(async move {
         let mut listen = pin!(drain(&server, stderr, &secrets, last_words).fuse());
-        let mut talk = Box::pin(talk(&server, stdin, stdout, to_send, received));
+        let mut talk = Box::pin(talk((&server, &secrets), stdin, stdout, to_send, received));
         let mut over = None;
         let (mut status, mut dead_at) = (None, None);
         while over.is_none() {
@@ -99,13 +123,13 @@ fn missing(command: &str, error: &io::Error) -> String {
 /// Writes and reads until either side ends. What the child said before it closed its input is
 /// still read.
 async fn talk(
-    server: &str,
+    who: (&str, &[String]),
     stdin: ChildStdin,
     stdout: ChildStdout,
     to_send: mpsc::Receiver<Outgoing>,
     received: mpsc::Sender<Incoming>,
 ) -> String {
-    let mut reading = Box::pin(read(server, stdout, received));
+    let mut reading = Box::pin(read(who, stdout, received));
     tokio::select! {
         reason = &mut reading => reason,
         stopped = write(stdin, to_send) => match stopped {
@@ -144,7 +168,11 @@ async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<Outgoing>) ->
     None
 }
 
-async fn read(server: &str, stdout: ChildStdout, received: mpsc::Sender<Incoming>) -> String {
+async fn read(
+    (server, secrets): (&str, &[String]),
+    stdout: ChildStdout,
+    received: mpsc::Sender<Incoming>,
+) -> String {
     let mut reader = BufReader::with_capacity(64 << 10, stdout);
     loop {
         let line = match line(&mut reader).await {
@@ -158,7 +186,9 @@ async fn read(server: &str, stdout: ChildStdout, received: mpsc::Sender<Incoming
                 return "it was stopped".to_owned();
             }
         } else if first.is_some() {
-            let text = clip(String::from_utf8_lossy(&line).into_owned(), 200);
+            // Blotted before it is cut, so that no half of a secret is left over.
+            let start = line.get(..LOG_LINE_BYTES).unwrap_or(&line);
+            let text = clip(blot(String::from_utf8_lossy(start).into_owned(), secrets), 200);
             tracing::debug!(server, "not a message on standard output: {}", text.trim_end());
         }
     }
@@ -199,7 +229,7 @@ async fn drain(
 
 async fn words(reader: &mut BufReader<impl AsyncRead + Unpin>) -> Option<String> {
     let mut line = Vec::new();
-    match reader.take(LOG_LINE_BYTES).read_until(b'\n', &mut line).await {
+    match reader.take(LOG_LINE_BYTES as u64).read_until(b'\n', &mut line).await {
         Ok(0) | Err(_) => None,
         Ok(_) => Some(String::from_utf8_lossy(&line).trim_end().to_owned()),
     }

@@ -95,7 +95,17 @@ impl Exchange {
             return Ok(());
         }
         if !response.status().is_success() {
-            return Err(refusal(response).await);
+            let status = response.status();
+            let refused = refusal(response).await;
+            // Many servers that were restarted say it this way.
+            if status == StatusCode::BAD_REQUEST && session.is_some() && forgot(&refused) {
+                if let Some(id) = id {
+                    self.fail(id, lost("it forgot the session".to_owned(), false)).await;
+                }
+                self.pass(Incoming::Expired).await;
+                return Ok(());
+            }
+            return Err(refused);
         }
         if opens && let Some(session) = response.headers().get(header::SESSION) {
             let _first = self.session.set(session.clone());
@@ -274,7 +284,7 @@ async fn refusal(response: Response) -> Failure {
             return Failure::Busy { reason, retry_ms: retry_ms.unwrap_or(1_000).min(3_600_000) };
         }
         code @ 300..=399 => {
-            let target = clip(target.unwrap_or_default(), EXCERPT_BYTES);
+            let target = clip(plain(&target.unwrap_or_default()), EXCERPT_BYTES);
             let reason = format!("it redirects to {target}; set that as its `url`");
             return Failure::Http { status: code, reason };
         }
@@ -289,6 +299,30 @@ async fn refusal(response: Response) -> Failure {
     let known = status.canonical_reason().unwrap_or("no reason given");
     let reason = if line.is_empty() || line.starts_with('<') { known } else { line };
     Failure::Http { status: status.as_u16(), reason: clip(reason.to_owned(), EXCERPT_BYTES) }
+}
+
+/// Whether a refusal is about the session and nothing else.
+fn forgot(refused: &Failure) -> bool {
+    let text = match refused {
+        Failure::Rpc(error) => &error.message,
+        Failure::Http { reason, .. } => reason,
+        _ => return false,
+    };
+    let text = text.to_lowercase();
+    text.contains("session") || text.contains("not initialized")
+}
+
+/// A target without what may be secret in it: user, password, query.
+fn plain(target: &str) -> String {
+    let target = target.split(['?', '#']).next().unwrap_or_default();
+    match target.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let host = host.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{host}/{path}")
+        }
+        None => target.to_owned(),
+    }
 }
 
 /// A request that got no response.

@@ -130,10 +130,21 @@ async fn a_legacy_server_gets_its_session() {
 
 #[tokio::test]
 async fn a_forgotten_session_is_opened_anew_and_the_call_repeated() {
+    forgotten(|request| request.refuse(404, -32001)).await;
+    // As the official SDKs' servers say it after they were started anew.
+    forgotten(|_| {
+        let body = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,
+            "message":"Bad Request: No valid session ID provided"}}"#;
+        Answer::text(400, "application/json", body)
+    })
+    .await;
+}
+
+async fn forgotten(refuse: fn(&Request) -> Answer) {
     let calls = AtomicUsize::new(0);
     let web = Web::serve(move |request| {
         if request.method() == "tools/call" && calls.fetch_add(1, Ordering::Relaxed) == 1 {
-            return request.refuse(404, -32001);
+            return refuse(request);
         }
         legacy(request)
     })
