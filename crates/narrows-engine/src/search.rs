@@ -65,14 +65,13 @@ fn fitting(mut hit: SearchHit, room: &mut usize) -> SearchHit {
     let schemas = [&hit.input_schema, &hit.output_schema].into_iter().flatten();
     let schemas: usize = schemas.map(|schema| schema.to_string().len()).sum();
     let bytes = schemas + hit.description.as_ref().map_or(0, String::len);
-    match room.checked_sub(bytes) {
-        Some(left) => *room = left,
-        None => {
-            hit.input_schema = None;
-            hit.output_schema = None;
-            hit.description = hit.description.map(|about| clip(about, ABOUT_BYTES_MAX));
-        }
+    if let Some(left) = room.checked_sub(bytes) {
+        *room = left;
+        return hit;
     }
+    hit.input_schema = None;
+    hit.output_schema = None;
+    hit.description = hit.description.map(|about| clip(about, ABOUT_BYTES_MAX));
     hit
 }
 
