@@ -66,7 +66,21 @@ fn search(criterion: &mut Criterion, catalog: &Catalog) {
     group.bench_function("search_sentence", |b| {
         b.iter(|| index.search(black_box(&queries), |_| true, 8));
     });
+    // As many queries and parts as are read, of words that no tool says.
+    let strange: Vec<String> = (0..16)
+        .map(|query| (0..12).map(|part| strange(query * 12 + part)).collect::<Vec<_>>().join(", "))
+        .collect();
+    group.bench_function("search_strange_words", |b| {
+        b.iter(|| index.search(black_box(&strange), |_| true, 8));
+    });
     group.finish();
+}
+
+/// Eight words that differ from those of any other number.
+fn strange(number: u32) -> String {
+    let letter = |n: u32| char::from_digit(n % 26 + 10, 36).unwrap();
+    let word = |n: u32| format!("qx{}{}{}zzq", letter(n / 676), letter(n / 26), letter(n));
+    (0..8).map(|i| word(number * 8 + i)).collect::<Vec<_>>().join(" ")
 }
 
 /// One call, right and wrong, before it runs and when it is made.

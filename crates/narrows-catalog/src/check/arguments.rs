@@ -1,10 +1,13 @@
 //! The arguments of one call, as far as they are known before it is made.
 
 use crate::snapshot::{Catalog, ToolRef, short};
-use crate::typing::Field;
+use crate::typing::{Field, clean};
 use narrows_types::{Argument, Finding, Language, Literal, Position, nearest};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
+
+/// Names of parameters in one finding.
+const NAMES_MAX: usize = 12;
 
 /// What is known of the whole object of arguments.
 struct Known<'a> {
@@ -112,15 +115,20 @@ fn compare(
             findings.push(Finding { at: *place, message });
         }
     }
-    let missing: Vec<&str> = fields
+    let missing: Vec<String> = fields
         .iter()
         .filter(|f| f.required && !known.fields.iter().any(|(name, ..)| *name == f.name))
-        .map(|f| f.name.as_str())
+        .map(|f| told(&f.name))
         .collect();
     if !known.open && !missing.is_empty() {
         let brief = catalog.brief(tool);
         let call = tool.call();
-        let message = format!("{call} lacks {}; parameters: {brief}", missing.join(", "));
+        let (first, others) = missing.split_at(missing.len().min(NAMES_MAX));
+        let more = match others.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let message = format!("{call} lacks {}{more}; parameters: {brief}", first.join(", "));
         findings.push(Finding { at, message });
     }
     if findings.len() == before {
@@ -128,13 +136,18 @@ fn compare(
     }
 }
 
+/// The name of a parameter as its upstream wrote it, fit to be read.
+fn told(name: &str) -> String {
+    short(&clean(name))
+}
+
 fn unknown_key(call: &str, name: &str, fields: &[Field]) -> String {
     let near = nearest(name, fields.iter().map(|f| f.name.as_str()), 1);
     let fix = match near.first() {
-        Some(near) => format!("did you mean {near}?"),
+        Some(near) => format!("did you mean {}?", told(near)),
         None if fields.is_empty() => "it has none".to_owned(),
         None => {
-            let names: Vec<&str> = fields.iter().map(|f| f.name.as_str()).take(12).collect();
+            let names: Vec<String> = fields.iter().map(|f| told(&f.name)).take(NAMES_MAX).collect();
             format!("it has {}", names.join(", "))
         }
     };
@@ -159,7 +172,8 @@ fn values(catalog: &Catalog, tool: ToolRef<'_>, known: &Known<'_>, findings: &mu
             let inner = error.instance_path().to_string().replace('/', ".");
             let text = super::schema::reason(&error);
             let brief = catalog.brief(tool);
-            let message = format!("{}: {name}{inner}: {text}; parameters: {brief}", tool.call());
+            let path = short(&format!("{}{inner}", told(name)));
+            let message = format!("{}: {path}: {text}; parameters: {brief}", tool.call());
             findings.push(Finding { at: *place, message });
         }
     }

@@ -240,3 +240,30 @@ fn each_parameter_is_compiled_once_and_only_with_what_it_needs() {
     }
     assert!(std::ptr::eq(parameters, tool.parameters()));
 }
+
+#[test]
+fn a_finding_is_short_whatever_a_tool_requires() {
+    let names: Vec<String> = (0..150).map(|i| format!("{i}{}", "n".repeat(500))).collect();
+    let members: serde_json::Map<String, Value> =
+        names.iter().map(|name| (name.clone(), json!({"type": "string"}))).collect();
+    let schema = json!({"type": "object", "properties": members, "required": names});
+    let catalog =
+        Catalog::build(vec![listing(vec![spec("read", &schema)])], &Observations::default());
+    let reference = |arguments| Reference {
+        root: "files".to_owned(),
+        path: vec!["read".to_owned()],
+        at: at(1),
+        arguments: Some(arguments),
+        guarded: false,
+    };
+    let unknown: serde_json::Map<String, Value> =
+        (0..500).map(|i| (format!("zz{i}"), json!(1))).collect();
+    for arguments in [vec![], vec![object(&Value::Object(unknown))]] {
+        let uses = Uses { references: vec![reference(arguments)], findings: Vec::new() };
+        let findings = catalog.check(&uses, Language::TypeScript).findings;
+        assert!(!findings.is_empty() && findings.len() <= 50);
+        for finding in findings {
+            assert!(finding.message.len() < 2_500, "{}", finding.message);
+        }
+    }
+}
