@@ -2,9 +2,11 @@
 
 use narrows_types::fault::clip;
 use narrows_types::{Content, ToolResult, ToolSpec};
-use serde::{Deserialize, Serialize};
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::fmt;
 
 /// A name and a version, of either side.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -65,11 +67,41 @@ pub struct DiscoveredMeta {
 #[serde(rename_all = "camelCase")]
 pub struct ToolPage<'a> {
     /// The tools.
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "few")]
     pub tools: Vec<&'a RawValue>,
     /// Where the next page starts; the empty string is a cursor too.
     #[serde(default)]
     pub next_cursor: Option<String>,
+}
+
+/// Tools of one page, or messages of one batch, that are taken; more are passed over.
+const ITEMS_MAX: usize = 20_001;
+
+/// The messages of a batch.
+#[derive(Debug, Deserialize)]
+pub struct Batch<'a>(#[serde(borrow, deserialize_with = "few")] pub Vec<&'a RawValue>);
+
+/// The first items of a list. A list of nothings would take many times its bytes.
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<&'de RawValue>, D::Error> {
+    struct Few;
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<&'de RawValue>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut items = Vec::new();
+            while items.len() < ITEMS_MAX {
+                let Some(item) = list.next_element()? else { return Ok(items) };
+                items.push(item);
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(items)
+        }
+    }
+    deserializer.deserialize_seq(Few)
 }
 
 /// Reads one tool; the error says what is wrong with it, with its name if it has one. What is not
@@ -117,6 +149,11 @@ fn mended(raw: &RawValue, strict: &serde_json::Error) -> Result<ToolSpec, String
 /// A result of another type than `complete` (a question, a task) is an error: it needs what was
 /// not offered.
 pub fn tool_result(raw: &RawValue) -> Result<ToolResult, String> {
+    tool_result_text(raw.get())
+}
+
+/// The same for a text that was not looked at as JSON of its own.
+pub fn tool_result_text(text: &str) -> Result<ToolResult, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Lenient {
@@ -129,7 +166,7 @@ pub fn tool_result(raw: &RawValue) -> Result<ToolResult, String> {
         #[serde(default)]
         is_error: Option<bool>,
     }
-    let result: Lenient = serde_json::from_str(raw.get())
+    let result: Lenient = serde_json::from_str(text)
         .map_err(|e| format!("the result of tools/call is not understood: {e}"))?;
     match result.result_type.as_deref() {
         None | Some("complete") => {}
@@ -178,7 +215,7 @@ pub struct Progress {
 
 #[cfg(test)]
 mod tests {
-    use super::{ToolPage, tool, tool_result};
+    use super::{Batch, ITEMS_MAX, ToolPage, tool, tool_result_text as tool_result};
     use serde_json::json;
     use serde_json::value::RawValue;
 
@@ -201,12 +238,20 @@ mod tests {
     #[test]
     fn results_are_read_leniently_and_kept_exactly() {
         let text = r#"{"content":null,"structuredContent":{ "n" : 1.50 },"isError":null,"x":1}"#;
-        let result = tool_result(&RawValue::from_string(text.to_owned()).unwrap()).unwrap();
+        let result = tool_result(text).unwrap();
         assert_eq!(result.structured_content.unwrap().get(), r#"{ "n" : 1.50 }"#);
-        assert!(tool_result(&raw(&json!({"content": "text"}))).is_err());
-        let asks = raw(&json!({"resultType": "input_required", "inputRequests": {}}));
-        assert!(tool_result(&asks).unwrap_err().contains("asks for input"));
-        assert!(tool_result(&raw(&json!({"resultType": "complete"}))).is_ok());
+        assert!(tool_result(r#"{"content": "text"}"#).is_err());
+        let asks = r#"{"resultType": "input_required", "inputRequests": {}}"#;
+        assert!(tool_result(asks).unwrap_err().contains("asks for input"));
+        assert!(tool_result(r#"{"resultType": "complete"}"#).is_ok());
+    }
+
+    #[test]
+    fn a_list_of_nothings_takes_no_room() {
+        let text = format!("[{}0]", "0,".repeat(ITEMS_MAX * 2));
+        let batch: Batch<'_> = serde_json::from_str(&text).unwrap();
+        assert_eq!(batch.0.len(), ITEMS_MAX);
+        assert!(serde_json::from_str::<Batch<'_>>("[1, 2").is_err());
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What is known of every upstream, for all to read. Each cell is written by its keeper alone.
+//! What is known of every upstream, for all to read. Each cell is written by its keeper; calls that
+//! fail add what they met.
 
 use crate::builtin::Inside;
 use crate::config::{Launch, ServerConfig};
@@ -7,8 +8,12 @@ use crate::keeper::Want;
 use crate::listing::Offer;
 use crate::session::Peer;
 use arc_swap::{ArcSwap, ArcSwapOption};
+use narrows_protocol::mirror::{self, Mirror, mirrors};
 use narrows_types::fault::clip;
 use narrows_types::{ServerListing, ServerState, ServerStatus};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
 
@@ -30,6 +35,8 @@ pub(crate) struct Cell {
     pub(crate) inside: Option<Inside>,
     connected: ArcSwapOption<Connected>,
     offer: ArcSwapOption<Offer>,
+    /// The arguments that modern servers want repeated in headers, by tool.
+    mirrors: ArcSwap<HashMap<String, Vec<Mirror>>>,
     listing: ArcSwapOption<ServerListing>,
     condition: ArcSwap<Condition>,
 }
@@ -62,6 +69,7 @@ impl Cell {
             inside,
             connected: ArcSwapOption::empty(),
             offer: ArcSwapOption::empty(),
+            mirrors: ArcSwap::default(),
             listing: ArcSwapOption::new(listing),
             condition: ArcSwap::from_pointee(Condition { state, last_error: None }),
         }
@@ -94,9 +102,29 @@ impl Cell {
         self.offer.load_full()
     }
 
+    /// The headers of a call with these arguments; the error says which argument fits none.
+    pub(crate) fn headers(
+        &self,
+        tool: &str,
+        arguments: &RawValue,
+    ) -> Result<Vec<(String, String)>, String> {
+        let by_tool = self.mirrors.load();
+        let Some(mirrors) = by_tool.get(tool) else { return Ok(Vec::new()) };
+        let arguments: Value = serde_json::from_str(arguments.get()).map_err(|e| e.to_string())?;
+        mirror::headers(mirrors, &arguments)
+    }
+
     /// Takes what it offers now.
     pub(crate) fn set_offer(&self, offer: Offer) {
         self.listing.store(Some(Arc::new(offer.listing(&self.config))));
+        if self.over_http() {
+            let mirrored = offer.tools.iter().filter_map(|tool| {
+                // A tool that breaks the rules is not offered by a modern server.
+                let mirrors = mirrors(&tool.input_schema).ok().filter(|m| !m.is_empty())?;
+                Some((tool.name.clone(), mirrors))
+            });
+            self.mirrors.store(Arc::new(mirrored.collect()));
+        }
         self.offer.store(Some(Arc::new(offer)));
     }
 
@@ -106,8 +134,7 @@ impl Cell {
     }
 
     pub(crate) fn set_state(&self, state: ServerState) {
-        let last_error = self.condition.load().last_error.clone();
-        self.condition.store(Arc::new(Condition { state, last_error }));
+        self.condition.rcu(|now| Condition { state, last_error: now.last_error.clone() });
     }
 
     /// It is broken until it is started again.
@@ -116,11 +143,10 @@ impl Cell {
         self.condition.store(Arc::new(Condition { state: ServerState::Failed, last_error }));
     }
 
-    /// Something went wrong, but it serves.
+    /// Something went wrong, but it serves. Its keeper may change the state meanwhile.
     pub(crate) fn complain(&self, reason: String) {
-        let state = self.condition.load().state;
         let last_error = Some(clip(reason, ERROR_BYTES_MAX));
-        self.condition.store(Arc::new(Condition { state, last_error }));
+        self.condition.rcu(|now| Condition { state: now.state, last_error: last_error.clone() });
     }
 
     /// What `narrows servers` shows.

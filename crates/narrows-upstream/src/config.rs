@@ -15,6 +15,8 @@ pub struct Config {
     pub cache_dir: Option<PathBuf>,
     /// Upstreams that start at once; further ones wait.
     pub start_concurrency: usize,
+    /// Bytes of the result of one call; a larger one is refused before it is read.
+    pub result_bytes_max: usize,
     /// How we introduce ourselves.
     pub client_name: String,
     /// Our version.
@@ -22,12 +24,13 @@ pub struct Config {
 }
 
 impl Default for Config {
-    /// No upstreams, no cache, four starts at once.
+    /// No upstreams, no cache, four starts at once, results of 16 MiB.
     fn default() -> Self {
         Self {
             servers: Vec::new(),
             cache_dir: None,
             start_concurrency: 4,
+            result_bytes_max: 16 << 20,
             client_name: "narrows".to_owned(),
             client_version: env!("CARGO_PKG_VERSION").to_owned(),
         }

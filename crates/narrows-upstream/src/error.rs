@@ -82,6 +82,18 @@ pub enum UpstreamError {
         /// How long it was waited for, in milliseconds.
         ms: u64,
     },
+    /// Its answer is larger than what is taken.
+    #[error("{server}.{tool} answered {bytes} bytes; the limit is {limit}")]
+    TooLarge {
+        /// The name.
+        server: String,
+        /// The tool.
+        tool: String,
+        /// How large the result is.
+        bytes: usize,
+        /// How large it may be.
+        limit: usize,
+    },
     /// Too many calls wait for it.
     #[error("server {server} has too many calls under way: {reason}")]
     Busy {
@@ -92,6 +104,16 @@ pub enum UpstreamError {
         /// When to try again, in milliseconds from now.
         retry_ms: u64,
     },
+}
+
+impl UpstreamError {
+    /// Whether it tells of the upstream itself and not only of one call.
+    pub(crate) fn is_of_the_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Lost { .. } | Self::Refused { .. } | Self::Timeout { .. } | Self::Protocol { .. }
+        )
+    }
 }
 
 impl From<UpstreamError> for Fault {
@@ -116,6 +138,9 @@ impl From<UpstreamError> for Fault {
             }
             UpstreamError::Answered { server, .. } | UpstreamError::Protocol { server, .. } => {
                 fault(Kind::Upstream, server)
+            }
+            UpstreamError::TooLarge { server, .. } => {
+                fault(Kind::Limit, server).hint("ask for less: filter, or take a page at a time")
             }
             UpstreamError::Timeout { server, .. } => fault(Kind::Timeout, server),
             UpstreamError::Busy { server, retry_ms, .. } => {

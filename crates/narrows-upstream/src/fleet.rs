@@ -10,10 +10,9 @@ use crate::session::{Body, Introduction, Reply};
 use crate::spawn::Nursery;
 use crate::wire::Failure;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use narrows_protocol::{code, mirror, views};
+use narrows_protocol::{code, views};
 use narrows_types::fault::clip;
 use narrows_types::{Event, ServerListing, ServerStatus, ToolResult};
-use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -43,6 +42,7 @@ struct Inner {
     starts: Semaphore,
     stop: CancellationToken,
     tasks: TaskTracker,
+    result_bytes: usize,
     #[expect(dead_code, reason = "held for what its end does: upstreams stop")]
     guard: DropGuard,
 }
@@ -75,7 +75,7 @@ impl Fleet {
             version: config.client_version.clone(),
         });
         let cache = config.cache_dir.map(Cache::new);
-        let means = Means { introduction, nursery, tasks: tasks.clone(), cache };
+        let means = Means { introduction, nursery, cache };
         let stop = CancellationToken::new();
         let mut cells = Vec::with_capacity(config.servers.len());
         let mut kept = Vec::new();
@@ -95,9 +95,10 @@ impl Fleet {
                 Keeper::new(Arc::clone(&board), cell, wants, means.clone(), stop.child_token());
             tasks.spawn(keeper.run());
         }
+        let result_bytes = config.result_bytes_max;
         let starts = Semaphore::new(config.start_concurrency.max(1));
         let guard = stop.clone().drop_guard();
-        Ok(Self { inner: Arc::new(Inner { board, starts, stop, tasks, guard }) })
+        Ok(Self { inner: Arc::new(Inner { board, starts, stop, tasks, result_bytes, guard }) })
     }
 
     /// What every upstream offers, as far as it is known; changes as upstreams get listed.
@@ -172,7 +173,8 @@ impl Fleet {
                 Body::Call { tool: tool.to_owned(), arguments: arguments.to_owned(), mirrored };
             let revision = Some(connected.agreed.revision);
             let progress = options.progress.clone();
-            reply = connected.peer.ask(body, revision, Some(deadline), progress).await;
+            let limit = self.inner.result_bytes;
+            reply = connected.peer.ask_for(limit, body, revision, Some(deadline), progress).await;
             match &reply {
                 // It surely never arrived.
                 Err(Failure::Lost { sent: false, .. }) => {}
@@ -186,7 +188,13 @@ impl Fleet {
                 _ => break,
             }
         }
-        result(cell, tool, reply, deadline.duration_since(start))
+        let result = result(cell, tool, reply, deadline.duration_since(start));
+        if let Err(error) = &result
+            && error.is_of_the_connection()
+        {
+            cell.complain(error.to_string());
+        }
+        result
     }
 
     /// Ends every upstream and waits until its processes are gone.
@@ -288,20 +296,10 @@ fn mirrored(
     tool: &str,
     arguments: &RawValue,
 ) -> Result<Vec<(String, String)>, UpstreamError> {
-    if !cell.over_http() || !connected.agreed.revision.is_modern() {
+    if !connected.agreed.revision.is_modern() {
         return Ok(Vec::new());
     }
-    let offer = cell.offer();
-    let spec = offer.as_ref().and_then(|offer| offer.tools.iter().find(|spec| spec.name == tool));
-    let Some(spec) = spec else { return Ok(Vec::new()) };
-    let headers = mirror::mirrors(&spec.input_schema).and_then(|mirrors| {
-        if mirrors.is_empty() {
-            return Ok(Vec::new());
-        }
-        let arguments: Value = serde_json::from_str(arguments.get()).map_err(|e| e.to_string())?;
-        mirror::headers(&mirrors, &arguments)
-    });
-    headers.map_err(|message| UpstreamError::Answered {
+    cell.headers(tool, arguments).map_err(|message| UpstreamError::Answered {
         server: cell.name().to_owned(),
         tool: tool.to_owned(),
         message: clip(message, MESSAGE_BYTES_MAX),
@@ -327,7 +325,7 @@ fn result(
         message: clip(message, MESSAGE_BYTES_MAX),
     };
     match reply {
-        Ok(raw) => views::tool_result(&raw).map_err(|reason| {
+        Ok(told) => views::tool_result_text(told.get()).map_err(|reason| {
             let reason = clip(reason, MESSAGE_BYTES_MAX);
             UpstreamError::Protocol { server, reason }
         }),
@@ -342,5 +340,8 @@ fn result(
             Err(UpstreamError::Busy { server, reason, retry_ms })
         }
         Err(Failure::Protocol(reason)) => Err(UpstreamError::Protocol { server, reason }),
+        Err(Failure::TooLarge { bytes, limit }) => {
+            Err(UpstreamError::TooLarge { server, tool: tool.to_owned(), bytes, limit })
+        }
     }
 }

@@ -5,19 +5,20 @@
 
 use crate::config::Era;
 use crate::session::{Body, Peer};
-use crate::wire::Failure;
+use crate::wire::{Failure, Told};
 use narrows_protocol::views::{Discovered, Implementation, Initialized};
 use narrows_protocol::{Revision, RpcError, code};
 use narrows_types::fault::clip;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use serde_json::value::RawValue;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a server may leave `server/discover` without an answer. It may be starting.
 const PROBE_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of what it says of itself; parsed, that takes many times as much.
+const OPENING_BYTES_MAX: usize = 1 << 20;
 /// Bytes of instructions that are kept.
 const INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
 /// Bytes of a name and of a version that a server says of itself.
@@ -65,16 +66,23 @@ fn is_another_era(failure: &Failure) -> bool {
     match failure {
         Failure::Rpc(error) => !code::is_modern(error.code),
         Failure::Timeout | Failure::Http { .. } | Failure::Protocol(_) => true,
-        Failure::Lost { .. } | Failure::Refused { .. } | Failure::Busy { .. } => false,
+        Failure::Lost { .. }
+        | Failure::Refused { .. }
+        | Failure::Busy { .. }
+        | Failure::TooLarge { .. } => false,
     }
 }
 
 async fn discover(peer: &Peer, deadline: Instant) -> Result<Agreed, Failure> {
     let mut revision = Revision::LATEST;
-    let reply = match peer.ask(Body::Discover, Some(revision), Some(deadline), None).await {
+    let reply = match peer
+        .ask_for(OPENING_BYTES_MAX, Body::Discover, Some(revision), Some(deadline), None)
+        .await
+    {
         Err(Failure::Rpc(error)) if error.code == code::UNSUPPORTED_PROTOCOL_VERSION => {
             revision = offered(&error)?;
-            peer.ask(Body::Discover, Some(revision), Some(deadline), None).await?
+            peer.ask_for(OPENING_BYTES_MAX, Body::Discover, Some(revision), Some(deadline), None)
+                .await?
         }
         reply => reply?,
     };
@@ -112,14 +120,16 @@ fn offered(error: &RpcError) -> Result<Revision, Failure> {
 }
 
 async fn initialize(peer: &Peer, deadline: Instant) -> Result<Agreed, Failure> {
-    let reply = peer.ask(Body::Initialize, None, Some(deadline), None).await?;
+    let reply =
+        peer.ask_for(OPENING_BYTES_MAX, Body::Initialize, None, Some(deadline), None).await?;
     let told: Initialized = read(&reply)?;
     let revision = Revision::parse(&told.protocol_version).filter(|r| !r.is_modern());
     let Some(revision) = revision else {
         let speaks = clip(told.protocol_version, 64);
         return Err(Failure::Protocol(format!("it speaks revision {speaks}, which we do not")));
     };
-    peer.ask(Body::Initialized, Some(revision), Some(deadline), None).await?;
+    peer.ask_for(OPENING_BYTES_MAX, Body::Initialized, Some(revision), Some(deadline), None)
+        .await?;
     Ok(Agreed {
         revision,
         server: short(told.server_info),
@@ -133,9 +143,10 @@ fn announces(capabilities: &Value) -> bool {
     capabilities.pointer("/tools/listChanged").and_then(Value::as_bool) == Some(true)
 }
 
-fn read<T: DeserializeOwned>(reply: &RawValue) -> Result<T, Failure> {
-    serde_json::from_str(reply.get())
-        .map_err(|e| Failure::Protocol(format!("its opening answer is not understood: {e}")))
+fn read<T: DeserializeOwned>(reply: &Told) -> Result<T, Failure> {
+    serde_json::from_str(reply.get()).map_err(|e| {
+        Failure::Protocol(clip(format!("its opening answer is not understood: {e}"), 200))
+    })
 }
 
 fn short(told: Implementation) -> Implementation {

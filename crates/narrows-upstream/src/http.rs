@@ -6,28 +6,25 @@ mod exchange;
 
 pub(crate) use endpoint::Endpoint;
 
-use crate::wire::{Letter, Outgoing, WAITING_MAX, Wire};
+use crate::wire::{Letter, Outgoing, Wire};
 use exchange::Exchange;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio_util::task::TaskTracker;
 
 /// Exchanges under way with one endpoint, notifications included.
 const EXCHANGES_MAX: usize = 2_048;
-/// How long a notification that others depend on may take.
+/// How long a message that wants no answer may take.
 const NOTICE_WAIT: Duration = Duration::from_secs(10);
 
 /// The endpoint is spoken to from now on; nothing is sent yet.
-pub(crate) fn start(endpoint: Arc<Endpoint>, tasks: &TaskTracker) -> Wire {
-    let (outgoing, to_send) = mpsc::channel(WAITING_MAX);
-    let (received, incoming) = mpsc::channel(WAITING_MAX);
-    let exchange = Arc::new(Exchange::new(endpoint, received));
-    let pump = Pump { exchange, under_way: JoinSet::new(), requests: HashMap::new() };
-    let ended = tasks.spawn(pump.run(to_send));
-    Wire { outgoing, incoming, ended }
+pub(crate) fn start(endpoint: Arc<Endpoint>) -> Wire {
+    Wire::new(true, |to_send, received| {
+        let exchange = Arc::new(Exchange::new(endpoint, received));
+        Pump { exchange, under_way: JoinSet::new(), requests: HashMap::new() }.run(to_send)
+    })
 }
 
 /// The owner of all exchanges with one endpoint.
@@ -86,7 +83,12 @@ impl Pump {
             return;
         }
         let request = self.under_way.spawn(async move {
-            exchange.run(letter).await;
+            let told = exchange.run(letter);
+            if id.is_some() {
+                told.await;
+            } else if tokio::time::timeout(NOTICE_WAIT, told).await.is_err() {
+                tracing::debug!("a notification was not acknowledged");
+            }
             id
         });
         if let Some(id) = id {

@@ -2,57 +2,42 @@
 //! their progress. One task, one closed set of events.
 
 mod body;
+mod peer;
 
 pub(crate) use body::{Body, Introduction};
+pub(crate) use peer::Peer;
 
-use crate::wire::{Failure, Incoming, Letter, Outgoing, Wire};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use crate::wire::{Failure, Incoming, Letter, Outgoing, Packet, Room, Told, Wire};
 use narrows_protocol::{Id, Message, Revision, RpcError, code, envelope, views};
 use narrows_types::Event;
 use narrows_types::fault::clip;
+use peer::{Ask, Cancel, gone};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
+use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Requests that wait to be taken up.
-const ASKS_MAX: usize = 256;
 /// Requests under way on one connection.
 const PENDING_MAX: usize = 1_024;
-/// Messages in one batch.
-const BATCH_MAX: usize = 1_000;
 /// How long the transport may take to end.
 const END_WAIT: Duration = Duration::from_secs(5);
-/// How long past its deadline a request waits to hear so from the session.
-const GRACE: Duration = Duration::from_secs(2);
 /// How long requests under way may still be answered after the upstream forgot the session.
 const EXPIRED_WAIT: Duration = Duration::from_secs(1);
 /// Bytes of a progress message.
 const PROGRESS_BYTES_MAX: usize = 200;
+/// Bytes of an upstream's error message that are kept.
+const ERROR_BYTES_MAX: usize = 1_024;
+/// Bytes of what it says of a broken message.
+const BROKEN_BYTES_MAX: usize = 200;
 
 /// What came of a request.
-pub(crate) type Reply = Result<Box<RawValue>, Failure>;
-
-/// A request to the session.
-pub(crate) struct Ask {
-    body: Body,
-    revision: Option<Revision>,
-    deadline: Option<Instant>,
-    progress: Option<mpsc::Sender<Event>>,
-    reply: mpsc::Sender<Reply>,
-}
-
-/// How the rest of the house speaks to a session. Dropping the future of a request cancels it.
-#[derive(Clone)]
-pub(crate) struct Peer {
-    asks: mpsc::Sender<Ask>,
-}
+pub(crate) type Reply = Result<Told, Failure>;
 
 /// How a connection ended.
 #[derive(Debug)]
@@ -80,247 +65,255 @@ pub(crate) struct Session {
     terms: Terms,
     wire: Wire,
     asks: mpsc::Receiver<Ask>,
+    cancels: mpsc::Receiver<Cancel>,
     pending: HashMap<i64, Pending>,
-    vigils: FuturesUnordered<Vigil>,
-    next_id: i64,
+    /// Subscriptions among them, which are no use of the upstream.
+    subscribed: usize,
+    /// What was last spoken.
+    revision: Option<Revision>,
     /// When the upstream forgot the session; the rest of what is under way gets a moment.
     expired: Option<Instant>,
     last_used: Instant,
 }
 
-/// Waits until a request is over or late.
-type Vigil = Pin<Box<dyn Future<Output = (i64, bool)> + Send>>;
-
 struct Pending {
-    reply: mpsc::Sender<Reply>,
+    reply: oneshot::Sender<Reply>,
     method: &'static str,
+    revision: Option<Revision>,
     progress: Option<mpsc::Sender<Event>>,
     fraction: f64,
+    result_bytes: usize,
 }
 
-impl Peer {
-    /// Whether the session takes no more requests.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.asks.is_closed()
+impl Pending {
+    fn is_subscription(&self) -> bool {
+        self.method == "subscriptions/listen"
     }
-
-    /// Asks and waits until the deadline (for ever if there is none).
-    pub(crate) async fn ask(
-        &self,
-        body: Body,
-        revision: Option<Revision>,
-        deadline: Option<Instant>,
-        progress: Option<mpsc::Sender<Event>>,
-    ) -> Reply {
-        let (reply, mut answer) = mpsc::channel(1);
-        let ask = Ask { body, revision, deadline, progress, reply };
-        let gone = |sent| Failure::Lost { reason: "the connection ended".to_owned(), sent };
-        let Some(deadline) = deadline else {
-            if self.asks.send(ask).await.is_err() {
-                return Err(gone(false));
-            }
-            return answer.recv().await.unwrap_or_else(|| Err(gone(true)));
-        };
-        match tokio::time::timeout_at(deadline, self.asks.send(ask)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_closed)) => return Err(gone(false)),
-            Err(_elapsed) => return Err(Failure::Timeout),
-        }
-        // The session keeps the deadline; this one is for a session that does not.
-        match tokio::time::timeout_at(deadline + GRACE, answer.recv()).await {
-            Ok(Some(reply)) => reply,
-            Ok(None) => Err(gone(true)),
-            Err(_elapsed) => Err(Failure::Timeout),
-        }
-    }
-}
-
-/// Waits until nobody waits for the reply any more, or the deadline passes (`true`).
-async fn vigil(id: i64, reply: mpsc::Sender<Reply>, deadline: Option<Instant>) -> (i64, bool) {
-    let Some(deadline) = deadline else {
-        reply.closed().await;
-        return (id, false);
-    };
-    (id, tokio::time::timeout_at(deadline, reply.closed()).await.is_err())
 }
 
 impl Session {
     /// A session over a transport that has just started.
     pub(crate) fn new(terms: Terms, wire: Wire) -> (Peer, Self) {
-        let (asks, to_do) = mpsc::channel(ASKS_MAX);
+        let (peer, asks, cancels) = Peer::new();
         let session = Self {
             terms,
             wire,
-            asks: to_do,
+            asks,
+            cancels,
             pending: HashMap::new(),
-            vigils: FuturesUnordered::new(),
-            next_id: 1,
+            subscribed: 0,
+            revision: None,
             expired: None,
             last_used: Instant::now(),
         };
-        (Peer { asks }, session)
+        (peer, session)
     }
 
     /// Serves until the connection ends; then everything under way has failed, and the transport
-    /// and its processes are gone.
+    /// and its processes are gone. The transport runs within: a message wakes one task, not two.
     pub(crate) async fn run(mut self) -> End {
         let stop = self.terms.stop.clone();
-        let mut stopped = false;
+        let mut stop = pin!(stop.cancelled());
+        let mut alarm = pin!(tokio::time::sleep_until(Instant::now()));
+        let mut armed = None;
+        let (mut over, mut stopped) = (None, false);
         loop {
-            let idle = self.idle_at();
+            // An alarm that is too early costs less than one that is set anew at every message.
+            if let Some(at) = self.alarm().filter(|at| armed.is_none_or(|armed| *at < armed)) {
+                alarm.as_mut().reset(at);
+                armed = Some(at);
+            }
             tokio::select! {
+                reason = &mut self.wire.driver, if over.is_none() => over = Some(reason),
                 incoming = self.wire.incoming.recv() => match incoming {
                     Some(incoming) => self.take(incoming),
                     None => break,
                 },
                 ask = self.asks.recv(), if self.expired.is_none() => {
                     let Some(ask) = ask else { stopped = true; break };
+                    // What was given up before this was asked is told before.
+                    while let Ok(cancel) = self.cancels.try_recv() {
+                        self.give_up(&cancel);
+                    }
                     self.send(ask);
                 }
-                Some((id, late)) = self.vigils.next(), if !self.vigils.is_empty() => {
-                    self.give_up(id, late);
+                Some(cancel) = self.cancels.recv() => self.give_up(&cancel),
+                () = &mut stop => { stopped = true; break }
+                () = &mut alarm, if armed.is_some() => {
+                    armed = None;
+                    if self.alarm().is_some_and(|at| at <= Instant::now()) {
+                        stopped = self.expired.is_none();
+                        break;
+                    }
                 }
-                () = stop.cancelled() => { stopped = true; break }
-                () = sleep_until(idle) => { stopped = true; break }
-                () = sleep_until(self.expired) => break,
             }
         }
-        self.end(stopped).await
+        self.end(over, stopped).await
     }
 
-    fn idle_at(&self) -> Option<Instant> {
-        let used = self.pending.values().any(|p| p.method != "subscriptions/listen");
-        self.terms.idle_stop.filter(|_| !used).map(|idle| self.last_used + idle)
+    /// When the session ends if nothing happens before.
+    fn alarm(&self) -> Option<Instant> {
+        let used = self.pending.len() > self.subscribed;
+        let idle = self.terms.idle_stop.filter(|_| !used).map(|idle| self.last_used + idle);
+        self.expired.or(idle)
     }
 
-    async fn end(self, stopped: bool) -> End {
+    async fn end(self, over: Option<String>, stopped: bool) -> End {
         let Self { wire, mut asks, pending, expired, .. } = self;
-        let Wire { outgoing, incoming, ended } = wire;
+        let Wire { outgoing, incoming, driver, .. } = wire;
         drop((outgoing, incoming));
         asks.close();
         while let Some(ask) = asks.recv().await {
-            let reason = "the connection ended".to_owned();
-            let _gone = ask.reply.try_send(Err(Failure::Lost { reason, sent: false }));
+            // Whoever stopped waiting needs no answer.
+            let _gone = ask.reply.send(Err(gone(false)));
         }
-        let reason = match tokio::time::timeout(END_WAIT, ended).await {
-            Ok(Ok(reason)) => reason,
-            Ok(Err(broken)) => format!("its transport broke: {broken}"),
-            Err(_elapsed) => "its transport does not end".to_owned(),
+        let reason = match over {
+            Some(reason) => reason,
+            None => tokio::time::timeout(END_WAIT, driver)
+                .await
+                .unwrap_or_else(|_elapsed| "its transport does not end".to_owned()),
         };
         let reason = if stopped { "it was stopped".to_owned() } else { reason };
         for (_, waiting) in pending {
             let failure = Failure::Lost { reason: reason.clone(), sent: true };
-            // Whoever stopped waiting needs no answer.
-            let _gone = waiting.reply.try_send(Err(failure));
+            let _gone = waiting.reply.send(Err(failure));
         }
         if stopped || expired.is_some() { End::Stopped } else { End::Lost(reason) }
     }
 
-    /// Sends a request and keeps it until it is answered, abandoned or late.
+    /// Sends a request and keeps it until it is answered or given up.
     fn send(&mut self, ask: Ask) {
-        let Ask { body, revision, deadline, progress, reply } = ask;
+        let Ask { id, body, revision, progress, result_bytes, reply } = ask;
         if reply.is_closed() {
             return;
         }
         self.last_used = Instant::now();
+        self.revision = revision;
         if self.pending.len() >= PENDING_MAX {
             let reason = format!("{PENDING_MAX} requests are under way");
-            let _gone = reply.try_send(Err(Failure::Busy { reason, retry_ms: 500 }));
+            let _gone = reply.send(Err(Failure::Busy { reason, retry_ms: 500 }));
             return;
         }
-        let id = self.next_id;
-        self.next_id += 1;
         let letter = body.letter(id, revision, progress.is_some(), &self.terms.introduction);
-        let letter = match letter {
-            Ok(letter) => letter,
-            Err(e) => {
-                let failure = Failure::Protocol(format!("the request cannot be written: {e}"));
-                let _gone = reply.try_send(Err(failure));
-                return;
+        let sent = letter
+            .map_err(|e| Failure::Protocol(format!("the request cannot be written: {e}")))
+            .and_then(|letter| {
+                let (method, waits) = (letter.method, letter.id.is_some());
+                self.dispatch(letter).map(|()| (method, waits))
+            });
+        match sent {
+            Ok((method, true)) => {
+                let waiting =
+                    Pending { reply, method, revision, progress, fraction: 0.0, result_bytes };
+                self.subscribed += usize::from(waiting.is_subscription());
+                self.pending.insert(id, waiting);
             }
-        };
-        let (method, waits) = (letter.method, letter.id.is_some());
-        if self.wire.outgoing.try_send(Outgoing::Message(letter)).is_err() {
-            let failure = if self.wire.outgoing.is_closed() {
-                Failure::Lost { reason: "the connection ended".to_owned(), sent: false }
-            } else {
-                let reason = "it does not read what it is sent".to_owned();
-                Failure::Busy { reason, retry_ms: 1_000 }
-            };
-            let _gone = reply.try_send(Err(failure));
-            return;
+            Ok((_, false)) => {
+                let _gone = reply.send(Ok(Told::text("null")));
+            }
+            Err(failure) => {
+                let _gone = reply.send(Err(failure));
+            }
         }
-        if !waits {
-            let _gone = reply.try_send(Ok(RawValue::NULL.to_owned()));
-            return;
-        }
-        self.vigils.push(Box::pin(vigil(id, reply.clone(), deadline)));
-        self.pending.insert(id, Pending { reply, method, progress, fraction: 0.0 });
     }
 
-    /// The caller went away, or the deadline passed: the upstream is told to stop.
-    fn give_up(&mut self, id: i64, late: bool) {
-        let Some(waiting) = self.pending.remove(&id) else { return };
+    /// Hands a message to the transport, if there is room for it.
+    fn dispatch(&self, mut letter: Letter) -> Result<(), Failure> {
+        let full = || Failure::Busy {
+            reason: "it does not read what it is sent".to_owned(),
+            retry_ms: 1_000,
+        };
+        letter.room = self.wire.outgoing_budget.room_now(letter.body.len()).ok_or_else(full)?;
+        self.wire.outgoing.try_send(Outgoing::Message(letter)).map_err(|error| match error {
+            mpsc::error::TrySendError::Closed(_) => gone(false),
+            mpsc::error::TrySendError::Full(_) => full(),
+        })
+    }
+
+    fn done(&mut self, id: i64) -> Option<Pending> {
+        let waiting = self.pending.remove(&id)?;
+        self.subscribed -= usize::from(waiting.is_subscription());
         self.last_used = Instant::now();
-        if late {
-            let _gone = waiting.reply.try_send(Err(Failure::Timeout));
-        }
+        Some(waiting)
+    }
+
+    /// The caller went away, or its deadline passed: the upstream is told to stop.
+    fn give_up(&mut self, cancel: &Cancel) {
+        let Some(waiting) = self.done(cancel.id) else { return };
         // A transport that is full or gone has nothing to be told.
-        let _full = self.wire.outgoing.try_send(Outgoing::Abandon(id));
-        if waiting.method == "initialize" {
+        let _full = self.wire.outgoing.try_send(Outgoing::Abandon(cancel.id));
+        let modern = waiting.revision.is_some_and(Revision::is_modern);
+        if waiting.method == "initialize" || (modern && self.wire.tells_abandoned) {
             return;
         }
-        let reason = if late { "deadline" } else { "cancelled" };
-        let params = serde_json::json!({"requestId": id, "reason": reason});
+        let reason = if cancel.late { "deadline" } else { "cancelled" };
+        let params = serde_json::json!({"requestId": cancel.id, "reason": reason});
         if let Ok(body) = envelope::notification("notifications/cancelled", &params) {
-            self.post("notifications/cancelled", body);
+            self.post("notifications/cancelled", body, waiting.revision);
         }
     }
 
     /// Sends what needs no answer.
-    fn post(&mut self, method: &'static str, body: String) {
-        let letter =
-            Letter { body, id: None, method, name: None, revision: None, mirrored: Vec::new() };
-        if self.wire.outgoing.try_send(Outgoing::Message(letter)).is_err() {
+    fn post(&mut self, method: &'static str, body: String, revision: Option<Revision>) {
+        let (mirrored, room) = (Vec::new(), Room::default());
+        let letter = Letter { body, id: None, method, name: None, revision, mirrored, room };
+        if self.dispatch(letter).is_err() {
             tracing::debug!(server = self.terms.server, method, "could not be sent");
         }
     }
 
     fn take(&mut self, incoming: Incoming) {
         match incoming {
-            Incoming::Message(bytes) if bytes.trim_ascii_start().starts_with(b"[") => {
-                self.batch(&bytes);
+            Incoming::Message { packet, only_answer_to } => {
+                if packet.bytes.trim_ascii_start().starts_with(b"[") {
+                    self.batch(&packet.bytes);
+                } else {
+                    self.message(packet);
+                }
+                if let Some(waiting) = only_answer_to.and_then(|id| self.done(id)) {
+                    let reason = "its answer is not to what was asked".to_owned();
+                    let _gone = waiting.reply.send(Err(Failure::Protocol(reason)));
+                }
             }
-            Incoming::Message(bytes) => self.message(&bytes),
-            Incoming::Failed { id, failure } => self.answer(id, Err(failure)),
+            Incoming::Failed { id, failure } => self.answer(id, |_| Err(failure)),
             Incoming::Expired => {
                 self.asks.close();
                 self.expired = Some(Instant::now() + EXPIRED_WAIT);
             }
+            Incoming::Resumed => self.terms.changed.notify_one(),
         }
     }
 
     fn batch(&mut self, bytes: &[u8]) {
-        match serde_json::from_slice::<Vec<&RawValue>>(bytes) {
-            Ok(messages) => {
-                for message in messages.into_iter().take(BATCH_MAX) {
-                    self.message(message.get().as_bytes());
+        match serde_json::from_slice::<views::Batch<'_>>(bytes) {
+            Ok(batch) => {
+                for message in batch.0 {
+                    let bytes = message.get().as_bytes().to_vec();
+                    self.message(Packet { bytes, room: Room::default() });
                 }
             }
             Err(e) => self.malformed(bytes, &e.to_string()),
         }
     }
 
-    fn message(&mut self, bytes: &[u8]) {
-        match Message::parse(bytes) {
+    fn message(&mut self, packet: Packet) {
+        match Message::parse(&packet.bytes) {
             Ok(Message::Response { id, outcome }) => {
-                let reply = outcome.map(ToOwned::to_owned).map_err(Failure::Rpc);
-                // Ours are numbers from 1.
-                self.answer(number(&id).unwrap_or(0), reply);
+                let id = number(&id).unwrap_or(0);
+                match outcome {
+                    Ok(result) => {
+                        let place = place(&packet.bytes, result);
+                        self.answer(id, |limit| told(packet, place, limit));
+                    }
+                    Err(mut error) => {
+                        error.message = clip(error.message, ERROR_BYTES_MAX);
+                        self.answer(id, |_| Err(Failure::Rpc(error)));
+                    }
+                }
             }
             Ok(Message::Request { id, method, .. }) => self.serve(&id, &method),
             Ok(Message::Notification { method, params }) => self.note(&method, params),
-            Err(malformed) => self.malformed(bytes, &malformed.message),
+            Err(malformed) => self.malformed(&packet.bytes, &malformed.message),
         }
     }
 
@@ -330,22 +323,24 @@ impl Session {
         struct Named {
             id: Id,
         }
-        let why = clip(why.to_owned(), 200);
+        // It may repeat what came, at any length.
+        let why = clip(why.to_owned(), BROKEN_BYTES_MAX);
         tracing::warn!(server = self.terms.server, "a broken message: {why}");
         let named = serde_json::from_slice::<Named>(bytes).ok();
         if let Some(id) = named.and_then(|named| number(&named.id)) {
-            self.answer(id, Err(Failure::Protocol(why)));
+            self.answer(id, |_| Err(Failure::Protocol(why)));
         }
     }
 
-    fn answer(&mut self, id: i64, reply: Reply) {
-        let Some(waiting) = self.pending.remove(&id) else {
+    /// Answers a request with what `reply` makes of the bytes that its result may have.
+    fn answer(&mut self, id: i64, reply: impl FnOnce(usize) -> Reply) {
+        let Some(waiting) = self.done(id) else {
             tracing::debug!(server = self.terms.server, id, "an answer that nobody waits for");
             return;
         };
-        self.last_used = Instant::now();
+        let reply = reply(waiting.result_bytes);
         // Whoever stopped waiting needs no answer.
-        let _gone = waiting.reply.try_send(reply);
+        let _gone = waiting.reply.send(reply);
     }
 
     /// A request of the upstream: we offer nothing but a sign of life.
@@ -359,7 +354,7 @@ impl Session {
             envelope::failure(id, &RpcError { code: code::METHOD_NOT_FOUND, message, data: None })
         };
         if let Ok(body) = body {
-            self.post("", body);
+            self.post("", body, self.revision);
         }
     }
 
@@ -403,9 +398,18 @@ fn number(id: &Id) -> Option<i64> {
     }
 }
 
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
+/// A result, if it is not larger than it may be. Parsed, it would take many times as much.
+fn told(packet: Packet, place: Range<usize>, limit: usize) -> Reply {
+    let bytes = place.len();
+    if bytes > limit {
+        Err(Failure::TooLarge { bytes, limit })
+    } else {
+        Ok(Told::new(packet, place))
     }
+}
+
+/// Where a part of a message is.
+fn place(bytes: &[u8], part: &RawValue) -> Range<usize> {
+    let start = part.get().as_ptr().addr() - bytes.as_ptr().addr();
+    start..start + part.get().len()
 }

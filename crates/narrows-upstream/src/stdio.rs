@@ -1,7 +1,7 @@
 //! The stdio transport: a child process, one message a line.
 
 use crate::spawn::{Group, Nursery, Order};
-use crate::wire::{Incoming, MESSAGE_BYTES_MAX, Outgoing, WAITING_MAX, Wire};
+use crate::wire::{Budget, Incoming, MESSAGE_BYTES_MAX, Outgoing, Packet, Wire};
 use futures_util::FutureExt as _;
 use narrows_types::fault::clip;
 use std::io;
@@ -11,7 +11,6 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::{mpsc, watch};
-use tokio_util::task::TaskTracker;
 
 /// How long a child may leave its input unread.
 const WRITE_WAIT: Duration = Duration::from_secs(30);
@@ -54,12 +53,7 @@ pub(crate) fn names_secret(name: &str) -> bool {
 }
 
 /// Starts the child and its pumps.
-pub(crate) async fn start(
-    server: &str,
-    order: Order,
-    nursery: &Nursery,
-    tasks: &TaskTracker,
-) -> Result<Wire, String> {
+pub(crate) async fn start(server: &str, order: Order, nursery: &Nursery) -> Result<Wire, String> {
     let command = order.command.clone();
     let secrets = secrets(&order);
     let mut child = nursery.start(order).await.map_err(|e| missing(&command, &e))?;
@@ -70,10 +64,8 @@ pub(crate) async fn start(
         return Err("its standard streams are not piped".to_owned());
     };
     let (last_words, heard) = watch::channel(String::new());
-    let (outgoing, to_send) = mpsc::channel(WAITING_MAX);
-    let (received, incoming) = mpsc::channel(WAITING_MAX);
     let server = server.to_owned();
-    let ended = tasks.spawn(async move {
+    Ok(Wire::new(false, |to_send, received| async move {
         let mut listen = pin!(drain(&server, stderr, &secrets, last_words).fuse());
         let mut talk = Box::pin(talk((&server, &secrets), stdin, stdout, to_send, received));
         let mut over = None;
@@ -105,8 +97,7 @@ pub(crate) async fn start(
         let reason = explain(status, over.unwrap_or_default(), &heard);
         group.end(child).await;
         reason
-    });
-    Ok(Wire { outgoing, incoming, ended })
+    }))
 }
 
 fn missing(command: &str, error: &io::Error) -> String {
@@ -148,7 +139,7 @@ async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<Outgoing>) ->
     let mut bytes = Vec::new();
     while messages.recv_many(&mut waiting, WRITES_MAX).await > 0 {
         bytes.clear();
-        for message in waiting.drain(..) {
+        for message in &waiting {
             if let Outgoing::Message(letter) = message {
                 bytes.extend_from_slice(letter.body.as_bytes());
                 bytes.push(b'\n');
@@ -163,6 +154,8 @@ async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<Outgoing>) ->
                 return Some(format!("it did not read its input for {seconds} s"));
             }
         }
+        // Only now: what waits to be written takes room.
+        waiting.clear();
         bytes.shrink_to(1 << 20);
     }
     None
@@ -173,6 +166,7 @@ async fn read(
     stdout: ChildStdout,
     received: mpsc::Sender<Incoming>,
 ) -> String {
+    let budget = Budget::incoming();
     let mut reader = BufReader::with_capacity(64 << 10, stdout);
     loop {
         let line = match line(&mut reader).await {
@@ -182,7 +176,11 @@ async fn read(
         };
         let first = line.trim_ascii_start().first().copied();
         if matches!(first, Some(b'{' | b'[')) {
-            if received.send(Incoming::Message(line)).await.is_err() {
+            // What we hold is bounded: the upstream waits until some of it was read.
+            let room = budget.room(line.len()).await;
+            let packet = Packet { bytes: line, room };
+            let message = Incoming::Message { packet, only_answer_to: None };
+            if received.send(message).await.is_err() {
                 return "it was stopped".to_owned();
             }
         } else if first.is_some() {

@@ -1,14 +1,13 @@
 //! One request and its answer, whatever form the answer takes.
 
 use super::endpoint::Endpoint;
-use crate::wire::{Failure, Incoming, Letter, MESSAGE_BYTES_MAX};
+use crate::wire::{Budget, Failure, Incoming, Letter, MESSAGE_BYTES_MAX, Packet, Room};
 use narrows_protocol::sse::{Event, Reader};
-use narrows_protocol::{Id, Message, Revision, RpcError, header};
+use narrows_protocol::{Id, Message, Revision, RpcError, header, views};
 use narrows_types::fault::clip;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -23,6 +22,8 @@ const RESUMES_MAX: u32 = 5;
 const RESUME_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause that a server may ask for.
 const RESUME_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A stream of the server's own messages that lived so long did not fail.
+const SOUND_AFTER: Duration = Duration::from_secs(10);
 /// How long the end of a session may take.
 const GOODBYE_WAIT: Duration = Duration::from_secs(2);
 
@@ -32,6 +33,8 @@ pub(super) struct Exchange {
     received: mpsc::Sender<Incoming>,
     session: OnceLock<HeaderValue>,
     revision: OnceLock<Revision>,
+    /// What all answers together may take.
+    budget: Budget,
 }
 
 /// Where a stream stands.
@@ -53,7 +56,13 @@ fn lost(reason: String, sent: bool) -> Failure {
 
 impl Exchange {
     pub(super) fn new(endpoint: Arc<Endpoint>, received: mpsc::Sender<Incoming>) -> Self {
-        Self { endpoint, received, session: OnceLock::new(), revision: OnceLock::new() }
+        Self {
+            endpoint,
+            received,
+            session: OnceLock::new(),
+            revision: OnceLock::new(),
+            budget: Budget::incoming(),
+        }
     }
 
     /// Sends a message and passes on what comes back.
@@ -77,7 +86,8 @@ impl Exchange {
         let _gone = self.received.send(incoming).await;
     }
 
-    async fn post(&self, letter: Letter) -> Result<(), Failure> {
+    async fn post(&self, mut letter: Letter) -> Result<(), Failure> {
+        let room = std::mem::take(&mut letter.room);
         let (id, opens) = (letter.id, letter.method == "initialize");
         let legacy = !letter.revision.is_some_and(Revision::is_modern);
         if let Some(revision) = letter.revision.filter(|_| legacy) {
@@ -87,6 +97,7 @@ impl Exchange {
         let session = self.session.get().filter(|_| legacy && !opens);
         let request = self.endpoint.post(letter, session);
         let response = request.send().await.map_err(|e| unsent(&e))?;
+        drop(room);
         if response.status() == StatusCode::NOT_FOUND && session.is_some() {
             if let Some(id) = id {
                 self.fail(id, lost("it forgot the session".to_owned(), false)).await;
@@ -96,7 +107,7 @@ impl Exchange {
         }
         if !response.status().is_success() {
             let status = response.status();
-            let refused = refusal(response).await;
+            let refused = self.refusal(response).await;
             // Many servers that were restarted say it this way.
             if status == StatusCode::BAD_REQUEST && session.is_some() && forgot(&refused) {
                 if let Some(id) = id {
@@ -114,13 +125,9 @@ impl Exchange {
         match media(&response).as_str() {
             "text/event-stream" => self.stream(response, id, legacy).await,
             "application/json" => {
-                let body = body(response, MESSAGE_BYTES_MAX).await?;
-                let answered = answers(&body, id);
-                self.pass(Incoming::Message(body)).await;
-                if answered {
-                    return Ok(());
-                }
-                Err(Failure::Protocol("its answer is not to what was asked".to_owned()))
+                let packet = self.body(response, MESSAGE_BYTES_MAX).await?;
+                self.pass(Incoming::Message { packet, only_answer_to: Some(id) }).await;
+                Ok(())
             }
             other => {
                 let other = clip(other.to_owned(), 60);
@@ -162,12 +169,14 @@ impl Exchange {
         progress: &mut Progress,
     ) -> Result<(), Failure> {
         let mut reader = Reader::new(MESSAGE_BYTES_MAX);
+        let mut room = Room::default();
         loop {
             let chunk = match response.chunk().await {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => return Ok(()),
                 Err(e) => return Err(lost(format!("its stream broke off: {}", root(&e)), true)),
             };
+            room.join(self.room(chunk.len())?);
             let events = reader.feed(&chunk).map_err(|long| {
                 Failure::Protocol(format!("it sent an event of more than {} bytes", long.bytes_max))
             })?;
@@ -180,11 +189,16 @@ impl Exchange {
                     continue;
                 }
                 let answered = id.is_some_and(|id| answers(data.as_bytes(), id));
-                self.pass(Incoming::Message(data.into_bytes())).await;
+                let packet = Packet { bytes: data.into_bytes(), room: std::mem::take(&mut room) };
+                self.pass(Incoming::Message { packet, only_answer_to: None }).await;
                 progress.answered |= answered;
             }
             if progress.answered {
                 return Ok(());
+            }
+            if chunk.ends_with(b"\n\n") || chunk.ends_with(b"\r\n\r\n") {
+                // Nothing of an event is left over, also if it was a sign of life only.
+                room = Room::default();
             }
         }
     }
@@ -193,7 +207,7 @@ impl Exchange {
     pub(super) async fn listen(&self) {
         let revision = self.revision.get().copied();
         let mut progress = Progress::default();
-        let mut failures = 0;
+        let (mut failures, mut heard) = (0, false);
         while failures < RESUMES_MAX {
             let last = progress.last_id.clone();
             let request = self.endpoint.get(revision, self.session.get(), last.as_deref());
@@ -202,12 +216,14 @@ impl Exchange {
                     if response.status().is_success()
                         && media(&response) == "text/event-stream" =>
                 {
+                    if std::mem::replace(&mut heard, true) {
+                        self.pass(Incoming::Resumed).await;
+                    }
                     let start = tokio::time::Instant::now();
                     if let Err(failure) = self.events(response, None, &mut progress).await {
                         tracing::debug!("the server's own stream: {failure}");
                     }
-                    // A stream that lived a while is no failure.
-                    failures = if start.elapsed() > RESUME_PAUSE_MAX { 0 } else { failures + 1 };
+                    failures = if start.elapsed() >= SOUND_AFTER { 0 } else { failures + 1 };
                 }
                 // It offers none.
                 Ok(_) => return,
@@ -218,6 +234,70 @@ impl Exchange {
             }
             tokio::time::sleep(progress.pause.unwrap_or(RESUME_PAUSE)).await;
         }
+    }
+
+    /// Room for bytes that came.
+    fn room(&self, bytes: usize) -> Result<Room, Failure> {
+        let full = || lost("narrows holds too many bytes of its answers already".to_owned(), true);
+        self.budget.room_now(bytes).ok_or_else(full)
+    }
+
+    /// The whole body, bounded.
+    async fn body(&self, mut response: Response, bytes_max: usize) -> Result<Packet, Failure> {
+        let mut packet = Packet { bytes: Vec::new(), room: Room::default() };
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if packet.bytes.len() + chunk.len() <= bytes_max => {
+                    packet.room.join(self.room(chunk.len())?);
+                    packet.bytes.extend_from_slice(&chunk);
+                }
+                Ok(Some(_)) => {
+                    let reason = format!("it answered with more than {bytes_max} bytes");
+                    return Err(Failure::Protocol(reason));
+                }
+                Ok(None) => return Ok(packet),
+                Err(e) => return Err(lost(format!("its answer broke off: {}", root(&e)), true)),
+            }
+        }
+    }
+
+    /// What a status other than success means.
+    async fn refusal(&self, response: Response) -> Failure {
+        #[derive(Deserialize)]
+        struct Refused {
+            error: RpcError,
+        }
+        let status = response.status();
+        let after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
+        let retry_ms = after.and_then(|after| after.trim().parse::<u64>().ok()).map(|s| s * 1_000);
+        let target =
+            response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        match status.as_u16() {
+            code @ (401 | 403) => return Failure::Refused { status: code },
+            code @ (429 | 503) if code == 429 || retry_ms.is_some() => {
+                let reason = format!("HTTP {code}");
+                return Failure::Busy {
+                    reason,
+                    retry_ms: retry_ms.unwrap_or(1_000).min(3_600_000),
+                };
+            }
+            code @ 300..=399 => {
+                let target = clip(plain(&target.unwrap_or_default()), EXCERPT_BYTES);
+                let reason = format!("it redirects to {target}; set that as its `url`");
+                return Failure::Http { status: code, reason };
+            }
+            _ => {}
+        }
+        let bytes =
+            self.body(response, REFUSAL_BYTES_MAX).await.map(|p| p.bytes).unwrap_or_default();
+        if let Ok(Refused { error }) = serde_json::from_slice(&bytes) {
+            return Failure::Rpc(error);
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+        let known = status.canonical_reason().unwrap_or("no reason given");
+        let reason = if line.is_empty() || line.starts_with('<') { known } else { line };
+        Failure::Http { status: status.as_u16(), reason: clip(reason.to_owned(), EXCERPT_BYTES) }
     }
 
     /// Ends a legacy session, so that the server need not keep it.
@@ -232,8 +312,8 @@ impl Exchange {
 /// Whether the bytes are, or hold, the answer to a request.
 fn answers(bytes: &[u8], id: i64) -> bool {
     if bytes.trim_ascii_start().starts_with(b"[") {
-        let batch = serde_json::from_slice::<Vec<&RawValue>>(bytes);
-        return batch.is_ok_and(|batch| batch.iter().any(|m| answers(m.get().as_bytes(), id)));
+        let batch = serde_json::from_slice::<views::Batch<'_>>(bytes);
+        return batch.is_ok_and(|batch| batch.0.iter().any(|m| answers(m.get().as_bytes(), id)));
     }
     match Message::parse(bytes) {
         Ok(Message::Response { id: Id::Number(answered), .. }) => answered == id,
@@ -247,58 +327,6 @@ fn media(response: &Response) -> String {
     let value = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let media = value.unwrap_or_default().split(';').next().unwrap_or_default();
     media.trim().to_ascii_lowercase()
-}
-
-/// The whole body, bounded.
-async fn body(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if bytes.len() + chunk.len() <= bytes_max => {
-                bytes.extend_from_slice(&chunk);
-            }
-            Ok(Some(_)) => {
-                let reason = format!("it answered with more than {bytes_max} bytes");
-                return Err(Failure::Protocol(reason));
-            }
-            Ok(None) => return Ok(bytes),
-            Err(e) => return Err(lost(format!("its answer broke off: {}", root(&e)), true)),
-        }
-    }
-}
-
-/// What a status other than success means.
-async fn refusal(response: Response) -> Failure {
-    #[derive(Deserialize)]
-    struct Refused {
-        error: RpcError,
-    }
-    let status = response.status();
-    let after = response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok());
-    let retry_ms = after.and_then(|after| after.trim().parse::<u64>().ok()).map(|s| s * 1_000);
-    let target = response.headers().get(LOCATION).and_then(|v| v.to_str().ok()).map(str::to_owned);
-    match status.as_u16() {
-        code @ (401 | 403) => return Failure::Refused { status: code },
-        code @ (429 | 503) if code == 429 || retry_ms.is_some() => {
-            let reason = format!("HTTP {code}");
-            return Failure::Busy { reason, retry_ms: retry_ms.unwrap_or(1_000).min(3_600_000) };
-        }
-        code @ 300..=399 => {
-            let target = clip(plain(&target.unwrap_or_default()), EXCERPT_BYTES);
-            let reason = format!("it redirects to {target}; set that as its `url`");
-            return Failure::Http { status: code, reason };
-        }
-        _ => {}
-    }
-    let bytes = body(response, REFUSAL_BYTES_MAX).await.unwrap_or_default();
-    if let Ok(Refused { error }) = serde_json::from_slice(&bytes) {
-        return Failure::Rpc(error);
-    }
-    let text = String::from_utf8_lossy(&bytes);
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let known = status.canonical_reason().unwrap_or("no reason given");
-    let reason = if line.is_empty() || line.starts_with('<') { known } else { line };
-    Failure::Http { status: status.as_u16(), reason: clip(reason.to_owned(), EXCERPT_BYTES) }
 }
 
 /// Whether a refusal is about the session and nothing else.

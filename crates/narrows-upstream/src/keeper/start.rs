@@ -18,7 +18,6 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 /// Bytes of the reason why a start failed.
 const REASON_BYTES_MAX: usize = 280;
@@ -28,7 +27,6 @@ const REASON_BYTES_MAX: usize = 280;
 pub(crate) struct Means {
     pub(crate) introduction: Arc<Introduction>,
     pub(crate) nursery: Option<Nursery>,
-    pub(crate) tasks: TaskTracker,
     pub(crate) cache: Option<Cache>,
 }
 
@@ -134,7 +132,7 @@ impl Starter {
     }
 
     async fn open(&self) -> Result<Wire, String> {
-        let Means { nursery, tasks, introduction, .. } = &self.means;
+        let Means { nursery, introduction, .. } = &self.means;
         match (&self.cell.config.launch, nursery) {
             (Launch::Stdio { command, args, env, cwd }, Some(nursery)) => {
                 let order = Order {
@@ -143,12 +141,12 @@ impl Starter {
                     env: env.clone(),
                     cwd: cwd.clone(),
                 };
-                stdio::start(self.cell.name(), order, nursery, tasks).await
+                stdio::start(self.cell.name(), order, nursery).await
             }
             (Launch::Http { url, headers }, _) => {
                 let agent = format!("{}/{}", introduction.name, introduction.version);
                 let endpoint = Endpoint::new(url, headers, &agent)?;
-                Ok(http::start(Arc::new(endpoint), tasks))
+                Ok(http::start(Arc::new(endpoint)))
             }
             _ => Err("it cannot be started".to_owned()),
         }

@@ -1,6 +1,6 @@
 //! What we ask of upstreams, written for the revision that was agreed on.
 
-use crate::wire::Letter;
+use crate::wire::{Letter, Room};
 use narrows_protocol::views::Implementation;
 use narrows_protocol::{Id, Revision, envelope};
 use serde::Serialize;
@@ -125,13 +125,15 @@ impl Body {
         if matches!(self, Self::Initialized) {
             let body = envelope::notification(method, &params)?;
             let mirrored = Vec::new();
-            return Ok(Letter { body, id: None, method, name: None, revision, mirrored });
+            let room = Room::default();
+            return Ok(Letter { body, id: None, method, name: None, revision, mirrored, room });
         }
         let body = envelope::request(&Id::from(id), method, &params)?;
         let (name, mirrored) = match self {
             Self::Call { tool, mirrored, .. } => (Some(tool), mirrored),
             _ => (None, Vec::new()),
         };
-        Ok(Letter { body, id: Some(id), method, name, revision, mirrored })
+        let room = Room::default();
+        Ok(Letter { body, id: Some(id), method, name, revision, mirrored, room })
     }
 }

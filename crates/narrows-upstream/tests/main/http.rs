@@ -261,6 +261,29 @@ async fn a_dropped_call_closes_its_exchange() {
     let error = fleet.call("web", "echo", &raw(&json!({})), late).await.unwrap_err();
     assert_eq!(Fault::from(error).kind, Kind::Timeout);
     until("the server sees that too", || *web.broken.lock().unwrap() == 2).await;
+    assert!(status(&fleet, "web").last_error.unwrap().contains("did not answer within"));
+    fleet.shutdown().await;
+    // A modern server knows from the end of the exchange.
+    assert!(web.requests("notifications/cancelled").is_empty());
+}
+
+#[tokio::test]
+async fn a_legacy_server_is_told_of_a_call_that_was_given_up() {
+    let web = Web::serve(|request| match request.method() {
+        "tools/call" => Answer::events(&[": wait\n\n".to_owned()], PATIENCE),
+        "notifications/cancelled" => Answer::empty(202),
+        _ => legacy(request),
+    })
+    .await;
+    let fleet = over(&web);
+    fleet.list_all(PATIENCE).await;
+    let dropped = call(&fleet, "web", "echo", json!({}));
+    assert!(tokio::time::timeout(Duration::from_millis(300), dropped).await.is_err());
+    until("it is told", || !web.requests("notifications/cancelled").is_empty()).await;
+    let told = &web.requests("notifications/cancelled")[0];
+    assert_eq!(told.header("mcp-protocol-version"), Some("2025-06-18"));
+    assert_eq!(told.header("mcp-session-id"), Some("s-1"));
+    assert_eq!(told.body["params"]["requestId"], web.requests("tools/call")[0].body["id"]);
     fleet.shutdown().await;
 }
 

@@ -215,3 +215,13 @@ async fn unknown_and_disabled_servers_are_named() {
     assert_eq!(Fleet::start(twice).err().unwrap().to_string(), "two servers are named a");
     fleet.shutdown().await;
 }
+
+#[tokio::test]
+async fn an_opening_of_many_bytes_is_refused() {
+    let fleet = fleet(vec![scripted("one", &["fat-opening"])]);
+    fleet.list_all(PATIENCE).await;
+    let told = status(&fleet, "one");
+    assert_eq!(told.state, ServerState::Failed);
+    assert!(told.last_error.unwrap().contains("bytes; the limit is 1048576"));
+    fleet.shutdown().await;
+}

@@ -4,7 +4,7 @@ use crate::house::{
     PATIENCE, call, exists, fleet, options, raw, scripted, status, until, value, with_env,
 };
 use narrows_types::{Event, Fault, Kind, ServerState};
-use narrows_upstream::{CallOptions, ServerConfig};
+use narrows_upstream::{CallOptions, Config, Fleet, ServerConfig};
 use serde_json::json;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -208,5 +208,23 @@ async fn a_server_that_keeps_dying_gets_a_pause() {
         }
     });
     waited.await.expect("it is started again after the pause");
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_result_that_is_too_large_is_refused_before_it_is_read() {
+    let fleet = Fleet::start(Config {
+        servers: vec![scripted("one", &[])],
+        result_bytes_max: 10_000,
+        ..Config::default()
+    })
+    .unwrap();
+    let large = call(&fleet, "one", "echo", json!({"text": "x".repeat(20_000)})).await;
+    let fault = Fault::from(large.unwrap_err());
+    assert_eq!(fault.kind, Kind::Limit);
+    assert!(fault.message.starts_with("one.echo answered 2"), "{fault:?}");
+    assert!(fault.message.ends_with(" bytes; the limit is 10000"), "{fault:?}");
+    assert_eq!(fault.hint, "ask for less: filter, or take a page at a time");
+    value(&fleet, "one", "echo", json!({"text": "small"})).await;
     fleet.shutdown().await;
 }
