@@ -15,13 +15,15 @@ use super::session::{self, Ending, INPUT, Realm, Session};
 use super::time::Began;
 use super::unheard::Unheard;
 use super::uses;
-use crate::jail::memory::peak_bytes;
 use crate::link::{Link, LinkError};
 
 const PRELUDE: &str = include_str!("prelude.js");
 
 /// Bytes of the interpreter's own call stack. A main thread has 8 MB, of which the rest is ours.
 const STACK_BYTES: usize = 512 << 10;
+
+/// Heap that is filled before the first collection.
+const GC_BYTES: usize = 8 << 20;
 
 /// Heap beyond the limit, so that what ended a program can be told.
 const SPARE_BYTES: u64 = 4 << 20;
@@ -52,6 +54,8 @@ pub(crate) fn prepare() -> Result<Prepared, String> {
         install(&ctx, &host).catch(&ctx).map_err(|error| format!("the prelude fails: {error}"))
     })?;
     runtime.run_gc();
+    // Until it is reached no program pays for a collection, which visits, and so copies, every page.
+    runtime.set_gc_threshold(GC_BYTES);
     Ok(Prepared { kit, globals, context, host })
 }
 
@@ -98,7 +102,6 @@ impl Prepared {
         program: &Program,
     ) -> Result<(), LinkError> {
         let began = Began::now();
-        let before = peak_bytes();
         // Never dropped: a worker ends with its program, and to free a heap object by object costs
         // more than a short run, for each page of it must be copied from the zygote first.
         let this = ManuallyDrop::new(self);
@@ -128,9 +131,9 @@ impl Prepared {
                 // What ended the program is told beyond its limit, else nothing could be told.
                 let spare = limits.memory_bytes.saturating_add(SPARE_BYTES);
                 runtime.set_memory_limit(usize::try_from(spare).unwrap_or(usize::MAX));
-                // Of the bomb itself much may be gone by now; but who throws null says so.
-                let used = u64::try_from(runtime.memory_usage().malloc_size).unwrap_or(0);
-                let scarce = used > limits.memory_bytes / 2 || !program.code.contains("null");
+                // A block that was refused can have been large; but who throws null says so.
+                let scarce =
+                    began.memory() > limits.memory_bytes / 2 || !program.code.contains("null");
                 context.with(|ctx| {
                     session::threw(&ctx, kit.clone(), (error, scarce), (&places, &program.code))
                 })
@@ -140,8 +143,7 @@ impl Prepared {
         let usage = Usage {
             wall_us: host::micros(began.wall()),
             cpu_us: host::micros(began.cpu()),
-            // The interpreter's own count would visit each object that there is.
-            memory_bytes: peak_bytes().saturating_sub(before),
+            memory_bytes: began.memory(),
         };
         link.send(&FromWorker::Done(Box::new(Done { end, usage })))
     }

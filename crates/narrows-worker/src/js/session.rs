@@ -235,11 +235,20 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
             }
             let timer = self.host.until_timer();
             match timer {
-                None if self.waiting.is_empty() => return Err(Stop::End(End::Deadlock)),
+                None if self.waiting.is_empty() => return Err(Stop::End(self.stuck())),
                 Some(wait) if self.waiting.is_empty() => self.host.skip(wait),
                 _ => self.wait(timer, link)?,
             }
             self.fire()?;
+        }
+    }
+
+    /// Nothing can happen any more. Where memory ran out, the interpreter lost a job without a word.
+    fn stuck(&self) -> End {
+        if self.began.memory() >= self.program.limits.memory_bytes / 10 * 9 {
+            End::Limit(Limit::MemoryBytes)
+        } else {
+            End::Deadlock
         }
     }
 

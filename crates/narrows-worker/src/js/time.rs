@@ -1,19 +1,21 @@
-//! What time a run has used.
+//! What time and memory a run has used.
 
+use crate::jail::memory::peak_bytes;
 use narrows_types::{Limit, Limits};
 use nix::time::ClockId;
 use std::time::{Duration, Instant};
 
-/// When a run began, on both clocks.
+/// Where a run began: on both clocks, and the most memory that its process had had by then.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Began {
     wall: Instant,
     cpu: Duration,
+    memory_bytes: u64,
 }
 
 impl Began {
     pub(super) fn now() -> Self {
-        Self { wall: Instant::now(), cpu: processor() }
+        Self { wall: Instant::now(), cpu: processor(), memory_bytes: peak_bytes() }
     }
 
     /// Time since, waiting included.
@@ -24,6 +26,12 @@ impl Began {
     /// Time on the processor since.
     pub(super) fn cpu(self) -> Duration {
         processor().saturating_sub(self.cpu)
+    }
+
+    /// The most memory since. The interpreter's own count would visit each object that there is,
+    /// and not know of those that are gone.
+    pub(super) fn memory(self) -> u64 {
+        peak_bytes().saturating_sub(self.memory_bytes)
     }
 
     /// The limit that time has reached.

@@ -5,6 +5,7 @@ use monty_types::{
     BASELINE_MEMORY, CompileOptions, ExcType, ExtFunctionResult, LIVE_MEMORY, MontyException,
     MontyObject, OsFunctionCall, PrintWriter, PrintWriterCallback, ResourceLimits, ResourceTracker,
 };
+use narrows_types::fault::clip;
 use narrows_types::frame::{Done, End, FromWorker, Go, Program, Reply, ToWorker};
 use narrows_types::{Finding, Limit, Position, ProgramError, Usage};
 use std::borrow::Cow;
@@ -24,6 +25,9 @@ use crate::link::{Link, LinkError};
 
 /// The file name of the program in Monty's tracebacks.
 const SCRIPT: &str = "program.py";
+
+/// Bytes of an error's message.
+const MESSAGE_BYTES_MAX: usize = 8 << 10;
 
 /// Frames of a traceback that are reported.
 const FRAMES_MAX: usize = 16;
@@ -377,6 +381,7 @@ impl<S: Read + Write> Session<'_, S> {
         if error.exc_type() == ExcType::TypeError && message.contains("coroutine") {
             message.push_str("; is an await missing before a tool call?");
         }
+        let message = clip(message, MESSAGE_BYTES_MAX);
         End::Threw(ProgramError { name, message, at: places(error, &self.rewritten) })
     }
 
