@@ -2,6 +2,7 @@
 //!
 //! One task owns it and takes a closed set of events; everybody else reads what it publishes.
 
+mod pace;
 mod start;
 
 use crate::board::{Board, Cell, Connected};
@@ -13,6 +14,7 @@ use crate::wire::Failure;
 use narrows_protocol::mirror::mirrors;
 use narrows_types::ServerState;
 use narrows_types::fault::clip;
+use pace::Pace;
 use start::{Started, Starter};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +25,6 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use start::Means;
 
-/// Lists are read again at most this often, however often an upstream says that they changed.
-const RELIST_PAUSE: Duration = Duration::from_millis(500);
-/// The same for an upstream that says so all the time: the pause doubles up to this.
-const RELIST_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The first pause after a failed start; it doubles with each further one.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause after failed starts.
@@ -35,7 +33,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const SOUND_AFTER: Duration = Duration::from_secs(10);
 /// Connections that die young in a row before there is a pause.
 const YOUNG_DEATHS_MAX: u32 = 3;
-/// How often one list or subscription is tried again.
+/// Subscriptions that end young in a row before there are no more.
 const LISTEN_TRIES_MAX: u32 = 5;
 
 /// What others want of the keeper.
@@ -52,14 +50,14 @@ enum Outcome {
     Listed(u64, Result<Box<Offer>, Failure>),
     Ended(u64, End),
     ListAgain(u64),
-    ListenEnded(u64),
+    ListenEnded { generation: u64, lived: Duration },
     Kept,
 }
 
 enum Phase {
     Down,
     Starting,
-    Up { connected: Arc<Connected>, since: Instant },
+    Up { connected: Arc<Connected>, since: Instant, stop: CancellationToken },
 }
 
 /// Whether the list is being written to disk.
@@ -85,12 +83,16 @@ pub(crate) struct Keeper {
     phase: Phase,
     generation: u64,
     waiting: Vec<oneshot::Sender<Result<Arc<Connected>, UpstreamError>>>,
+    /// Those who wait for the reading of the list that is under way, or the first one to be.
     curious: Vec<oneshot::Sender<()>>,
-    /// A reading is under way, or waits for the pause to be over.
-    reading_list: bool,
+    /// Those who asked during a reading for one that begins after they asked.
+    later: Vec<oneshot::Sender<()>>,
+    reading: bool,
+    /// The list changed during the reading that is under way.
     list_again: bool,
-    listed_at: Option<Instant>,
-    relist_pause: Duration,
+    /// A reading waits for its time.
+    due: bool,
+    pace: Pace,
     keeping: Keeping,
     failures: u32,
     refusal: Option<(Instant, UpstreamError)>,
@@ -122,10 +124,11 @@ impl Keeper {
             generation: 0,
             waiting: Vec::new(),
             curious: Vec::new(),
-            reading_list: false,
+            later: Vec::new(),
+            reading: false,
             list_again: false,
-            listed_at: None,
-            relist_pause: RELIST_PAUSE,
+            due: false,
+            pace: Pace::new(),
             keeping: Keeping::Idle,
             failures: 0,
             refusal: None,
@@ -147,12 +150,13 @@ impl Keeper {
                     Ok(outcome) => self.take(outcome),
                     Err(broken) => self.broke(&broken.to_string()),
                 },
-                () = changed.notified() => self.relist(),
+                () = changed.notified() => self.changed(),
             }
         }
         self.cell.disconnect();
         self.waiting.clear();
         self.curious.clear();
+        self.later.clear();
         // Sessions end with the same token; each takes its processes with it.
         while self.tasks.join_next().await.is_some() {}
     }
@@ -180,13 +184,16 @@ impl Keeper {
                     let _gone = reply.send(());
                     return;
                 }
+                if fresh && self.reading {
+                    self.later.push(reply);
+                    return;
+                }
+                // A reading under way is fresh enough for those who know nothing.
                 self.curious.push(reply);
                 match self.phase {
                     Phase::Down => self.start(),
                     Phase::Starting => {}
-                    // A reading under way is fresh enough for those who know nothing.
-                    Phase::Up { .. } if self.reading_list && !fresh => {}
-                    Phase::Up { .. } => self.relist(),
+                    Phase::Up { .. } => self.read_list(),
                 }
             }
         }
@@ -215,31 +222,32 @@ impl Keeper {
             Outcome::Started(Err(error)) => self.failed(error),
             Outcome::Ended(generation, end) if generation == current => self.down(end),
             Outcome::Listed(generation, list) if generation == current => self.listed(list),
-            Outcome::ListAgain(generation) if generation == current => {
-                self.reading_list = false;
-                self.relist();
+            Outcome::ListAgain(generation) if generation == current && self.due => {
+                self.list_again |= self.reading;
+                self.read_list();
             }
-            Outcome::ListenEnded(generation) if generation == current => self.listen(),
+            Outcome::ListenEnded { generation, lived } if generation == current => {
+                self.listen_again(lived);
+            }
             Outcome::Kept if std::mem::take(&mut self.keeping) == Keeping::Again => self.keep(),
             _ => {}
         }
     }
 
     fn up(&mut self, started: Started) {
-        let Started { peer, agreed, session } = started;
+        let Started { peer, agreed, session, stop } = started;
         self.generation += 1;
         let generation = self.generation;
         self.tasks.spawn(async move { Outcome::Ended(generation, session.await) });
         let connected = Arc::new(Connected { peer, agreed });
-        self.phase = Phase::Up { connected: Arc::clone(&connected), since: Instant::now() };
+        self.phase = Phase::Up { connected: Arc::clone(&connected), since: Instant::now(), stop };
         self.cell.connect(Arc::clone(&connected));
         self.refusal = None;
         for waiting in self.waiting.drain(..) {
             let _gone = waiting.send(Ok(Arc::clone(&connected)));
         }
-        self.reading_list = false;
-        self.list_again = false;
-        self.relist();
+        self.forget_reading();
+        self.read_list();
         self.listen_tries = 0;
         self.listen();
     }
@@ -258,6 +266,7 @@ impl Keeper {
             let _gone = waiting.send(Err(error.clone()));
         }
         self.curious.clear();
+        self.later.clear();
         self.refusal = Some((Instant::now() + pause, error));
     }
 
@@ -267,7 +276,7 @@ impl Keeper {
             return;
         };
         self.cell.disconnect();
-        self.reading_list = false;
+        self.forget_reading();
         if since.elapsed() >= SOUND_AFTER {
             self.failures = 0;
         }
@@ -301,31 +310,54 @@ impl Keeper {
     /// A task of ours panicked: nothing is known of the connection any more.
     fn broke(&mut self, reason: &str) {
         tracing::error!(server = self.cell.name(), "a task broke: {reason}");
+        self.keeping = Keeping::Idle;
+        self.give_up("narrows failed inside; see the log".to_owned());
+    }
+
+    /// Ends a connection that is of no use, as a start that failed.
+    fn give_up(&mut self, reason: String) {
+        if let Phase::Up { stop, .. } = &self.phase {
+            stop.cancel();
+        }
         self.generation += 1;
         self.cell.disconnect();
+        self.forget_reading();
         let server = self.cell.name().to_owned();
-        let reason = "narrows failed inside; see the log".to_owned();
         self.failed(UpstreamError::Start { server, reason, retry_ms: 1_000 });
     }
 
-    /// Reads the list anew, or again after the reading that is under way.
-    fn relist(&mut self) {
-        let Phase::Up { connected, .. } = &self.phase else { return };
-        if self.reading_list {
-            self.list_again = true;
+    /// The upstream says that its list changed.
+    fn changed(&mut self) {
+        let Phase::Up { .. } = self.phase else { return };
+        if self.reading || self.due {
+            self.list_again |= self.reading;
             return;
         }
-        self.reading_list = true;
+        let now = Instant::now();
+        let next = self.pace.next(now);
+        if next <= now {
+            self.read_list();
+            return;
+        }
+        self.due = true;
         let generation = self.generation;
-        let due = self.listed_at.map(|at| at + self.relist_pause);
-        if let Some(due) = due.filter(|due| *due > Instant::now()) {
-            self.tasks.spawn(async move {
-                tokio::time::sleep_until(due).await;
-                Outcome::ListAgain(generation)
-            });
+        self.tasks.spawn(async move {
+            tokio::time::sleep_until(next).await;
+            Outcome::ListAgain(generation)
+        });
+    }
+
+    /// Reads the list anew, unless it is being read.
+    fn read_list(&mut self) {
+        let Phase::Up { connected, .. } = &self.phase else { return };
+        self.due = false;
+        if self.reading {
             return;
         }
-        let connected = Arc::clone(connected);
+        self.reading = true;
+        self.list_again = false;
+        self.curious.append(&mut self.later);
+        let (connected, generation) = (Arc::clone(connected), self.generation);
         let deadline = Instant::now() + self.cell.config.start_timeout;
         let over_http = self.cell.over_http();
         self.tasks.spawn(async move {
@@ -333,7 +365,15 @@ impl Keeper {
         });
     }
 
+    /// What was being read is of a connection that is gone; those who wait hear of the next one.
+    fn forget_reading(&mut self) {
+        self.curious.append(&mut self.later);
+        (self.reading, self.due, self.list_again) = (false, false, false);
+    }
+
     fn listed(&mut self, list: Result<Box<Offer>, Failure>) {
+        self.reading = false;
+        self.pace.read(Instant::now());
         match list {
             Ok(offer) => {
                 if !offer.skipped.is_empty() {
@@ -349,40 +389,29 @@ impl Keeper {
                     format!("its tools could not be listed: {failure}"),
                     listing::REASON_BYTES_MAX,
                 );
-                if self.cell.offer().is_none() {
-                    return self.useless(reason);
+                if self.is_useless() {
+                    return self.give_up(reason);
                 }
                 tracing::warn!(server = self.cell.name(), "{reason}");
                 self.cell.complain(reason);
             }
         }
-        self.space_readings();
-        self.reading_list = false;
         for curious in self.curious.drain(..) {
             let _gone = curious.send(());
         }
-        if std::mem::take(&mut self.list_again) {
-            self.relist();
+        if !self.later.is_empty() {
+            self.read_list();
+        } else if std::mem::take(&mut self.list_again) {
+            self.changed();
         }
     }
 
-    /// Readings that follow each other closely are spaced out more and more.
-    fn space_readings(&mut self) {
-        let now = Instant::now();
-        let storm = self.listed_at.is_some_and(|at| now - at < self.relist_pause * 3);
-        self.relist_pause =
-            if storm { (self.relist_pause * 2).min(RELIST_PAUSE_MAX) } else { RELIST_PAUSE };
-        self.listed_at = Some(now);
-    }
-
-    /// A server that answers, but not with its tools, is as good as one that does not start:
-    /// nobody is to wait for it again and again.
-    fn useless(&mut self, reason: String) {
-        self.generation += 1;
-        self.cell.disconnect();
-        self.reading_list = false;
-        let server = self.cell.name().to_owned();
-        self.failed(UpstreamError::Start { server, reason, retry_ms: 1_000 });
+    /// A server that answers, but not with its tools, not even on another day, is as good as one
+    /// that does not start: nobody is to wait for it again and again. A connection that is ending
+    /// tells by itself how it went.
+    fn is_useless(&self) -> bool {
+        let Phase::Up { connected, .. } = &self.phase else { return false };
+        self.cell.offer().is_none() && !connected.peer.is_closed()
     }
 
     /// Keeps the list for the next start of Narrows. One at a time, so that the last one stays.
@@ -417,12 +446,24 @@ impl Keeper {
         let (connected, generation) = (Arc::clone(connected), self.generation);
         self.tasks.spawn(async move {
             tokio::time::sleep(pause).await;
+            let start = Instant::now();
             let revision = Some(connected.agreed.revision);
             if let Err(failure) = connected.peer.ask(Body::Listen, revision, None, None).await {
                 tracing::debug!("a subscription ended: {failure}");
             }
-            Outcome::ListenEnded(generation)
+            Outcome::ListenEnded { generation, lived: start.elapsed() }
         });
+    }
+
+    /// A subscription ended; what changed meanwhile was not told.
+    fn listen_again(&mut self, lived: Duration) {
+        if lived >= SOUND_AFTER {
+            self.listen_tries = 0;
+        }
+        if self.listen_tries < LISTEN_TRIES_MAX {
+            self.listen();
+            self.changed();
+        }
     }
 }
 

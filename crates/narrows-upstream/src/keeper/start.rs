@@ -35,6 +35,8 @@ pub(super) struct Started {
     pub(super) peer: Peer,
     pub(super) agreed: Agreed,
     pub(super) session: Pin<Box<dyn Future<Output = End> + Send>>,
+    /// Ends the session.
+    pub(super) stop: CancellationToken,
 }
 
 /// Starts one upstream, again and again.
@@ -117,7 +119,7 @@ impl Starter {
             outcome = handshake::agree(&peer, era, self.known(), deadline) => outcome,
         };
         match outcome {
-            Ok(agreed) => Ok(Started { peer, agreed, session }),
+            Ok(agreed) => Ok(Started { peer, agreed, session, stop }),
             Err(failure) => {
                 stop.cancel();
                 match (session.await, failure) {

@@ -1,9 +1,10 @@
 //! Listings outlive the fleet.
 
-use crate::house::{PATIENCE, call, scripted, status, tools, value, with_env};
+use crate::house::{PATIENCE, call, fleet, scripted, status, tools, value, with_env};
 use narrows_types::ServerState;
 use narrows_upstream::{Config, Fleet};
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_restart_lists_tools_without_starting_a_server() {
@@ -57,5 +58,18 @@ async fn a_refresh_reads_the_list_again() {
     fleet.refresh("one").await;
     assert_eq!(tools(&fleet, "one").len(), 8);
     fleet.refresh("nonesuch").await;
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_refresh_is_not_content_with_a_reading_that_began_before() {
+    let fleet = fleet(vec![scripted("one", &["slow-list"])]);
+    fleet.list_all(PATIENCE).await;
+    let other = fleet.clone();
+    let early = tokio::time::timeout(Duration::from_millis(200), other.refresh("one"));
+    assert!(early.await.is_err(), "it is being read");
+    call(&fleet, "one", "change", json!({})).await.unwrap();
+    fleet.refresh("one").await;
+    assert!(tools(&fleet, "one").contains(&"late".to_owned()));
     fleet.shutdown().await;
 }

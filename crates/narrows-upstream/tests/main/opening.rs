@@ -225,3 +225,22 @@ async fn an_opening_of_many_bytes_is_refused() {
     assert!(told.last_error.unwrap().contains("bytes; the limit is 1048576"));
     fleet.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_server_that_does_not_list_its_tools_did_not_start() {
+    let notes = tempfile::NamedTempFile::new().unwrap();
+    let path = notes.path().to_str().unwrap();
+    let server = with_env(scripted("one", &["modern", "no-list"]), "NOTES", path);
+    let fleet = fleet(vec![server]);
+    fleet.list_all(PATIENCE).await;
+    let told = status(&fleet, "one");
+    assert_eq!(told.state, ServerState::Failed);
+    assert!(told.last_error.unwrap().contains("its tools could not be listed: it answered with"));
+    // Nobody waits for it again before its pause is over, and no process is left.
+    fleet.list_all(PATIENCE).await;
+    let told = std::fs::read_to_string(path).unwrap();
+    assert_eq!(told.matches("tools/list").count(), 1, "{told}");
+    let pid: i64 = told.lines().next().unwrap().strip_prefix("started ").unwrap().parse().unwrap();
+    until("it is gone", || !exists(pid)).await;
+    fleet.shutdown().await;
+}
