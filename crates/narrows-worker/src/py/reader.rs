@@ -5,7 +5,7 @@ use narrows_types::uses::REFERENCES_MAX;
 use narrows_types::{Argument, Finding, Position, Reference};
 use ruff_python_ast::visitor::Visitor;
 use ruff_python_ast::{ExceptHandler, Expr, ExprCall, ExprName, Stmt};
-use ruff_text_size::{Ranged, TextRange};
+use ruff_text_size::{Ranged, TextRange, TextSize};
 use std::collections::{BTreeSet, HashSet};
 
 use super::flow::{self, Flow};
@@ -22,6 +22,8 @@ pub(super) struct Around<'a> {
     pub(super) name: &'a str,
     pub(super) asynchronous: bool,
     pub(super) lambda: bool,
+    /// How many `try` bodies of it are around the place.
+    pub(super) tries: isize,
 }
 
 /// A tool may be called in a function that is handed to a builtin, and Monty cannot wait there.
@@ -361,7 +363,33 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(super) fn wait(&mut self, value: &'a Expr, at: Position) {
+    /// Enters (1) or leaves (-1) the body of a `try`.
+    pub(super) fn in_try(&mut self, by: isize) {
+        if let Some(around) = self.functions.last_mut() {
+            around.tries += by;
+        }
+    }
+
+    /// Monty ends the whole `gather` that a coroutine runs in when a call fails that it awaits,
+    /// whatever the coroutine catches. A `gather` of its own around the call fails alone, and that
+    /// is caught.
+    fn isolate(&mut self, value: &'a Expr, start: TextSize) {
+        let caught = self.functions.last().is_some_and(|f| f.asynchronous && f.tries > 0);
+        let gathers = matches!(value, Expr::Call(call) if flow::is_asyncio(&call.func));
+        if !caught || gathers {
+            return;
+        }
+        self.imports.insert("asyncio");
+        for (place, text) in
+            [(start, "("), (value.start(), "asyncio.gather("), (value.end(), "))[0]")]
+        {
+            self.edits.push(Edit { range: TextRange::empty(place), text: text.to_owned() });
+        }
+    }
+
+    pub(super) fn wait(&mut self, value: &'a Expr, start: TextSize) {
+        let at = self.lines.at(start);
+        self.isolate(value, start);
         if let Some(function) = self.functions.last().filter(|function| !function.asynchronous) {
             let message = if function.lambda {
                 "await in a lambda; use an async def".to_owned()

@@ -83,7 +83,7 @@ impl<'a> Reader<'a> {
         self.visit_parameters(&function.parameters);
         self.scopes.enter_function(Some(&function.parameters), &function.body);
         let (name, asynchronous) = (function.name.as_str(), function.is_async);
-        let around = Around { name, asynchronous, lambda: false };
+        let around = Around { name, asynchronous, lambda: false, tries: 0 };
         self.functions.push(around);
         self.visit_body(&function.body);
         self.functions.pop();
@@ -134,7 +134,9 @@ impl<'a> Visitor<'a> for Reader<'a> {
             Stmt::Try(attempt) => {
                 let guards = gaps::catches(attempt, &["NameError", "Exception"]);
                 self.guarded += usize::from(guards);
+                self.in_try(1);
                 self.visit_body(&attempt.body);
+                self.in_try(-1);
                 self.guarded -= usize::from(guards);
                 for handler in &attempt.handlers {
                     self.visit_except_handler(handler);
@@ -155,7 +157,7 @@ impl<'a> Visitor<'a> for Reader<'a> {
         }
         match expr {
             Expr::Call(call) => self.call(call, future),
-            Expr::Await(wait) => self.wait(&wait.value, self.lines.at(expr.start())),
+            Expr::Await(wait) => self.wait(&wait.value, expr.start()),
             Expr::Name(_) => {
                 self.path(expr, None, future);
             }
@@ -175,7 +177,7 @@ impl<'a> Visitor<'a> for Reader<'a> {
                 }
                 self.scopes.enter_function(lambda.parameters.as_deref(), &[]);
                 let name = std::mem::replace(&mut self.bound, LAMBDA);
-                self.functions.push(Around { name, asynchronous: false, lambda: true });
+                self.functions.push(Around { name, asynchronous: false, lambda: true, tries: 0 });
                 self.want(future, &lambda.body);
                 self.functions.pop();
                 self.scopes.leave();

@@ -180,6 +180,31 @@ fn a_failed_call_can_be_caught() {
 }
 
 #[test]
+fn a_coroutine_catches_what_fails_in_it_also_beside_others() {
+    let host = |call: &Call| {
+        let fails = call.args.get().contains('b');
+        vec![if fails { failed(call.id, "github.get", "no") } else { ok(call.id, &json!(1)) }]
+    };
+    for safe in [
+        "async def safe(x):\n    try:\n        return await github.get(owner=x)\n    \
+         except ToolError:\n        return 'caught'\n",
+        "async def safe(x):\n    try:\n        v = await github.get(\n            owner=x,\n        \
+         )\n        return v\n    except:\n        return 'caught'\n",
+        "async def inner(x):\n    return await github.get(owner=x)\n\
+         async def safe(x):\n    try:\n        return await inner(x)\n    \
+         except Exception as e:\n        return 'caught'\n",
+    ] {
+        let gathered = format!("{safe}await asyncio.gather(safe('a'), safe('b'), safe('c'))");
+        assert_eq!(script(&gathered).host(host).run().value(), json!([1, "caught", 1]), "{safe}");
+        let main = format!(
+            "import asyncio\n{safe}async def main():\n    \
+             return await asyncio.gather(*[safe(x) for x in 'ab'])\nawait main()"
+        );
+        assert_eq!(script(&main).host(host).run().value(), json!([1, "caught"]), "{safe}");
+    }
+}
+
+#[test]
 fn errors_have_their_places() {
     let code = "def f(x):\n    return 1 / x\n\ngithub.a(n=1)['n']; github['b'](n=0); f(0)";
     let (name, message, at) = run(code).threw();
