@@ -14,6 +14,7 @@ mod handshake;
 mod http;
 mod keeper;
 mod listing;
+mod secrets;
 mod session;
 mod spawn;
 mod stdio;

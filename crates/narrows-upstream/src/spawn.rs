@@ -3,6 +3,7 @@
 //! The kernel's parent-death signal is tied to the thread that forks, so all children are started
 //! by one thread that lives as long as the fleet.
 
+use crate::secrets::is_secret;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -110,7 +111,7 @@ fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
         let Some(name) = name.to_str() else { return false };
         // A package runner's own settings may hold its user's credentials.
         let starts = INHERITED_STARTS.iter().any(|start| name.starts_with(start));
-        INHERITED.contains(&name) || (starts && !crate::stdio::names_secret(name))
+        INHERITED.contains(&name) || (starts && !is_secret(name))
     })
 }
 

@@ -1,5 +1,6 @@
 //! The stdio transport: a child process, one message a line.
 
+use crate::secrets::Secrets;
 use crate::spawn::{Group, Nursery, Order};
 use crate::wire::{Budget, Incoming, MESSAGE_BYTES_MAX, Outgoing, Packet, Wire};
 use futures_util::FutureExt as _;
@@ -24,38 +25,11 @@ const LAST_WORDS_BYTES: usize = 200;
 const LOG_LINE_BYTES: usize = 4_096;
 /// Messages that are written at once.
 const WRITES_MAX: usize = 32;
-/// Shorter values are too common to be blotted out.
-const SECRET_BYTES_MIN: usize = 6;
-
-/// What a server was given and must not repeat in the log: each value of its environment, each
-/// argument after a flag that names a secret, each password in an address; line by line, as it is
-/// read back.
-fn secrets(order: &Order) -> Vec<String> {
-    let mut found: Vec<&str> = order.env.values().map(String::as_str).collect();
-    let mut named = false;
-    for arg in &order.args {
-        let (flag, value) = arg.split_once('=').unwrap_or((arg, arg));
-        if named || (flag != value && names_secret(flag)) {
-            found.push(value);
-        }
-        named = arg.starts_with('-') && !arg.contains('=') && names_secret(arg);
-        let password = value.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@'));
-        found.extend(password.and_then(|(user, _)| user.split_once(':')).map(|(_, word)| word));
-    }
-    let lines = found.into_iter().flat_map(str::lines).map(str::trim);
-    lines.filter(|line| line.len() >= SECRET_BYTES_MIN).map(str::to_owned).collect()
-}
-
-/// Whether something that is called this is nobody's business.
-pub(crate) fn names_secret(name: &str) -> bool {
-    let name = name.to_lowercase();
-    ["token", "pass", "secret", "key", "auth", "credential"].iter().any(|word| name.contains(word))
-}
 
 /// Starts the child and its pumps.
 pub(crate) async fn start(server: &str, order: Order, nursery: &Nursery) -> Result<Wire, String> {
     let command = order.command.clone();
-    let secrets = secrets(&order);
+    let secrets = Secrets::of(&order);
     let mut child = nursery.start(order).await.map_err(|e| missing(&command, &e))?;
     let group = Group::of(&child);
     let (Some(stdin), Some(stdout), Some(stderr)) =
@@ -114,7 +88,7 @@ fn missing(command: &str, error: &io::Error) -> String {
 /// Writes and reads until either side ends. What the child said before it closed its input is
 /// still read.
 async fn talk(
-    who: (&str, &[String]),
+    who: (&str, &Secrets),
     stdin: ChildStdin,
     stdout: ChildStdout,
     to_send: mpsc::Receiver<Outgoing>,
@@ -162,7 +136,7 @@ async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<Outgoing>) ->
 }
 
 async fn read(
-    (server, secrets): (&str, &[String]),
+    (server, secrets): (&str, &Secrets),
     stdout: ChildStdout,
     received: mpsc::Sender<Incoming>,
 ) -> String {
@@ -186,7 +160,7 @@ async fn read(
         } else if first.is_some() {
             // Blotted before it is cut, so that no half of a secret is left over.
             let start = line.get(..LOG_LINE_BYTES).unwrap_or(&line);
-            let text = clip(blot(String::from_utf8_lossy(start).into_owned(), secrets), 200);
+            let text = clip(secrets.blot(String::from_utf8_lossy(start).into_owned()), 200);
             tracing::debug!(server, "not a message on standard output: {}", text.trim_end());
         }
     }
@@ -212,12 +186,12 @@ async fn line(reader: &mut BufReader<ChildStdout>) -> io::Result<Option<Vec<u8>>
 async fn drain(
     server: &str,
     stderr: ChildStderr,
-    secrets: &[String],
+    secrets: &Secrets,
     last_words: watch::Sender<String>,
 ) {
     let mut reader = BufReader::new(stderr);
     while let Some(text) = words(&mut reader).await {
-        let text = blot(text, secrets);
+        let text = secrets.blot(text);
         if !text.is_empty() {
             tracing::debug!(server, "{text}");
             last_words.send_replace(clip(text, LAST_WORDS_BYTES));
@@ -231,12 +205,6 @@ async fn words(reader: &mut BufReader<impl AsyncRead + Unpin>) -> Option<String>
         Ok(0) | Err(_) => None,
         Ok(_) => Some(String::from_utf8_lossy(&line).trim_end().to_owned()),
     }
-}
-
-fn blot(text: String, secrets: &[String]) -> String {
-    secrets.iter().fold(text, |text, secret| {
-        if text.contains(secret.as_str()) { text.replace(secret.as_str(), "***") } else { text }
-    })
 }
 
 async fn passed(at: Option<tokio::time::Instant>) {

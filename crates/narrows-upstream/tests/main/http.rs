@@ -371,3 +371,21 @@ async fn a_batch_holds_answers_too() {
     assert!(web.requests("server/discover").is_empty());
     fleet.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_stream_that_is_heard_again_may_have_missed_a_change() {
+    let soon = "id: 1\nretry: 10\ndata:\n\n".to_owned();
+    let lists = AtomicUsize::new(0);
+    let web = Web::serve(move |request| match (request.verb.as_str(), request.method()) {
+        ("GET", _) => Answer::events(std::slice::from_ref(&soon), Duration::ZERO),
+        (_, "tools/list") if lists.fetch_add(1, Ordering::Relaxed) > 0 => {
+            request.answer(&json!({"tools": [{"name": "new", "inputSchema": {}}]}))
+        }
+        _ => legacy(request),
+    })
+    .await;
+    let fleet = over(&web);
+    fleet.list_all(PATIENCE).await;
+    until("it is listed anew", || tools(&fleet, "web") == ["new"]).await;
+    fleet.shutdown().await;
+}
