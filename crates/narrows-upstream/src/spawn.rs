@@ -1,7 +1,10 @@
 //! Child processes: each in a process group of its own, none outliving us.
 //!
 //! The kernel's parent-death signal is tied to the thread that forks, so all children are started
-//! by one thread that lives as long as the fleet.
+//! by one thread that lives as long as the fleet. That signal reaches no grandchildren: for them
+//! there is a [`Watch`].
+
+mod watch;
 
 use crate::secrets::is_secret;
 use nix::sys::signal::{Signal, killpg};
@@ -11,10 +14,11 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
+use watch::Watch;
 
 /// How long a child may take to end by itself, and again after SIGTERM.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -22,6 +26,9 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const DEATH_WAIT: Duration = Duration::from_secs(2);
 /// Children that wait to be started.
 const WAITING_MAX: usize = 64;
+/// How often the nursery is told of a group that is gone while it is busy, and the pause between.
+const FORGET_TRIES: u32 = 50;
+const FORGET_PAUSE: Duration = Duration::from_millis(20);
 
 /// What every child inherits. Nothing else does: our environment may hold other servers' secrets.
 const INHERITED: [&str; 31] = [
@@ -70,9 +77,13 @@ pub(crate) struct Order {
     pub(crate) cwd: Option<PathBuf>,
 }
 
-struct Job {
-    order: Order,
-    reply: oneshot::Sender<io::Result<Child>>,
+enum Job {
+    Start {
+        order: Order,
+        reply: oneshot::Sender<io::Result<Child>>,
+    },
+    /// A group is gone.
+    Forget(Pid),
 }
 
 /// The thread that starts children. When the last of it is dropped, the thread ends, and with it
@@ -89,21 +100,68 @@ impl Nursery {
         let (jobs, to_do) = sync_channel::<Job>(WAITING_MAX);
         std::thread::Builder::new().name("narrows-children".to_owned()).spawn(move || {
             let _entered = runtime.enter();
-            while let Ok(Job { order, reply }) = to_do.recv() {
-                // A child that nobody waits for is killed when it is dropped.
-                let _gone = reply.send(spawn(&order));
-            }
+            serve(&to_do);
         })?;
         Ok(Self { jobs })
     }
 
-    /// Starts a child with pipes for its standard streams.
-    pub(crate) async fn start(&self, order: Order) -> io::Result<Child> {
+    /// Starts a child with pipes for its standard streams, and the group that it leads.
+    pub(crate) async fn start(&self, order: Order) -> io::Result<(Child, Group)> {
         let (reply, child) = oneshot::channel();
-        let job = Job { order, reply };
+        let job = Job::Start { order, reply };
         self.jobs.try_send(job).map_err(|_full| io::Error::other("too many children at once"))?;
-        child.await.map_err(io::Error::other)?
+        let child = child.await.map_err(io::Error::other)??;
+        let group = Group { id: id(&child), nursery: self.clone() };
+        Ok((child, group))
     }
+
+    /// A group is gone: its number may come to name a stranger's.
+    async fn forget(&self, group: Pid) {
+        for _ in 0..FORGET_TRIES {
+            match self.jobs.try_send(Job::Forget(group)) {
+                Err(TrySendError::Full(_)) => tokio::time::sleep(FORGET_PAUSE).await,
+                Ok(()) | Err(TrySendError::Disconnected(_)) => return,
+            }
+        }
+    }
+}
+
+/// Starts children until nobody wants any more.
+fn serve(jobs: &Receiver<Job>) {
+    let (mut watch, mut process) = match Watch::start() {
+        Ok((watch, process)) => (Some(watch), Some(process)),
+        Err(e) => {
+            tracing::debug!("what servers start may outlive a narrows that is killed: {e}");
+            (None, None)
+        }
+    };
+    while let Ok(job) = jobs.recv() {
+        let told = match (job, &mut watch) {
+            (Job::Start { order, reply }, watch) => {
+                let child = spawn(&order);
+                let group = child.as_ref().ok().and_then(id);
+                // A child that nobody waits for is killed when it is dropped.
+                let _gone = reply.send(child);
+                watch.as_mut().zip(group).map(|(watch, group)| watch.add(group))
+            }
+            (Job::Forget(group), Some(watch)) => Some(watch.forget(group)),
+            (Job::Forget(_), None) => None,
+        };
+        if told.is_some_and(|told| told.is_err()) {
+            tracing::warn!("the process that watches over servers is gone");
+            watch = None;
+        }
+    }
+    drop(watch);
+    if let Some(mut process) = process.take() {
+        // It has nothing left to do but to end.
+        let _reaped = process.wait();
+    }
+}
+
+/// The process, and process group, of a child that was not waited for yet.
+fn id(child: &Child) -> Option<Pid> {
+    child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw)
 }
 
 fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
@@ -163,17 +221,14 @@ fn die_with_us(child: &mut Command) {
 fn die_with_us(_child: &mut Command) {}
 
 /// The process group that a child leads.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Group(Option<Pid>);
+pub(crate) struct Group {
+    id: Option<Pid>,
+    nursery: Nursery,
+}
 
 impl Group {
-    /// The group of a child that was not waited for yet.
-    pub(crate) fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
-    }
-
-    fn signal(self, signal: Signal) {
-        if let Some(group) = self.0 {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.id {
             // An empty group is what we want.
             let _gone = killpg(group, signal);
         }
@@ -192,5 +247,8 @@ impl Group {
         }
         // What it started itself may have outlived it.
         self.signal(Signal::SIGKILL);
+        if let Some(id) = self.id {
+            self.nursery.forget(id).await;
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The stdio transport: a child process, one message a line.
 
 use crate::secrets::Secrets;
-use crate::spawn::{Group, Nursery, Order};
+use crate::spawn::{Nursery, Order};
 use crate::wire::{Budget, Incoming, MESSAGE_BYTES_MAX, Outgoing, Packet, Wire};
 use futures_util::FutureExt as _;
 use narrows_types::fault::clip;
@@ -30,8 +30,7 @@ const WRITES_MAX: usize = 32;
 pub(crate) async fn start(server: &str, order: Order, nursery: &Nursery) -> Result<Wire, String> {
     let command = order.command.clone();
     let secrets = Secrets::of(&order);
-    let mut child = nursery.start(order).await.map_err(|e| missing(&command, &e))?;
-    let group = Group::of(&child);
+    let (mut child, group) = nursery.start(order).await.map_err(|e| missing(&command, &e))?;
     let (Some(stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
