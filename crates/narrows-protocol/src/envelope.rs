@@ -133,28 +133,37 @@ impl<T: Serialize> Outgoing<'_, T> {
         Self { jsonrpc: "2.0", id: None, method: None, params: None, result: None, error: None };
 }
 
+impl<T: Serialize> Outgoing<'_, T> {
+    /// On one line, for a line is a message. What is passed on byte for byte can have line breaks:
+    /// JSON allows them between its parts, and nowhere else, so there they mean no more than blanks.
+    fn line(&self) -> serde_json::Result<String> {
+        let text = serde_json::to_string(self)?;
+        Ok(if text.contains(['\n', '\r']) { text.replace(['\n', '\r'], " ") } else { text })
+    }
+}
+
 /// A request's text, on one line.
 pub fn request<T: Serialize>(id: &Id, method: &str, params: &T) -> serde_json::Result<String> {
     let (id, method, params) = (Some(id), Some(method), Some(params));
-    serde_json::to_string(&Outgoing { id, method, params, ..Outgoing::EMPTY })
+    Outgoing { id, method, params, ..Outgoing::EMPTY }.line()
 }
 
 /// A notification's text, on one line.
 pub fn notification<T: Serialize>(method: &str, params: &T) -> serde_json::Result<String> {
     let (method, params) = (Some(method), Some(params));
-    serde_json::to_string(&Outgoing { method, params, ..Outgoing::EMPTY })
+    Outgoing { method, params, ..Outgoing::EMPTY }.line()
 }
 
 /// A response's text, on one line.
 pub fn response<T: Serialize>(id: &Id, result: &T) -> serde_json::Result<String> {
     let (id, result) = (Some(id), Some(result));
-    serde_json::to_string(&Outgoing { id, result, ..Outgoing::EMPTY })
+    Outgoing { id, result, ..Outgoing::EMPTY }.line()
 }
 
 /// The text of a response that failed, on one line.
 pub fn failure(id: &Id, error: &RpcError) -> serde_json::Result<String> {
     let (id, error) = (Some(id), Some(error));
-    serde_json::to_string(&Outgoing::<()> { id, error, ..Outgoing::EMPTY })
+    Outgoing::<()> { id, error, ..Outgoing::EMPTY }.line()
 }
 
 #[cfg(test)]
@@ -208,5 +217,25 @@ mod tests {
         assert_eq!(text, r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a"}}"#);
         let text = response(&Id::from("x"), &json!({})).unwrap();
         assert_eq!(text, r#"{"jsonrpc":"2.0","id":"x","result":{}}"#);
+    }
+
+    #[test]
+    fn what_is_passed_on_cannot_break_out_of_its_line() {
+        let raw = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+        let inner = "{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"tools/call\"}";
+        let hostile = raw(&format!("{{\r\n\"a\":\n{inner}\n, \"b\": \"c\\n\"}}"));
+        let id = Id::Number(1);
+        let error =
+            crate::RpcError { code: 1, message: "a\nb".to_owned(), data: Some(hostile.clone()) };
+        for line in [
+            request(&id, "m", &hostile).unwrap(),
+            response(&id, &hostile).unwrap(),
+            super::notification("m", &hostile).unwrap(),
+            super::failure(&id, &error).unwrap(),
+        ] {
+            assert!(!line.contains(['\n', '\r']), "{line}");
+            let whole: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert!(whole.to_string().contains("\"b\":\"c\\n\""), "{whole}");
+        }
     }
 }

@@ -109,3 +109,22 @@ fn a_server_that_hangs_at_start_delays_nobody_else() {
     assert_eq!(result["isError"], true, "{result:#}");
     assert!(start.elapsed().as_secs() < 20, "{result:#}");
 }
+
+#[test]
+fn arguments_of_many_lines_are_one_message_for_the_server() {
+    let house = House::new(&json!({"scripted": scripted(&[])}));
+    let inner = "{\"jsonrpc\":\"2.0\",\"id\":777,\"method\":\"tools/call\",\"params\":{\"name\":\"crash\"}}";
+    let output = house.output(&[
+        "call",
+        "scripted.echo",
+        &format!("{{\n\"text\": \"a\",\"more\":\n{inner}\n}}"),
+    ]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains("\"a\""), "{said}");
+    let http = house.http();
+    let pretty = "{\n  \"text\": \"b\"\n}";
+    let head = "POST /v1/tools/scripted/echo HTTP/1.1";
+    let (status, body) = http.send(head, pretty);
+    assert!(status.contains("200") && body.contains("\"b\""), "{status} {body}");
+}
