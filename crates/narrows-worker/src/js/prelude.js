@@ -348,9 +348,11 @@
     host.untimer(id);
   }
 
-  function fire(id) {
+  // `last`: the program has its value, and what repeats ends with it.
+  function fire(id, last) {
     const entry = timers[id];
     if (entry === undefined) return;
+    if (entry.every > 0 && last) return void delete timers[id];
     if (entry.every > 0) host.again(id, entry.every);
     else delete timers[id];
     apply(entry.run, undefined, entry.args);

@@ -26,6 +26,9 @@ pub(super) const INPUT: &str = "input";
 /// How much of the time may pass before calls that nobody awaited are given up.
 const DRAIN_SHARE: f32 = 0.9;
 
+/// Timers that fire after the program has its value: a timer may set the next one for ever.
+const DRAIN_TIMERS_MAX: usize = 10_000;
+
 /// How a program ended, while its realm still holds what it threw.
 pub(super) enum Ending<'p> {
     End(End),
@@ -252,22 +255,42 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         }
     }
 
-    /// Waits for the replies to calls that nobody awaited, and for what they set off. The value is
-    /// there: it leaves before the time is over, whatever is still under way.
+    /// Waits for the replies to calls that nobody awaited, fires the timers that nobody awaited, and
+    /// lets run what they set off. The value is there: it leaves before the time is over, whatever
+    /// is still under way.
     fn drain<S: Read + Write + AsFd>(&mut self, link: &mut Link<S>) -> Result<(), Stop<'js>> {
         let until = Duration::from_millis(self.program.limits.wall_ms).mul_f32(DRAIN_SHARE);
-        while !self.waiting.is_empty() {
+        let mut fired = 0;
+        loop {
+            let timer = self.host.until_timer().filter(|_| fired < DRAIN_TIMERS_MAX);
             let left = until.saturating_sub(self.began.wall());
-            if left.is_zero() {
-                let count = self.waiting.len();
-                self.host
-                    .warn(&format!("calls that nobody awaited and that are not done: {count}"));
-                return Ok(());
+            match timer {
+                None if self.waiting.is_empty() => return Ok(()),
+                _ if left.is_zero() => break,
+                Some(wait) if self.waiting.is_empty() => self.host.skip(wait),
+                _ => self.wait(Some(timer.map_or(left, |timer| timer.min(left))), link)?,
             }
-            self.wait(Some(left), link)?;
+            if let Some(id) = self.host.due().filter(|_| timer.is_some()) {
+                fired += 1;
+                self.fire_last(id);
+            }
             self.jobs(link)?;
         }
+        let count = self.waiting.len();
+        if count > 0 {
+            self.host.warn(&format!("calls that nobody awaited and that are not done: {count}"));
+        }
         Ok(())
+    }
+
+    /// Fires a timer of a program that has its value. What it throws cannot take the value back.
+    fn fire_last(&self, id: u32) {
+        let fired: rquickjs::Result<()> = self.kit.fire.call((id, true));
+        if fired.is_err() {
+            let thrown = Thrown::read(&self.kit.describe, self.ctx.catch());
+            let said = thrown.map_or_else(|| "no memory".to_owned(), |thrown| thrown.summary());
+            self.host.warn(&format!("nobody awaited this error: {said}"));
+        }
     }
 
     /// Runs what can run, and sends what wants to leave.
@@ -295,7 +318,7 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
 
     fn fire(&self) -> Result<(), Stop<'js>> {
         let Some(id) = self.host.due() else { return Ok(()) };
-        let fired = self.kit.fire.call((id,));
+        let fired = self.kit.fire.call((id, false));
         self.realm(fired)
     }
 

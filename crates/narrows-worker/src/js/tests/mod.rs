@@ -1,6 +1,7 @@
 //! Drives whole runs over a socket pair, with this thread as the scripted host.
 
 mod hostile;
+mod left;
 mod models;
 mod runs;
 mod web;
