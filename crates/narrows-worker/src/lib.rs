@@ -6,6 +6,7 @@
 //! knows a catalog, a server or a secret.
 
 mod evaluate;
+mod fence;
 mod jail;
 mod js;
 mod link;

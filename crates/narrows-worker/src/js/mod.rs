@@ -3,6 +3,7 @@
 mod absent;
 mod host;
 mod literal;
+mod mended;
 mod names;
 mod nesting;
 mod output;

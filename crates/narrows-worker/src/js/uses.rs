@@ -2,11 +2,13 @@
 
 use super::absent::absent;
 use super::literal;
+use super::mended::mended;
 use super::names::{Alias, Chain, Names, chain};
 use super::nesting;
 use super::place::Lines;
 use super::promises;
 use super::strip::{self, FINDINGS_MAX, Tree};
+use crate::fence::unfenced;
 use narrows_types::uses::REFERENCES_MAX;
 use narrows_types::{Argument, Finding, Position, Reference, Uses};
 use oxc_allocator::Allocator;
@@ -52,26 +54,12 @@ impl Places<'_> {
 
 /// Reads a program. `globals` are the names that exist without it.
 pub(super) fn read<'a>(code: &'a str, globals: &HashSet<String>) -> Reading<'a> {
-    let code = unfenced(code);
+    let code = mended(unfenced(code));
     let lines = Lines::new(&code);
     let (uses, text, races) = read_within(&code, &lines, globals).unwrap_or_else(|findings| {
         (Uses { references: Vec::new(), findings }, String::new(), false)
     });
     Reading { uses, text, races, places: Places { code } }
-}
-
-/// The program without the Markdown fence that models like to put around it. Lines keep their
-/// numbers.
-fn unfenced(code: &str) -> Cow<'_, str> {
-    let inside = || {
-        let fenced = code.trim().strip_prefix("```")?.strip_suffix("```")?;
-        let (language, inside) = fenced.split_once('\n')?;
-        language.trim().chars().all(|char| char.is_ascii_alphanumeric()).then_some(inside)
-    };
-    let Some(inside) = inside() else { return Cow::Borrowed(code) };
-    let lead = code.len() - code.trim_start().len();
-    let before = code.get(..lead).unwrap_or_default().matches('\n').count() + 1;
-    Cow::Owned("\n".repeat(before) + inside)
 }
 
 fn read_within(

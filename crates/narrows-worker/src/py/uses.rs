@@ -1,6 +1,7 @@
 //! Reads a program: what it refers to, what is wrong with it, and the text that Monty runs.
 
 use narrows_types::{Finding, Uses};
+use ruff_python_ast::Stmt;
 use ruff_python_parser::parse_module;
 
 use super::gaps;
@@ -8,6 +9,7 @@ use super::guard;
 use super::probe::Probe;
 use super::reader::Reader;
 use super::source::{Lines, Rewritten, Site};
+use crate::fence::unfenced;
 
 /// Findings beyond these say nothing more to anybody.
 const FINDINGS_MAX: usize = 50;
@@ -31,6 +33,11 @@ pub(super) struct Reading {
 
 /// Reads a program. With findings it must not run.
 pub(super) fn read(code: &str) -> Reading {
+    read_text(&unfenced(code), true)
+}
+
+/// `calls_main`: a program that only defines `main` means that it is to be called.
+fn read_text(code: &str, calls_main: bool) -> Reading {
     let lines = Lines::new(code);
     if let Some(finding) = guard::too_deep(code) {
         return Reading::refused(&lines, finding);
@@ -43,6 +50,9 @@ pub(super) fn read(code: &str) -> Reading {
             return Reading::refused(&lines, Finding { at, message });
         }
     };
+    if let Some(call) = main_call(&module.body).filter(|_| calls_main) {
+        return read_text(&format!("{code}\n{call}"), false);
+    }
     let probe = Probe::default();
     let mut findings = gaps::find(&module.body, &lines, &probe);
     let mut reader = Reader::new(&module.body, &lines, &probe);
@@ -57,6 +67,26 @@ pub(super) fn read(code: &str) -> Reading {
     references.sort_by_key(|reference| reference.at);
     let rewritten = Rewritten::new(&lines, &before, edits);
     Reading { uses: Uses { references, findings }, rewritten, sites, plain }
+}
+
+/// The call of `main` that is missing, where nothing happens in a program and there is a `main` that
+/// asks for nothing.
+fn main_call(body: &[Stmt]) -> Option<&'static str> {
+    let quiet = |stmt: &Stmt| match stmt {
+        Stmt::FunctionDef(_) | Stmt::ClassDef(_) | Stmt::Import(_) | Stmt::ImportFrom(_) => true,
+        Stmt::Expr(text) => text.value.is_string_literal_expr(),
+        Stmt::Assign(constant) => constant.value.is_literal_expr(),
+        _ => false,
+    };
+    if !body.iter().all(quiet) {
+        return None;
+    }
+    body.iter().find_map(|stmt| {
+        let Stmt::FunctionDef(function) = stmt else { return None };
+        let asks = function.parameters.iter_non_variadic_params().any(|p| p.default.is_none());
+        let main = function.name.as_str() == "main" && !asks;
+        main.then_some(if function.is_async { "await main()" } else { "main()" })
+    })
 }
 
 impl Reading {

@@ -231,6 +231,29 @@ fn nothing_to_wait_for_is_a_deadlock() {
 }
 
 #[test]
+fn main_is_called_and_an_object_is_no_block() {
+    for code in [
+        "async function main() { return 5 }",
+        "type T = number;\nfunction help(): T { return 5 }\nconst main = async () => help() // end",
+    ] {
+        assert_eq!(run(code).value(), json!(5), "{code}");
+    }
+    for code in [
+        "{a: 1, b: 'x'}",
+        "const x = 1\n{\n  a: x,\n  b: 'x',\n};",
+        "const all = {a: 1}\n{...all, b: 'x'}",
+        "{a: 1, 'b': \"x\"}\n",
+    ] {
+        assert_eq!(run(code).value(), json!({"a": 1, "b": "x"}), "{code}");
+    }
+    assert_eq!(run("{a: 1}").value(), json!({"a": 1}));
+    // Blocks stay blocks, and a main that is called already is called once.
+    assert_eq!(run("let n = 0\n{ n += 1; n }").value(), json!(1));
+    assert_eq!(run("let n = 0; function main() { return ++n }\nmain()").value(), json!(1));
+    assert_eq!(run("function main(x) { return x }").value(), json!(null));
+}
+
+#[test]
 fn usage_is_told() {
     let seen = run("let n = 0; for (let i = 0; i < 1e5; i++) n += i; n");
     let usage = seen.done.unwrap().usage;

@@ -205,6 +205,23 @@ fn a_coroutine_catches_what_fails_in_it_also_beside_others() {
 }
 
 #[test]
+fn programs_are_taken_as_models_write_them() {
+    for code in [
+        "```python\n5\n```",
+        "def main():\n    return 5",
+        "\"\"\"Five.\"\"\"\nimport asyncio\nFIVE = 5\n\nasync def main(x=1):\n    return FIVE\n# end",
+        "import asyncio\nasync def main():\n    return 5\nif __name__ == '__main__':\n    \
+         asyncio.run(main())",
+    ] {
+        assert_eq!(run(code).value(), json!(5), "{code}");
+    }
+    // Something happens already, or it asks for something.
+    for code in ["def main():\n    return 5\nx = len('a')", "def main(x):\n    return 5"] {
+        assert_eq!(run(code).value(), json!(null), "{code}");
+    }
+}
+
+#[test]
 fn errors_have_their_places() {
     let code = "def f(x):\n    return 1 / x\n\ngithub.a(n=1)['n']; github['b'](n=0); f(0)";
     let (name, message, at) = run(code).threw();
