@@ -304,9 +304,10 @@ fn memory(table: &mut String) {
     std::thread::sleep(Duration::from_secs(1));
     writeln!(
         table,
-        "RSS idle with every saved tool list: {:.1} MB (workers' zygotes {:.1} MB)",
+        "RSS idle with every saved tool list: {:.1} MB; with the zygotes and workers, what they share \
+         counted once: {:.1} MB",
         rss(agent.child.id()),
-        zygotes(agent.child.id()).into_iter().map(rss).sum::<f64>()
+        share(agent.child.id()) + zygotes(agent.child.id()).into_iter().map(share).sum::<f64>()
     )
     .unwrap();
     let run = |agent: &mut Agent, count: usize| {
@@ -324,8 +325,17 @@ fn memory(table: &mut String) {
 
 /// Megabytes resident.
 fn rss(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or_default();
+    megabytes(pid, "status", "VmRSS:")
+}
+
+/// Megabytes resident, what several processes share divided among them.
+fn share(pid: u32) -> f64 {
+    megabytes(pid, "smaps_rollup", "Pss:")
+}
+
+fn megabytes(pid: u32, file: &str, field: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with(field)).unwrap_or_default();
     let kb: f64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0.0);
     kb / 1024.0
 }
