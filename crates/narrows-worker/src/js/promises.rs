@@ -1,7 +1,8 @@
 //! A tool's promise that is used as if it were the result: `await` is missing.
 //!
 //! Only what can never be meant is found: a promise has no members but `then`, `catch` and
-//! `finally`, and nothing that can be taken apart, looped over, spread, added or tested.
+//! `finally`, and nothing that can be taken apart, looped over, spread, added or tested. The same
+//! goes for the items of `xs.map((x) => github.get(x))`.
 
 use super::literal::bare;
 use super::names::{Names, chain};
@@ -9,10 +10,11 @@ use super::place::Lines;
 use super::strip::FINDINGS_MAX;
 use narrows_types::Finding;
 use oxc_ast::ast::{
-    BinaryExpression, BinaryOperator, BindingPattern, CallExpression, ChainElement,
-    ComputedMemberExpression, ConditionalExpression, Expression, ForOfStatement,
-    IdentifierReference, IfStatement, Program, SpreadElement, StaticMemberExpression,
-    TemplateLiteral, UnaryExpression, UnaryOperator, VariableDeclarator,
+    ArrowFunctionBody, BinaryExpression, BinaryOperator, BindingPattern, CallExpression,
+    ChainElement, ComputedMemberExpression, ConditionalExpression, Expression, ForOfStatement,
+    ForStatementLeft, FormalParameters, FunctionBody, IfStatement, Program, SpreadElement,
+    Statement, StaticMemberExpression, TemplateLiteral, UnaryExpression, UnaryOperator,
+    VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_semantic::SymbolId;
@@ -25,6 +27,21 @@ const ASKING: [&str; 2] = ["search", "artifact"];
 /// The members that a promise has.
 const MEMBERS: [&str; 3] = ["then", "catch", "finally"];
 
+/// Methods of arrays whose functions are given an item, with its place among the parameters.
+const EACH: [(&str, usize); 11] = [
+    ("every", 0),
+    ("filter", 0),
+    ("find", 0),
+    ("findIndex", 0),
+    ("flatMap", 0),
+    ("forEach", 0),
+    ("map", 0),
+    ("reduce", 1),
+    ("some", 0),
+    ("sort", 0),
+    ("toSorted", 0),
+];
+
 /// Finds every such use.
 pub(super) fn find(
     program: &Program<'_>,
@@ -32,8 +49,14 @@ pub(super) fn find(
     lines: &Lines<'_>,
     globals: &HashSet<String>,
 ) -> Vec<Finding> {
-    let mut reader =
-        Reader { names, lines, globals, promises: HashMap::new(), findings: Vec::new() };
+    let mut reader = Reader {
+        names,
+        lines,
+        globals,
+        promises: HashMap::new(),
+        arrays: HashMap::new(),
+        findings: Vec::new(),
+    };
     reader.visit_program(program);
     reader.findings
 }
@@ -42,8 +65,10 @@ struct Reader<'r> {
     names: &'r Names<'r>,
     lines: &'r Lines<'r>,
     globals: &'r HashSet<String>,
-    /// Names that hold a promise, with the call that gave it.
+    /// Names that hold a promise, with what to say where it is used as a result.
     promises: HashMap<SymbolId, String>,
+    /// Names that hold an array of promises, with what to say of its items.
+    arrays: HashMap<SymbolId, String>,
     findings: Vec<Finding>,
 }
 
@@ -66,54 +91,158 @@ impl Reader<'_> {
         })
     }
 
-    /// The call whose promise an expression is.
+    /// What to say of an expression that is a promise, where it is used as a result.
     fn promise(&self, expression: &Expression<'_>) -> Option<String> {
-        match bare(expression) {
-            Expression::CallExpression(call) => self.called(call),
+        let call = match bare(expression) {
+            Expression::CallExpression(call) => self.called(call)?,
             Expression::ChainExpression(chain) => match &chain.expression {
-                ChainElement::CallExpression(call) => self.called(call),
-                _ => None,
+                ChainElement::CallExpression(call) => self.called(call)?,
+                _ => return None,
             },
-            Expression::Identifier(name) => self.held(name).cloned(),
+            Expression::Identifier(name) => {
+                return self.promises.get(&self.names.symbol(name)?).cloned();
+            }
+            Expression::ComputedMemberExpression(member) => {
+                let name = matches!(member.expression, Expression::StringLiteral(_));
+                return if name { None } else { self.array(&member.object) };
+            }
+            _ => return None,
+        };
+        Some(format!("await is missing: {call}(...) gives a promise; write await {call}(...)"))
+    }
+
+    /// What to say of the items of an expression that is an array of promises.
+    fn array(&self, expression: &Expression<'_>) -> Option<String> {
+        let call = match bare(expression) {
+            Expression::Identifier(name) => {
+                return self.arrays.get(&self.names.symbol(name)?).cloned();
+            }
+            Expression::CallExpression(call) => self.mapped(call)?,
+            _ => return None,
+        };
+        let of = call.map(|call| format!(" of {call}(...)")).unwrap_or_default();
+        Some(format!(
+            "await is missing: the items are promises{of}; write await Promise.all(...) around the \
+             array"
+        ))
+    }
+
+    /// `xs.map(f)`, where `f` gives promises; the call of a tool that it makes.
+    fn mapped(&self, call: &CallExpression<'_>) -> Option<Option<String>> {
+        let Expression::StaticMemberExpression(method) = bare(&call.callee) else { return None };
+        if method.property.name != "map" {
+            return None;
+        }
+        let function = inline(call.arguments.first()?.as_expression()?)?;
+        if function.asynchronous {
+            return Some(None);
+        }
+        match bare(function.gives?) {
+            Expression::CallExpression(call) => self.called(call).map(Some),
             _ => None,
         }
     }
 
-    fn held(&self, name: &IdentifierReference<'_>) -> Option<&String> {
-        self.promises.get(&self.names.symbol(name)?)
+    /// These names are bound to a promise.
+    fn bind(&mut self, pattern: &BindingPattern<'_>, message: String) {
+        match pattern {
+            BindingPattern::BindingIdentifier(name) => {
+                if let Some(symbol) = self.names.constant(name) {
+                    self.promises.insert(symbol, message);
+                }
+            }
+            BindingPattern::AssignmentPattern(value) => self.bind(&value.left, message),
+            pattern => self.report(pattern.span(), message),
+        }
+    }
+
+    /// These names are bound to an array of promises.
+    fn bind_array(&mut self, pattern: &BindingPattern<'_>, message: String) {
+        match pattern {
+            BindingPattern::BindingIdentifier(name) => {
+                if let Some(symbol) = self.names.constant(name) {
+                    self.arrays.insert(symbol, message);
+                }
+            }
+            BindingPattern::ArrayPattern(items) => {
+                for item in items.elements.iter().flatten() {
+                    self.bind(item, message.clone());
+                }
+            }
+            _ => {}
+        }
     }
 
     /// An expression stands where only a result makes sense.
     fn wants_result(&mut self, expression: &Expression<'_>) {
-        if let Some(call) = self.promise(expression) {
-            self.report(expression.span(), &call);
+        if let Some(message) = self.promise(expression) {
+            self.report(expression.span(), message);
         }
     }
 
-    fn report(&mut self, span: Span, call: &str) {
+    fn report(&mut self, span: Span, message: String) {
         if self.findings.len() < FINDINGS_MAX {
-            let message =
-                format!("await is missing: {call}(...) gives a promise; write await {call}(...)");
             self.findings.push(Finding { at: self.lines.at(span.start), message });
         }
     }
 }
 
+/// A function that stands in the text: its parameters, whether it is asynchronous, and what it gives
+/// if that is all that it does.
+struct Inline<'b, 'a> {
+    parameters: &'b FormalParameters<'a>,
+    asynchronous: bool,
+    gives: Option<&'b Expression<'a>>,
+}
+
+fn inline<'b, 'a>(expression: &'b Expression<'a>) -> Option<Inline<'b, 'a>> {
+    let only = |body: &'b FunctionBody<'a>| match body.statements.as_slice() {
+        [Statement::ReturnStatement(given)] => given.argument.as_ref(),
+        _ => None,
+    };
+    match bare(expression) {
+        Expression::ArrowFunctionExpression(arrow) => {
+            let gives = match &arrow.body {
+                ArrowFunctionBody::FunctionBody(body) => only(body),
+                body => body.as_expression(),
+            };
+            Some(Inline { parameters: &arrow.params, asynchronous: arrow.r#async, gives })
+        }
+        Expression::FunctionExpression(function) if !function.generator => Some(Inline {
+            parameters: &function.params,
+            asynchronous: function.r#async,
+            gives: function.body.as_deref().and_then(only),
+        }),
+        _ => None,
+    }
+}
+
 impl<'a> Visit<'a> for Reader<'_> {
     fn visit_variable_declarator(&mut self, it: &VariableDeclarator<'a>) {
-        if let Some(init) = &it.init
-            && let Some(call) = self.promise(init)
-        {
-            match &it.id {
-                BindingPattern::BindingIdentifier(name) => {
-                    if let Some(symbol) = self.names.constant(name) {
-                        self.promises.insert(symbol, call);
-                    }
+        if let Some(init) = &it.init {
+            if let Some(message) = self.promise(init) {
+                match &it.id {
+                    name @ BindingPattern::BindingIdentifier(_) => self.bind(name, message),
+                    _ => self.report(init.span(), message),
                 }
-                _ => self.report(init.span(), &call),
+            } else if let Some(message) = self.array(init) {
+                self.bind_array(&it.id, message);
             }
         }
         walk::walk_variable_declarator(self, it);
+    }
+
+    fn visit_call_expression(&mut self, it: &CallExpression<'a>) {
+        if let Expression::StaticMemberExpression(method) = bare(&it.callee)
+            && let Some((_, place)) = EACH.iter().find(|(name, _)| method.property.name == *name)
+            && let Some(message) = self.array(&method.object)
+            && let Some(function) = it.arguments.first().and_then(|given| given.as_expression())
+            && let Some(function) = inline(function)
+            && let Some(item) = function.parameters.items.get(*place)
+        {
+            self.bind(&item.pattern, message);
+        }
+        walk::walk_call_expression(self, it);
     }
 
     fn visit_static_member_expression(&mut self, it: &StaticMemberExpression<'a>) {
@@ -130,6 +259,12 @@ impl<'a> Visit<'a> for Reader<'_> {
 
     fn visit_for_of_statement(&mut self, it: &ForOfStatement<'a>) {
         self.wants_result(&it.right);
+        if let ForStatementLeft::VariableDeclaration(each) = &it.left
+            && let Some(message) = self.array(&it.right).filter(|_| !it.r#await)
+            && let Some(item) = each.declarations.first()
+        {
+            self.bind(&item.id, message);
+        }
         walk::walk_for_of_statement(self, it);
     }
 

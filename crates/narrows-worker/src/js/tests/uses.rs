@@ -351,8 +351,31 @@ fn a_missing_await_is_found() {
 }
 
 #[test]
+fn a_missing_await_over_an_array_is_found() {
+    let told = "await is missing: the items are promises of github.get(...); write await \
+                Promise.all(...) around the array";
+    for (code, place) in [
+        ("const r = [1, 2].map(n => github.get({ n }));\nr.map(x => x.iso)", "2:12 "),
+        ("const r = [1, 2].map((n) => { return github.get({ n }) });\nr[0].iso", "2:1 "),
+        ("[1].map(n => github.get({ n }))\n.filter(({ ok }) => ok)", "2:10 "),
+        ("const r = [1].map(n => github.get({ n }));\nr.reduce((sum, x) => sum + x.n, 0)", "2:28 "),
+        ("const r = [1].map(n => github.get({ n }));\nfor (const x of r) x.n", "2:20 "),
+        ("const r = [1].map(n => github.get({ n }));\nconst [x] = r; x.n", "2:16 "),
+    ] {
+        assert_eq!(findings(code), [[place, told].concat()], "{code}");
+    }
+    let found = findings("const r = [1].map(async (n) => n + 1);\nr.filter(x => x > 1)");
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("2:15 await is missing: the items are promises; "), "{found:?}");
+}
+
+#[test]
 fn promises_may_be_promises() {
     for code in [
+        "const rs = [1].map(n => github.get({ n })); rs.length; rs.map(r => r.then(x => x.n)); rs",
+        "const rs = [1].map(async n => n); for (const r of rs) { const x = await r; x.n }",
+        "const rs = [1].map(n => github.get({ n })); rs.map(async r => (await r).n)",
+        "let rs = [1].map(n => github.get({ n })); rs = await Promise.all(rs); rs.map(r => r.n)",
         "(await github.list()).items",
         "const r = github.list(); (await r).items",
         "const r = github.list(); await Promise.all([r, github.get()])",
