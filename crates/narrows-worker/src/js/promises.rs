@@ -113,32 +113,33 @@ impl Reader<'_> {
 
     /// What to say of the items of an expression that is an array of promises.
     fn array(&self, expression: &Expression<'_>) -> Option<String> {
-        let call = match bare(expression) {
+        let of = match bare(expression) {
             Expression::Identifier(name) => {
                 return self.arrays.get(&self.names.symbol(name)?).cloned();
             }
             Expression::CallExpression(call) => self.mapped(call)?,
             _ => return None,
         };
-        let of = call.map(|call| format!(" of {call}(...)")).unwrap_or_default();
         Some(format!(
             "await is missing: the items are promises{of}; write await Promise.all(...) around the \
              array"
         ))
     }
 
-    /// `xs.map(f)`, where `f` gives promises; the call of a tool that it makes.
-    fn mapped(&self, call: &CallExpression<'_>) -> Option<Option<String>> {
+    /// `xs.map(f)`, where `f` gives promises; of what they are, if that can be told.
+    fn mapped(&self, call: &CallExpression<'_>) -> Option<String> {
         let Expression::StaticMemberExpression(method) = bare(&call.callee) else { return None };
         if method.property.name != "map" {
             return None;
         }
         let function = inline(call.arguments.first()?.as_expression()?)?;
         if function.asynchronous {
-            return Some(None);
+            return Some(String::new());
         }
         match bare(function.gives?) {
-            Expression::CallExpression(call) => self.called(call).map(Some),
+            Expression::CallExpression(call) => {
+                self.called(call).map(|call| format!(" of {call}(...)"))
+            }
             _ => None,
         }
     }
