@@ -2,7 +2,7 @@
 
 use crate::admit::Grant;
 use narrows_store::{RunRecord, Store};
-use narrows_types::{RunAsk, RunEnd, RunReport};
+use narrows_types::{Language, RunEnd, RunReport};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -31,11 +31,17 @@ pub(crate) fn open(store: &Store) -> (Auditor, Clerk) {
 }
 
 impl Auditor {
-    pub(crate) fn record(&self, grant: &Grant, ask: &RunAsk, started_at: u64, report: &RunReport) {
+    pub(crate) fn record(
+        &self,
+        grant: &Grant,
+        language: Language,
+        started_at: u64,
+        report: &RunReport,
+    ) {
         let record = RunRecord {
             id: report.run.clone(),
             principal: grant.principal.name.clone(),
-            language: ask.language,
+            language,
             started_at_ms: started_at,
             wall_us: report.usage.wall_us,
             cpu_us: report.usage.cpu_us,

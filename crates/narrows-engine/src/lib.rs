@@ -183,9 +183,10 @@ impl Shared {
         let grant = self.gate.admit(&self.config, principal, wait, &ask).await?;
         let id = effects::run_id()?;
         let started_at = effects::now_ms();
-        let ended = self.execute(&grant, &ask, events).await?;
+        let language = ask.language;
+        let ended = self.execute(&grant, ask, events).await?;
         let report = self.report(&grant, id, ended).await;
-        self.auditor.record(&grant, &ask, started_at, &report);
+        self.auditor.record(&grant, language, started_at, &report);
         Ok(report)
     }
 

@@ -4,7 +4,7 @@ use crate::Shared;
 use crate::admit::Grant;
 use crate::snapshot::Snapshot;
 use narrows_types::frame::{Call, CallError};
-use narrows_types::{ArtifactId, Detail, Fault, Language, RunAsk, SearchAsk};
+use narrows_types::{ArtifactId, Detail, Fault, Language, SearchAsk};
 use serde::Deserialize;
 
 /// The reserved name of the upstream that is Narrows itself.
@@ -40,12 +40,12 @@ impl Shared {
     pub(crate) async fn own_call(
         &self,
         grant: &Grant,
-        ask: &RunAsk,
+        language: Language,
         snapshot: &Snapshot,
         call: &Call,
     ) -> Result<String, CallError> {
         let answer = match call.tool.as_str() {
-            "search" => Self::own_search(ask, snapshot, call),
+            "search" => Self::own_search(language, snapshot, call),
             "artifact" => self.own_artifact(grant, call).await,
             other => Err(Fault::not_found(format!("there is no {NAMESPACE}.{other}"))
                 .hint("there are search(query) and artifact(handle)")),
@@ -57,7 +57,7 @@ impl Shared {
         })
     }
 
-    fn own_search(ask: &RunAsk, snapshot: &Snapshot, call: &Call) -> Result<String, Fault> {
+    fn own_search(language: Language, snapshot: &Snapshot, call: &Call) -> Result<String, Fault> {
         let arguments: SearchArguments = serde_json::from_str(call.args.get())
             .map_err(|e| Fault::invalid(format!("search: {e}")).hint("search(\"what to find\")"))?;
         let queries = match arguments.query {
@@ -69,7 +69,7 @@ impl Shared {
             server: arguments.server,
             limit: arguments.limit.unwrap_or(crate::search::LIMIT_DEFAULT),
             detail: arguments.detail,
-            language: arguments.language.unwrap_or(ask.language),
+            language: arguments.language.unwrap_or(language),
         };
         let answer = crate::search::search(snapshot, &search)?;
         serde_json::to_string(&answer.results).map_err(|e| Fault::bug(e.to_string()))

@@ -17,7 +17,7 @@ use narrows_types::frame::{
     Call, CallError, Done, End, FromWorker, Go, Program, Progress, Reply, ToWorker,
 };
 use narrows_types::{
-    CallRecord, Content, Event, Fault, Finding, Limit, Limits, RunAsk, Usage, Uses,
+    CallRecord, Content, Event, Fault, Finding, Language, Limit, Limits, RunAsk, Usage, Uses,
 };
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub(crate) struct Outcome {
 struct Run<'a> {
     shared: &'a Shared,
     grant: &'a Grant,
-    ask: &'a RunAsk,
+    language: Language,
     events: Option<Events>,
     started: Instant,
     places: Arc<Semaphore>,
@@ -77,20 +77,22 @@ impl Shared {
     pub(crate) async fn execute(
         &self,
         grant: &Grant,
-        ask: &RunAsk,
+        ask: RunAsk,
         events: Option<Events>,
     ) -> Result<Ended, Fault> {
         let started = Instant::now();
         let places = Arc::new(Semaphore::new(grant.limits.calls_parallel.max(1) as usize));
         let searches = AtomicU32::new(0);
-        let run = Run { shared: self, grant, ask, events, started, places, searches };
+        let RunAsk { code, language, input, .. } = ask;
+        let run = Run { shared: self, grant, language, events, started, places, searches };
         let mut trail = Trail::default();
-        let mut lease = self.sandbox.lease(ask.language, grant.deadline.into_std()).await?;
+        let mut lease = self.sandbox.lease(language, grant.deadline.into_std()).await?;
         lease.arm(&grant.limits);
         let (mut sender, mut receiver) = lease.split();
         let past = grant.deadline + GRACE;
+        let program = run.program(code, input)?;
         let outcome = tokio::select! {
-            done = run.drive(&mut sender, &mut receiver, &mut trail) => done,
+            done = run.drive(&mut sender, &mut receiver, &mut trail, program) => done,
             () = tokio::time::sleep_until(past) => Err(run.wall()),
         };
         let mut usage = Usage::default();
@@ -114,8 +116,8 @@ impl Run<'_> {
         sender: &mut LeaseSender,
         receiver: &mut LeaseReceiver,
         trail: &mut Trail,
+        program: Program,
     ) -> Result<Done, Ending> {
-        let program = self.program().map_err(|fault| Ending::Lost(fault.message))?;
         sender.send(&ToWorker::Run(Box::new(program))).await.map_err(ending)?;
         let uses = match receiver.receive().await.map_err(ending)? {
             FromWorker::Uses(uses) => uses,
@@ -155,13 +157,13 @@ impl Run<'_> {
         tokio::time::timeout(GRACE, last).await.unwrap_or_else(|_| ending(end))
     }
 
-    fn program(&self) -> Result<Program, Fault> {
+    fn program(&self, code: String, input: Option<Box<RawValue>>) -> Result<Program, Fault> {
         let left = self.grant.deadline.saturating_duration_since(Instant::now());
         let wall_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1);
         Ok(Program {
-            code: self.ask.code.clone(),
-            language: self.ask.language,
-            input: self.ask.input.clone(),
+            code,
+            language: self.language,
+            input,
             limits: Limits { wall_ms, ..self.grant.limits },
             now_ms: crate::effects::now_ms(),
             seed: crate::effects::seed()?,
@@ -172,7 +174,7 @@ impl Run<'_> {
     async fn check(&self, uses: &Uses) -> Result<(Arc<Snapshot>, Go), Ending> {
         let roots = uses.references.iter().map(|r| r.root.as_str());
         let snapshot = self.shared.knowing(roots, self.grant.deadline).await;
-        let mut checked = snapshot.catalog.check(uses, self.ask.language);
+        let mut checked = snapshot.catalog.check(uses, self.language);
         let mut findings = uses.findings.clone();
         findings.append(&mut checked.findings);
         if findings.is_empty() {
@@ -284,11 +286,13 @@ impl Run<'_> {
                 arguments: String::new(),
             })
         } else if own {
-            self.shared.own_call(self.grant, self.ask, snapshot, &call).await.map(|json| Answered {
-                server: call.server.clone(),
-                tool: call.tool.clone(),
-                json,
-                handles: Vec::new(),
+            self.shared.own_call(self.grant, self.language, snapshot, &call).await.map(|json| {
+                Answered {
+                    server: call.server.clone(),
+                    tool: call.tool.clone(),
+                    json,
+                    handles: Vec::new(),
+                }
             })
         } else {
             self.tool_call(&call, snapshot).await
