@@ -17,7 +17,7 @@ use axum::middleware;
 use axum::response::Response;
 pub(crate) use endpoint::read as read_body;
 use guard::Guard;
-use listener::Bounded;
+use listener::{Bounded, UnderWay};
 use narrows_engine::Engine;
 use sessions::Sessions;
 use std::io;
@@ -70,7 +70,10 @@ pub async fn serve_http(
     router: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let router = router.layer(Extension(Closing(shutdown.clone())));
+    let router = router
+        .layer(Extension(Closing(shutdown.clone())))
+        .layer(middleware::from_fn(listener::track))
+        .into_make_service_with_connect_info::<UnderWay>();
     let stop = shutdown.clone();
     let serve = axum::serve(Bounded::new(listener), router)
         .with_graceful_shutdown(async move { stop.cancelled().await })

@@ -13,6 +13,8 @@ use tokio_util::sync::CancellationToken;
 const UNDER_WAY_MAX: usize = 256;
 /// Streams of one session at once.
 const STREAMS_MAX: usize = 4;
+/// Streams of all sessions at once: each holds a connection, and half are left for requests.
+const STREAMS_TOTAL_MAX: usize = 512;
 
 /// All sessions. The lock is held for a look-up only, never across a wait.
 pub(crate) struct Sessions {
@@ -127,7 +129,12 @@ impl Sessions {
     /// Enters a stream of messages that belong to no request.
     pub(crate) fn listen(self: &Arc<Self>, id: &str) -> Result<Ticket, Failure> {
         let mut all = self.lock();
+        let total: usize = all.values().map(|s| s.streams).sum();
         let session = all.get_mut(id).ok_or_else(gone)?;
+        if total >= STREAMS_TOTAL_MAX {
+            let message = format!("{STREAMS_TOTAL_MAX} streams are open; POST works without one");
+            return Err(Failure { status: 503, ..Failure::busy(message) });
+        }
         if session.streams >= STREAMS_MAX {
             let message = format!("the session has {STREAMS_MAX} streams already");
             return Err(Failure { status: 409, ..Failure::busy(message) });
@@ -284,5 +291,19 @@ mod tests {
         assert_eq!(sessions.listen(&id).err().unwrap().status, 409);
         drop(held);
         assert!(sessions.listen(&id).is_ok());
+    }
+
+    #[test]
+    fn streams_leave_connections_for_requests() {
+        let sessions = sessions(STREAMS_TOTAL_MAX);
+        let ids: Vec<_> = (0..STREAMS_TOTAL_MAX / STREAMS_MAX).map(|_| open(&sessions)).collect();
+        let held: Vec<_> = ids
+            .iter()
+            .flat_map(|id| (0..STREAMS_MAX).map(|_| sessions.listen(id).unwrap()))
+            .collect();
+        let late = open(&sessions);
+        assert_eq!(sessions.listen(&late).err().unwrap().status, 503);
+        drop(held);
+        assert!(sessions.listen(&late).is_ok());
     }
 }

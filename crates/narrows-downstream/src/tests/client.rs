@@ -5,6 +5,7 @@ use crate::http::{routes, serve_http};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -166,6 +167,24 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn write(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).await.unwrap();
+    }
+
+    /// Sends what a client dawdles over, byte by byte, until the server hangs up.
+    pub(super) async fn dawdle(&mut self, bytes: &[u8]) {
+        let hung_up = async {
+            for byte in bytes.iter().cycle() {
+                if self.stream.get_mut().write_all(&[*byte]).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, hung_up).await.expect("the server hangs up");
+    }
+
+    /// Waits for the server to hang up without another byte.
+    pub(super) async fn hung_up(&mut self) {
+        assert_eq!(self.line().await, "");
     }
 
     /// A whole response.

@@ -3,6 +3,7 @@
 use super::client::{Sent, Server};
 use super::config;
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test]
 async fn bodies_that_are_no_messages() {
@@ -94,4 +95,38 @@ async fn notifications_are_accepted() {
     let body = r#"{"jsonrpc":"2.0","method":"notifications/whatever"}"#;
     let reply = server.send(&Sent::json("/mcp", body)).await;
     assert_eq!((reply.status, reply.body.as_str()), (202, ""));
+}
+
+#[tokio::test]
+async fn a_connection_without_a_whole_head_ends_however_busy_it_looks() {
+    let server = Server::start(config()).await;
+    let mut fresh = server.open().await;
+    fresh.write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").await;
+    let mut silent = server.open().await;
+    let mut used = server.open().await;
+    used.write(&Sent::new("GET", "/livez", "").bytes()).await;
+    assert_eq!(used.reply().await.status, 200);
+    used.write(b"GET /livez HTTP/1.1\r\nX-Slow: ").await;
+    let mut kept = server.open().await;
+    kept.write(&Sent::new("GET", "/livez", "").bytes()).await;
+    assert_eq!(kept.reply().await.status, 200);
+    let (slow, silence) = (b"x", async { silent.hung_up().await });
+    tokio::join!(fresh.dawdle(slow), used.dawdle(slow), silence, async { kept.hung_up().await });
+}
+
+#[tokio::test]
+async fn a_connection_lives_through_a_slow_answer_and_serves_the_next_request() {
+    let server = Server::start(config()).await;
+    let session = server.session("2025-11-25").await;
+    let stream = Sent::new("GET", "/mcp", "")
+        .header("Accept", "text/event-stream")
+        .header("mcp-session-id", &session);
+    let mut connection = server.open().await;
+    connection.write(&stream.bytes()).await;
+    assert_eq!(connection.head().await.0, 200);
+    // Longer than a connection may wait between requests (in tests).
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let end = Sent::new("DELETE", "/mcp", "").header("mcp-session-id", &session);
+    assert_eq!(server.send(&end).await.status, 204);
+    assert_eq!(connection.chunk().await, None);
 }
