@@ -1,6 +1,7 @@
 //! The HTTP door: MCP at `/mcp`, REST beside it.
 
 mod batch;
+mod body;
 mod delivery;
 mod endpoint;
 mod guard;
@@ -15,7 +16,7 @@ use axum::extract::Extension;
 use axum::http::{HeaderValue, header};
 use axum::middleware;
 use axum::response::Response;
-pub(crate) use endpoint::read as read_body;
+use body::Bodies;
 use guard::Guard;
 use listener::{Bounded, UnderWay};
 use narrows_engine::Engine;
@@ -29,9 +30,13 @@ use tokio_util::sync::CancellationToken;
 /// How long requests under way may take at shutdown.
 const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 1_500 } else { 10_000 });
 
+/// Bytes of bodies that are held at once, beside the small ones.
+const BODIES_MAX: usize = 64 << 20;
+
 /// What every HTTP request sees.
 pub(crate) struct Shared {
     pub(crate) front: Front,
+    pub(crate) bodies: Bodies,
     guard: Guard,
     sessions: Arc<Sessions>,
 }
@@ -49,7 +54,9 @@ pub(crate) fn routes(front: Front) -> Router {
     let config = &front.config;
     let guard = Guard::new(config);
     let sessions = Arc::new(Sessions::new(config.sessions_max, config.session_ttl));
-    let shared = Arc::new(Shared { front, guard, sessions });
+    // One body of the size that is allowed always passes.
+    let bodies = Bodies::new(config.body_bytes_max.max(BODIES_MAX));
+    let shared = Arc::new(Shared { front, bodies, guard, sessions });
     Router::new()
         .route(
             "/mcp",

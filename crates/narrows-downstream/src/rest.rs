@@ -94,12 +94,13 @@ async fn json_body(
         return Err(response);
     }
     let limit = shared.front.config.body_bytes_max;
-    let bytes = crate::http::read_body(body, limit).await.map_err(|failure| {
+    let body = shared.bodies.read(body, limit).await.map_err(|failure| {
         let mut response = problem(&Fault::invalid(failure.message.as_str()));
         *response.status_mut() =
             StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_REQUEST);
         response
     })?;
+    let bytes = &body.bytes;
     // A page can post without asking only what is not JSON, so a body needs its type named.
     if kind.is_empty() && !bytes.is_empty() {
         let mut response = problem(&Fault::invalid("Content-Type must be application/json"));
@@ -109,7 +110,7 @@ async fn json_body(
     if bytes.is_empty() {
         return Ok(None);
     }
-    serde_json::from_slice(&bytes)
+    serde_json::from_slice(bytes)
         .map(Some)
         .map_err(|e| problem(&Fault::invalid(format!("the body is not JSON: {e}"))))
 }

@@ -14,18 +14,11 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt as _;
 use narrows_protocol::{Id, Message, Revision, header as names};
 use narrows_types::Principal;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// How long a body may take to arrive.
-const BODY_WAIT: Duration = Duration::from_secs(30);
-/// Bytes beyond the limit of a body that are taken and thrown away.
-const DISCARD_MAX: usize = 64 << 20;
 /// Notifications of one request that wait for the connection; further ones are dropped.
 const NOTIFICATIONS_MAX: usize = 64;
 /// The header that names a legacy session.
@@ -61,14 +54,15 @@ async fn take(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<R
         anonymous(Failure { status: 406, ..Failure::request(message.to_owned()) })
     })?;
     let limit = shared.front.config.body_bytes_max;
-    let bytes = read(body, limit).await.map_err(anonymous)?;
+    let body = shared.bodies.read(body, limit).await.map_err(anonymous)?;
+    let bytes = &body.bytes;
     if let Some((session, revision)) = batching(shared, headers).map_err(anonymous)?
-        && let Some(messages) = wire::batch(&bytes)
+        && let Some(messages) = wire::batch(bytes)
     {
         let messages = messages.map_err(anonymous)?;
         return Ok(batch::take(shared, session, revision, &messages).await);
     }
-    match wire::parse(&bytes).map_err(anonymous)? {
+    match wire::parse(bytes).map_err(anonymous)? {
         Message::Request { id, method, params } => {
             let request = Request { id, method, params };
             let answered = answer(shared, headers, accepts, &request).await;
@@ -268,35 +262,4 @@ fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
     }
     let message = "Content-Type must be application/json".to_owned();
     Err(Failure { status: 415, ..Failure::request(message) })
-}
-
-/// The whole body, within its limit and its time.
-pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, Failure> {
-    match tokio::time::timeout(BODY_WAIT, collect(body, limit)).await {
-        Ok(read) => read,
-        Err(_elapsed) => {
-            let message = format!("the body did not arrive within {} s", BODY_WAIT.as_secs());
-            Err(Failure { status: 408, ..Failure::request(message) })
-        }
-    }
-}
-
-/// What is beyond the limit is thrown away, but taken for a while: a client that is still sending
-/// when the connection closes never sees the answer.
-async fn collect(body: Body, limit: usize) -> Result<Bytes, Failure> {
-    let mut chunks = body.into_data_stream();
-    let mut all = BytesMut::new();
-    let mut size: usize = 0;
-    while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|e| Failure::request(format!("the body broke off: {e}")))?;
-        size = size.saturating_add(chunk.len());
-        if size <= limit {
-            all.extend_from_slice(&chunk);
-        } else if size > limit.saturating_add(DISCARD_MAX) {
-            break;
-        } else {
-            all = BytesMut::new();
-        }
-    }
-    if size > limit { Err(Failure::too_long(limit)) } else { Ok(all.freeze()) }
 }
