@@ -75,7 +75,9 @@ impl Guard {
         }
         let Some(origin) = one(headers, &header::ORIGIN)? else { return Ok(()) };
         let place = origin.split_once("://").map(|(_, place)| place);
-        let own = place.is_some_and(|p| p == host || is_loopback(name_of(p)));
+        // Where any host is served, a page that made its name lead here names itself in both.
+        let named = !matches!(self.hosts, Allowed::Any);
+        let own = place.is_some_and(|p| (named && p == host) || is_loopback(name_of(p)));
         if own || self.origins.has(&origin) {
             return Ok(());
         }
@@ -178,6 +180,17 @@ mod tests {
             ..Config::default()
         };
         assert!(check(&any, "anything.example", Some("null")));
+    }
+
+    #[test]
+    fn any_host_is_not_any_origin() {
+        let config = Config { allowed_hosts: vec!["*".to_owned()], ..Config::default() };
+        assert!(check(&config, "anything.example", None));
+        assert!(!check(&config, "evil.example", Some("http://evil.example")));
+        assert!(check(&config, "localhost:1", Some("http://localhost:1")));
+        let allowed_origins = vec!["https://app.example".to_owned()];
+        let config = Config { allowed_origins, ..config };
+        assert!(check(&config, "app.example", Some("https://app.example")));
     }
 
     #[test]
