@@ -12,6 +12,7 @@ mod js;
 mod link;
 mod py;
 mod rehearsal;
+mod time;
 mod zygote;
 
 pub use evaluate::{Engine, Stopped, evaluate};

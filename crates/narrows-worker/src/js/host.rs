@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::output::Output;
-use super::time::Began;
+use crate::time::Began;
 
 /// Progress frames of one run; later ones are dropped, for nobody could read them.
 const NOTICES_MAX: u32 = 10_000;

@@ -13,7 +13,6 @@ mod runtime;
 mod session;
 mod strip;
 mod thrown;
-mod time;
 mod unheard;
 mod uses;
 

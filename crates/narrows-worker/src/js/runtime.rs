@@ -12,10 +12,10 @@ use std::rc::Rc;
 
 use super::host::{self, Host};
 use super::session::{self, Ending, INPUT, Realm, Session};
-use super::time::Began;
 use super::unheard::Unheard;
 use super::uses;
 use crate::link::{Link, LinkError};
+use crate::time::Began;
 
 const PRELUDE: &str = include_str!("prelude.js");
 

@@ -15,10 +15,10 @@ use super::host::{self, Host};
 use super::runtime::{evaluate, unexpected};
 use super::strip::PROGRAM;
 use super::thrown::Thrown;
-use super::time::Began;
 use super::unheard::Unheard;
 use super::uses::{Places, Reading};
 use crate::link::{Link, LinkError};
+use crate::time::Began;
 
 /// The name of what the program is given.
 pub(super) const INPUT: &str = "input";

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::calls;
 use super::clock::Clock;
@@ -22,6 +22,7 @@ use super::source::Rewritten;
 use super::uses::{self, Reading};
 use super::value::{self, Strange, Unfit};
 use crate::link::{Link, LinkError};
+use crate::time::Began;
 
 /// The file name of the program in Monty's tracebacks.
 const SCRIPT: &str = "program.py";
@@ -75,7 +76,7 @@ impl Prepared {
     ) -> Result<(), LinkError> {
         // Warmth is not kept in a value: this one only proves that it is there.
         let Self(()) = self;
-        let started = Instant::now();
+        let began = Began::now();
         let reading = read(program);
         let good = reading.uses.findings.is_empty();
         let Reading { uses, rewritten, sites, plain } = reading;
@@ -98,10 +99,9 @@ impl Prepared {
             program,
             rewritten,
             clock: Clock::new(program.now_ms),
-            started,
-            in_monty: Duration::ZERO,
+            began,
             memory_bytes: 0,
-            expired: false,
+            expired: None,
             broken: None,
             calls: 0,
             notices: 0,
@@ -170,12 +170,10 @@ pub(super) struct Session<'l, S> {
     pub(super) program: &'l Program,
     rewritten: Rewritten,
     clock: Clock,
-    started: Instant,
-    /// Time spent inside Monty; waiting for the host is not.
-    in_monty: Duration,
+    began: Began,
     memory_bytes: u64,
-    /// The wall time ran out while Monty ran.
-    expired: bool,
+    /// The time that ran out while Monty ran.
+    expired: Option<Limit>,
     /// The link broke while Monty printed.
     broken: Option<LinkError>,
     /// Calls sent so far: the last one's id.
@@ -200,7 +198,7 @@ impl<S: Read + Write> Session<'_, S> {
         let limits = &self.program.limits;
         let memory = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
         let resources = ResourceLimits::default()
-            .max_duration(Duration::from_millis(limits.cpu_ms.min(limits.wall_ms)))
+            .max_duration(Duration::from_millis(limits.wall_ms))
             .max_memory(memory)
             .max_recursion_depth(DEPTH_MAX);
         self.arm()?;
@@ -233,9 +231,7 @@ impl<S: Read + Write> Session<'_, S> {
         &mut self,
         go: impl FnOnce(PrintWriter<'_>) -> Result<RunProgress, MontyException>,
     ) -> Result<RunProgress, Stop> {
-        let before = Instant::now();
         let result = go(PrintWriter::Callback(self));
-        self.in_monty += before.elapsed();
         self.measure();
         if let Some(error) = self.broken.take() {
             return Err(Stop::Link(error));
@@ -251,13 +247,8 @@ impl<S: Read + Write> Session<'_, S> {
 
     /// Monty's own clock stands still while the host is asked; this one does not.
     pub(super) fn check_time(&self) -> Result<(), Stop> {
-        if self.started.elapsed() >= Duration::from_millis(self.program.limits.wall_ms) {
-            return Err(Stop::End(End::Limit(Limit::WallMs)));
-        }
-        if self.in_monty >= Duration::from_millis(self.program.limits.cpu_ms) {
-            return Err(Stop::End(End::Limit(Limit::CpuMs)));
-        }
-        Ok(())
+        let reached = self.began.reached(&self.program.limits);
+        reached.map_or(Ok(()), |limit| Err(Stop::End(End::Limit(limit))))
     }
 
     fn function_call(&mut self, call: FunctionCall) -> Result<RunProgress, Stop> {
@@ -357,15 +348,12 @@ impl<S: Read + Write> Session<'_, S> {
     /// How an exception that nobody caught ends the run.
     fn failed(&self, error: &MontyException) -> End {
         let message = error.message().unwrap_or("");
-        let limits = &self.program.limits;
-        if self.expired {
-            return End::Limit(Limit::WallMs);
+        if let Some(limit) = self.expired {
+            return End::Limit(limit);
         }
         match error.exc_type() {
             ExcType::TimeoutError if message.starts_with("time limit exceeded") => {
-                // The two budgets are one inside Monty: the smaller one.
-                let cpu = limits.cpu_ms <= limits.wall_ms;
-                return End::Limit(if cpu { Limit::CpuMs } else { Limit::WallMs });
+                return End::Limit(Limit::WallMs);
             }
             ExcType::MemoryError if message.starts_with("memory limit exceeded") => {
                 return End::Limit(Limit::MemoryBytes);
@@ -388,8 +376,8 @@ impl<S: Read + Write> Session<'_, S> {
     fn usage(&self) -> Usage {
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Usage {
-            wall_us: micros(self.started.elapsed()),
-            cpu_us: micros(self.in_monty),
+            wall_us: micros(self.began.wall()),
+            cpu_us: micros(self.began.cpu()),
             memory_bytes: self.memory_bytes,
         }
     }
@@ -414,14 +402,12 @@ impl<S: Read + Write> PrintWriterCallback for Session<'_, S> {
         self.print(end.encode_utf8(&mut [0; 4]))
     }
 
-    /// Monty comes by here every some thousand instructions: the only place where wall time can
-    /// stop it. No `except Exception` catches this; a bare `except` does, until the next time.
+    /// Monty comes by here every some thousand instructions: the only place where the time that
+    /// Monty does not measure can stop it. No `except Exception` catches this; a bare `except` does, until the next time.
     fn poll_flush(&mut self) -> Result<(), MontyException> {
         self.measure();
-        if self.started.elapsed() < Duration::from_millis(self.program.limits.wall_ms) {
-            return Ok(());
-        }
-        self.expired = true;
-        Err(MontyException::new(ExcType::KeyboardInterrupt, Some("wall_ms is over".to_owned())))
+        let Some(limit) = self.began.reached(&self.program.limits) else { return Ok(()) };
+        self.expired = Some(limit);
+        Err(MontyException::new(ExcType::KeyboardInterrupt, Some(format!("{limit} is reached"))))
     }
 }

@@ -7,35 +7,35 @@ use std::time::{Duration, Instant};
 
 /// Where a run began: on both clocks, and the most memory that its process had had by then.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Began {
+pub(crate) struct Began {
     wall: Instant,
     cpu: Duration,
     memory_bytes: u64,
 }
 
 impl Began {
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self { wall: Instant::now(), cpu: processor(), memory_bytes: peak_bytes() }
     }
 
     /// Time since, waiting included.
-    pub(super) fn wall(self) -> Duration {
+    pub(crate) fn wall(self) -> Duration {
         self.wall.elapsed()
     }
 
     /// Time on the processor since.
-    pub(super) fn cpu(self) -> Duration {
+    pub(crate) fn cpu(self) -> Duration {
         processor().saturating_sub(self.cpu)
     }
 
-    /// The most memory since. The interpreter's own count would visit each object that there is,
+    /// The most memory since. QuickJS's own count would visit each object that there is,
     /// and not know of those that are gone.
-    pub(super) fn memory(self) -> u64 {
+    pub(crate) fn memory(self) -> u64 {
         peak_bytes().saturating_sub(self.memory_bytes)
     }
 
     /// The limit that time has reached.
-    pub(super) fn reached(self, limits: &Limits) -> Option<Limit> {
+    pub(crate) fn reached(self, limits: &Limits) -> Option<Limit> {
         if self.wall() >= Duration::from_millis(limits.wall_ms) {
             Some(Limit::WallMs)
         } else if self.cpu() >= Duration::from_millis(limits.cpu_ms) {
