@@ -22,7 +22,8 @@ pub struct Config {
     /// Bytes of one message: a line on stdio, a body over HTTP.
     pub body_bytes_max: usize,
     /// Sessions of clients that speak a revision before 2026-07-28 over HTTP. Beyond it the one
-    /// that was idle longest ends.
+    /// ends that was idle longest of those never used or idle for 5 minutes; without such a one a
+    /// new session is refused.
     pub sessions_max: usize,
     /// How long such a session lives without a request.
     pub session_ttl: Duration,

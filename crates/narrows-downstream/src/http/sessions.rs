@@ -16,6 +16,10 @@ const STREAMS_MAX: usize = 4;
 /// Streams of all sessions at once: each holds a connection, and half are left for requests.
 const STREAMS_TOTAL_MAX: usize = 512;
 
+/// How long a session that was used is left alone when there are too many. It stops a flood of
+/// `initialize` from ending what others work in.
+const IDLE_MIN: Duration = Duration::from_mins(5);
+
 /// All sessions. The lock is held for a look-up only, never across a wait.
 pub(crate) struct Sessions {
     all: Mutex<HashMap<String, Session>>,
@@ -26,6 +30,8 @@ pub(crate) struct Sessions {
 struct Session {
     revision: Revision,
     seen: Instant,
+    /// Whether anything came after `initialize`.
+    used: bool,
     streams: usize,
     under_way: HashMap<Id, CancellationToken>,
     /// Cancelled when the session ends, and with it all that is under way.
@@ -35,6 +41,12 @@ struct Session {
 impl Session {
     fn idle(&self) -> bool {
         self.streams == 0 && self.under_way.is_empty()
+    }
+
+    /// Whether it may make room for another.
+    fn spare(&self, now: Instant) -> bool {
+        let idle = now.saturating_duration_since(self.seen);
+        self.idle() && (!self.used || idle >= IDLE_MIN)
     }
 
     fn expired(&self, ttl: Duration, now: Instant) -> bool {
@@ -62,7 +74,8 @@ impl Sessions {
     }
 
     /// Opens a session and gives its unguessable id. Expired ones end first; if it is still one
-    /// too many, the one that was idle longest.
+    /// too many, the one that was idle longest of
+    /// those that were never used, or not for a while.
     pub(crate) fn open(&self, revision: Revision) -> Result<String, Failure> {
         self.open_at(revision, Instant::now())
     }
@@ -74,9 +87,10 @@ impl Sessions {
             all.retain(|_, session| !session.expired(self.ttl, now));
         }
         if all.len() >= self.max {
-            let oldest = all.iter().filter(|(_, s)| s.idle()).min_by_key(|(_, s)| s.seen);
+            let oldest = all.iter().filter(|(_, s)| s.spare(now)).min_by_key(|(_, s)| s.seen);
             let Some(oldest) = oldest.map(|(id, _)| id.clone()) else {
-                let message = format!("{} sessions are busy", self.max);
+                let message =
+                    format!("{} sessions are in use; try again in some minutes", self.max);
                 return Err(Failure { status: 503, ..Failure::busy(message) });
             };
             all.remove(&oldest);
@@ -84,6 +98,7 @@ impl Sessions {
         let session = Session {
             revision,
             seen: now,
+            used: false,
             streams: 0,
             under_way: HashMap::new(),
             ended: CancellationToken::new(),
@@ -105,6 +120,7 @@ impl Sessions {
         }
         let session = all.get_mut(id)?;
         session.seen = session.seen.max(now);
+        session.used = true;
         Some(session.revision)
     }
 
@@ -264,6 +280,25 @@ mod tests {
         drop(busy);
         sessions.open_at(Revision::LATEST_LEGACY, now + 9 * TTL).unwrap();
         assert!(sessions.visit(&first).is_none() && sessions.visit(&third).is_none());
+    }
+
+    #[test]
+    fn a_flood_of_new_sessions_ends_none_that_is_used() {
+        let sessions = Arc::new(Sessions::new(3, 9 * IDLE_MIN));
+        let used = open(&sessions);
+        let now = Instant::now();
+        assert!(sessions.visit_at(&used, now).is_some());
+        for _ in 0..9 {
+            open(&sessions);
+        }
+        let ids: Vec<_> = sessions.lock().keys().cloned().collect();
+        for id in ids {
+            assert!(sessions.visit_at(&id, now).is_some());
+        }
+        let open_at = |at| sessions.open_at(Revision::LATEST_LEGACY, at);
+        assert_eq!(open_at(now + IDLE_MIN / 2).unwrap_err().status, 503);
+        assert!(sessions.visit_at(&used, now).is_some());
+        assert!(open_at(now + IDLE_MIN + SECOND).is_ok());
     }
 
     #[test]
