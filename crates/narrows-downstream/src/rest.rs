@@ -6,6 +6,7 @@ use crate::arguments;
 use crate::fault::{FaultBody, retry_after_s, wire};
 use crate::http::Shared;
 use axum::body::Body;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -60,6 +61,14 @@ pub(crate) fn problem(fault: &Fault) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// The parts of a path that name something.
+fn parts<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Fault> {
+    path.map(|Path(parts)| parts).map_err(|e| {
+        let message = clip(format!("the path is not understood: {}", e.body_text()), 200);
+        Fault::invalid(message).hint("percent-encode UTF-8 in each part of the path")
+    })
 }
 
 fn settled(outcome: Outcome) -> Response {
@@ -227,10 +236,14 @@ async fn tools(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
 /// Calls one tool.
 async fn call(
     State(shared): State<Arc<Shared>>,
-    Path((server, tool)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let (server, tool) = match parts(path) {
+        Ok(parts) => parts,
+        Err(fault) => return problem(&fault),
+    };
     let body = match json_body(&shared, &headers, body).await {
         Ok(body) => body,
         Err(response) => return response,
@@ -285,8 +298,13 @@ struct ArtifactQuery {
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Reads a kept result.
-async fn artifact(State(shared): State<Arc<Shared>>, Path(id): Path<String>, uri: Uri) -> Response {
+async fn artifact(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Response {
     let outcome = async {
+        let id = parts(path)?;
         let ArtifactQuery { offset, bytes } = query(&uri)?;
         let bytes = bytes.unwrap_or(ARTIFACT_BYTES).min(ARTIFACT_BYTES);
         let handle = ArtifactId(clip(id, 64));

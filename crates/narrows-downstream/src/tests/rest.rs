@@ -30,6 +30,8 @@ async fn mistakes_have_one_form() {
         (Sent::json("/v1/tools/github/y", "[]"), 400, "invalid", "the body is not an object"),
         (Sent::new("GET", "/v1/artifacts/art_y", ""), 404, "not_found", "artifact art_y"),
         (Sent::new("GET", "/v1/artifacts/art_x?ofset=1", ""), 400, "invalid", "the query string"),
+        (Sent::json("/v1/tools/%FF/y", "{}"), 400, "invalid", "the path is not understood"),
+        (Sent::new("GET", "/v1/artifacts/%FF", ""), 400, "invalid", "the path is not understood"),
         (Sent::new("GET", "/v1/nothing", ""), 404, "not_found", "no such path /v1/nothing"),
         (Sent::new("GET", "/v1/run", ""), 405, "invalid", "/v1/run does not take this method"),
     ] {
