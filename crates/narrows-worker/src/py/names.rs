@@ -6,6 +6,12 @@ use monty_types::{
 
 use super::source::{MARK, Site};
 
+/// Bytes of one name of a server's or a tool's; no name is longer.
+pub(super) const NAME_BYTES_MAX: usize = 512;
+
+/// Namespaces that a program may reach through computed names.
+const NAMESPACES_MAX: usize = 1_000;
+
 /// What a call from the program goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
@@ -56,29 +62,51 @@ impl Names {
     }
 
     /// The value of an attribute of one of the host's objects. Global names are all bound.
-    pub(super) fn look_up(&self, name: &str, of: Option<MontyUuid>) -> NameLookupResult {
+    pub(super) fn look_up(&mut self, name: &str, of: Option<MontyUuid>) -> NameLookupResult {
         let Some(object) = of else {
             return NameLookupResult::Undefined;
         };
-        let name = self.site(name).map_or(name, |site| site.name.as_str());
+        let name = self.site(name).map_or(name, |site| site.name.as_str()).to_owned();
         if object == handle(0) {
-            return self.namespace(name).into();
+            return self.namespace(&name).into();
         }
         // The dot keeps this name apart from all that a program can call by an identifier.
-        let function = |server: &String| MontyObject::Function {
-            name: format!("{server}.{name}"),
+        let function = |(index, server): (usize, &String)| MontyObject::Function {
+            name: if server.contains('.') {
+                format!("{MARK}{index}.{name}")
+            } else {
+                format!("{server}.{name}")
+            },
             docstring: None,
         };
         self.of(object).map(function).into()
     }
 
-    fn namespace(&self, name: &str) -> Option<MontyObject> {
-        let index = self.namespaces.iter().position(|namespace| namespace == name)?;
+    /// The namespace of a name. The program may have computed the name, so that nobody asked for
+    /// it before the run: whether there is such a server is for the host to say.
+    fn namespace(&mut self, name: &str) -> Option<MontyObject> {
+        let known = self.namespaces.iter().position(|namespace| namespace == name);
+        let index = match known {
+            Some(index) => index,
+            None if name.len() > NAME_BYTES_MAX || name.starts_with("__") => return None,
+            None if self.namespaces.len() >= NAMESPACES_MAX => return None,
+            None => {
+                self.namespaces.push(name.to_owned());
+                self.namespaces.len() - 1
+            }
+        };
         Some(instance(name, index + 1))
     }
 
-    fn of(&self, object: MontyUuid) -> Option<&String> {
-        self.namespaces.iter().enumerate().find(|(i, _)| handle(i + 1) == object).map(|(_, n)| n)
+    fn of(&self, object: MontyUuid) -> Option<(usize, &String)> {
+        self.namespaces.iter().enumerate().find(|(index, _)| handle(index + 1) == object)
+    }
+
+    /// The server that the first half of a function's name means.
+    fn server(&self, name: &str) -> String {
+        let index = name.strip_prefix(MARK).and_then(|index| index.parse::<usize>().ok());
+        let marked = index.and_then(|index| self.namespaces.get(index));
+        marked.map_or(name, String::as_str).to_owned()
     }
 
     fn site(&self, name: &str) -> Option<&Site> {
@@ -92,7 +120,7 @@ impl Names {
         let wait = site.is_some_and(|site| site.wait) || self.plain;
         if let Some(object) = of {
             return match self.of(object) {
-                Some(server) => {
+                Some((_, server)) => {
                     Target::Tool { server: server.clone(), tool: name.to_owned(), wait }
                 }
                 None => Target::NoFunction(format!("tools.{name}")),
@@ -104,7 +132,7 @@ impl Names {
             "show" => Target::Show,
             _ => match name.split_once('.') {
                 Some((server, tool)) => {
-                    Target::Tool { server: server.to_owned(), tool: tool.to_owned(), wait }
+                    Target::Tool { server: self.server(server), tool: tool.to_owned(), wait }
                 }
                 None => Target::Unknown(name.to_owned()),
             },

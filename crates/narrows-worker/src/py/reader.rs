@@ -215,12 +215,9 @@ impl<'a> Reader<'a> {
             }
             Named::Own => return None,
         };
-        if let Some(slice) = computed {
-            let at = self.lines.at(slice.start());
-            let message = "a namespace takes only a constant name in brackets; use \
-                           getattr(namespace, name) for a computed one";
-            self.finding(at, message.to_owned());
-            self.want(false, slice);
+        let computed = computed.is_some();
+        if computed {
+            self.by_getattr(expr);
         }
         let mut names: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
         self.bare |= names.len() <= usize::from(tools);
@@ -229,15 +226,17 @@ impl<'a> Reader<'a> {
             true => names.remove(0),
             false => root.id.to_string(),
         };
-        let is_call = called.is_some() && computed.is_none() && !names.is_empty();
+        let is_call = called.is_some() && !computed && !names.is_empty();
         if is_call {
             self.callers.extend(self.functions.iter().map(|function| function.name));
         }
         let wait = is_call && !(future && self.flow.asynchronous());
-        self.rename(&steps, wait);
+        if !computed {
+            self.rename(&steps, wait);
+        }
         if self.references.len() < REFERENCES_MAX {
             let arguments: Option<Vec<Argument>> = called
-                .filter(|_| computed.is_none())
+                .filter(|_| !computed)
                 .map(|call| literal::arguments(&call.arguments, self.lines));
             let at = self.lines.at(root.start());
             let guarded = self.guarded > 0;
@@ -250,6 +249,31 @@ impl<'a> Reader<'a> {
             });
         }
         Some(())
+    }
+
+    /// Monty has no brackets for a namespace: `tools[a]["b"]` becomes `getattr(getattr(tools, a), "b")`.
+    fn by_getattr(&mut self, expr: &'a Expr) {
+        match expr {
+            Expr::Attribute(attribute) => self.by_getattr(&attribute.value),
+            Expr::Subscript(subscript) => {
+                let (value, name) = (subscript.value.as_ref(), subscript.slice.as_ref());
+                self.by_getattr(value);
+                let open = TextRange::new(value.end(), name.start());
+                let close = TextRange::new(name.end(), subscript.end());
+                let plain =
+                    self.lines.text(open).trim() == "[" && self.lines.text(close).trim() == "]";
+                if !plain || [open, close].iter().any(|r| self.lines.text(*r).contains('\n')) {
+                    let at = self.lines.at(name.start());
+                    self.finding(at, "write the name in brackets on one line".to_owned());
+                }
+                let start = TextRange::empty(value.start());
+                for (range, text) in [(start, "getattr("), (open, ", "), (close, ")")] {
+                    self.edits.push(Edit { range, text: text.to_owned() });
+                }
+                self.want(false, name);
+            }
+            _ => {}
+        }
     }
 
     /// Renames the steps that Monty could not take, and the last one where the call has to wait.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::calls;
 use super::clock::Clock;
-use super::names::{Names, Target};
+use super::names::{NAME_BYTES_MAX, Names, Target};
 use super::output::Output;
 use super::source::Rewritten;
 use super::uses::{self, Reading};
@@ -253,6 +253,11 @@ impl<S: Read + Write> Session<'_, S> {
 
     fn function_call(&mut self, call: FunctionCall) -> Result<RunProgress, Stop> {
         match self.names.target(&call.function_name, call.object_id) {
+            Target::Tool { server, tool, .. } if server.len() + tool.len() >= NAME_BYTES_MAX => {
+                let message = "no tool has so long a name".to_owned();
+                let error = MontyException::new(ExcType::TypeError, Some(message));
+                self.turn(|print| call.resume(error, print))
+            }
             Target::Tool { server, tool, wait } => {
                 let name = format!("{server}.{tool}");
                 match calls::tool_arguments(&name, &call, self.program.limits.value_bytes) {

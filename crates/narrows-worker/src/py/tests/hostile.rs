@@ -183,7 +183,7 @@ fn the_hosts_objects_give_nothing_away() {
         "type(github)()",
         "github.f.__globals__",
         "github.f.__code__",
-        "tools.nothing",
+        "tools.nothing()",
         "type(tools).x",
         "(lambda: 0).__globals__",
         "''.__class__.__mro__",

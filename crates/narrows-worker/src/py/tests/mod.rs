@@ -2,6 +2,7 @@
 
 mod gaps;
 mod hostile;
+mod idioms;
 mod runs;
 mod uses;
 

@@ -136,11 +136,6 @@ fn awaits_in_the_wrong_place_are_findings() {
         ("f = lambda: await github.a()", "1:13 await in a lambda; use an async def"),
         ("await print(1)", "1:1 print gives nothing to wait for: delete await"),
         ("await progress(1)", "1:1 progress gives nothing to wait for: delete await"),
-        (
-            "n = 'a'\ngithub[n](x=1)",
-            "2:8 a namespace takes only a constant name in brackets; use getattr(namespace, name) \
-             for a computed one",
-        ),
         ("github[\n'a'](x=1)", "1:7 write the name in brackets on one line"),
         (
             "list(map(lambda i: github.f(n=i), [1]))",
