@@ -3,6 +3,11 @@
 use serde_json::Value;
 use std::time::Duration;
 
+/// How long requests under way may take once a client closed its end, or at shutdown.
+pub(crate) const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 1_500 } else { 10_000 });
+/// How long it may then take to tell the clients of those that took longer.
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// The doors' settings and the texts that they show.
 #[derive(Debug, Clone)]
 pub struct Config {

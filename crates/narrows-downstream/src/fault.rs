@@ -1,6 +1,7 @@
 //! The one table from a fault to each wire.
 
-use narrows_types::{Fault, Kind, Retry};
+use crate::config::DRAIN;
+use narrows_types::{Fault, Kind, Origin, Retry};
 use serde::Serialize;
 
 /// How a kind of fault looks from outside.
@@ -34,6 +35,14 @@ pub fn wire(kind: Kind) -> Wire {
         Kind::Bug => ("bug", -32_603, 500, 6),
     };
     Wire { name, rpc, status, exit }
+}
+
+/// What those hear whose requests the shutdown cuts off.
+pub(crate) fn ending() -> Fault {
+    let message =
+        format!("narrows is shutting down; the request did not end within {} s", DRAIN.as_secs());
+    Fault::new(Kind::Cancelled, Origin::Narrows, message)
+        .hint("calls that it made may have taken effect: look before you send it again")
 }
 
 /// A fault as JSON: `{"kind", "message", "hint"?, "retry"}`.

@@ -8,13 +8,14 @@ mod guard;
 mod listener;
 mod sessions;
 
-use crate::config::Config;
+use crate::config::{Config, DRAIN, LAST_WORDS};
+use crate::fault::ending;
 use crate::mcp::{Front, Source};
 use crate::rest;
 use axum::Router;
-use axum::extract::Extension;
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderValue, header};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use body::Bodies;
 use guard::Guard;
@@ -23,13 +24,11 @@ use narrows_engine::Engine;
 use sessions::Sessions;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How long requests under way may take at shutdown.
-const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 1_500 } else { 10_000 });
-
+/// Where MCP is spoken.
+const MCP: &str = "/mcp";
 /// Bytes of bodies that are held at once, beside the small ones.
 const BODIES_MAX: usize = 64 << 20;
 
@@ -41,9 +40,14 @@ pub(crate) struct Shared {
     sessions: Arc<Sessions>,
 }
 
-/// Tells streams without an end of their own that the server ends.
-#[derive(Clone)]
-struct Closing(CancellationToken);
+/// Tells requests that the server ends.
+#[derive(Clone, Default)]
+struct Closing {
+    /// It does: streams without an end of their own end too.
+    begun: CancellationToken,
+    /// Time is up for all that is under way.
+    over: CancellationToken,
+}
 
 /// The routes: `/mcp`, `/v1/...`, `/health`, `/livez`, `/readyz`, `/openapi.json`.
 pub fn router(engine: Engine, config: Arc<Config>) -> Router {
@@ -58,10 +62,7 @@ pub(crate) fn routes(front: Front) -> Router {
     let bodies = Bodies::new(config.body_bytes_max.max(BODIES_MAX));
     let shared = Arc::new(Shared { front, bodies, guard, sessions });
     Router::new()
-        .route(
-            "/mcp",
-            axum::routing::post(endpoint::post).get(endpoint::get).delete(endpoint::delete),
-        )
+        .route(MCP, axum::routing::post(endpoint::post).get(endpoint::get).delete(endpoint::delete))
         .merge(rest::routes())
         .fallback(rest::no_such_path)
         .method_not_allowed_fallback(rest::no_such_method)
@@ -71,14 +72,17 @@ pub(crate) fn routes(front: Front) -> Router {
 }
 
 /// Serves until `shutdown` is cancelled; then stops accepting and answers what is under way, for
-/// at most 10 s.
+/// at most 10 s; what took longer is told that it is cut off.
 pub async fn serve_http(
     listener: TcpListener,
     router: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    let closing = Closing { begun: shutdown.clone(), over: CancellationToken::new() };
+    let over = closing.over.clone();
     let router = router
-        .layer(Extension(Closing(shutdown.clone())))
+        .layer(middleware::from_fn_with_state(over.clone(), cut_off))
+        .layer(Extension(closing))
         .layer(middleware::from_fn(listener::track))
         .into_make_service_with_connect_info::<UnderWay>();
     let stop = shutdown.clone();
@@ -88,14 +92,23 @@ pub async fn serve_http(
     let overdue = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
+        tracing::warn!("requests are cut off {} s after the end began", DRAIN.as_secs());
+        over.cancel();
+        tokio::time::sleep(LAST_WORDS).await;
     };
     tokio::select! {
         served = serve => served,
-        () = overdue => {
-            tracing::warn!("requests were still under way {} s after the end", DRAIN.as_secs());
-            Ok(())
-        }
+        () = overdue => Ok(()),
     }
+}
+
+/// Tells whoever waits when time is up. MCP does so itself, in its own words.
+async fn cut_off(State(over): State<CancellationToken>, request: Request, next: Next) -> Response {
+    if request.uri().path() == MCP {
+        return next.run(request).await;
+    }
+    let answered = over.run_until_cancelled(next.run(request)).await;
+    answered.unwrap_or_else(|| rest::problem(&ending()))
 }
 
 /// Nothing that we send is a page, whatever a browser may think.

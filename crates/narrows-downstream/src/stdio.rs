@@ -1,6 +1,6 @@
 //! MCP over standard streams: one message a line, both eras interleaved.
 
-use crate::config::Config;
+use crate::config::{Config, DRAIN, LAST_WORDS};
 use crate::lines::{Line, Lines};
 use crate::mcp::{Front, Plan, Rules, Source, negotiate};
 use crate::wire::{self, Failure, Request, clipped};
@@ -20,13 +20,12 @@ use tokio_util::sync::CancellationToken;
 const REQUESTS_MAX: usize = 256;
 /// Messages that wait to be written.
 const OUTBOX_MAX: usize = 256;
-/// How long requests under way may take once the client closed its end, or at shutdown.
-const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 1_500 } else { 10_000 });
 /// How long a client may leave its end of the pipe full.
 const WRITE_WAIT: Duration = Duration::from_mins(5);
 
 /// Serves this process's standard streams until the client closes them or `shutdown` is cancelled;
-/// then answers what is under way, for at most 10 s. Nothing but protocol is written to stdout.
+/// then answers what is under way, for at most 10 s, and tells what took longer that it is cut off.
+/// Nothing but protocol is written to stdout.
 pub async fn serve_stdio(
     engine: Engine,
     config: Arc<Config>,
@@ -152,18 +151,33 @@ impl Door {
         }
     }
 
-    /// Waits for what is under way.
+    /// Waits for what is under way; what takes too long is ended and its client told.
     async fn drain(&mut self) {
         let all = async {
             while let Some(ended) = self.tasks.join_next().await {
                 self.ended(ended);
             }
         };
-        if tokio::time::timeout(DRAIN, all).await.is_err() {
-            tracing::warn!(
-                "{} requests were not answered in time at the end",
-                self.under_way.len()
-            );
+        if tokio::time::timeout(DRAIN, all).await.is_ok() {
+            return;
+        }
+        // From here on no task answers any more: those that have are no longer under way.
+        self.tasks.abort_all();
+        while let Some(ended) = self.tasks.join_next().await {
+            self.ended(ended);
+        }
+        tracing::warn!("{} requests were cut off at the end", self.under_way.len());
+        let failure = Failure::ending();
+        let tell = async {
+            for (id, cancel) in &self.under_way {
+                // A cancelled request is not answered.
+                if !cancel.is_cancelled() && self.fail(Some(id), &failure).await.is_err() {
+                    return;
+                }
+            }
+        };
+        if tokio::time::timeout(LAST_WORDS, tell).await.is_err() {
+            tracing::warn!("the client does not read what it is told at the end");
         }
     }
 
@@ -172,6 +186,7 @@ impl Door {
             Ok(id) => {
                 self.under_way.remove(&id);
             }
+            Err(e) if e.is_cancelled() => {}
             // The engine catches panics of requests, so this is one of the door's own.
             Err(e) => tracing::error!("a request ended without an answer: {e}"),
         }

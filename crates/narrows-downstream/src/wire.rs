@@ -1,6 +1,6 @@
 //! JSON-RPC as the doors see it: messages in, answers out, and which era a request is of.
 
-use crate::fault::{FaultBody, wire};
+use crate::fault::{FaultBody, ending, wire};
 use crate::mcp::Rules;
 use axum::http::HeaderMap;
 use narrows_protocol::header::{
@@ -56,6 +56,13 @@ impl Failure {
     /// Too much at once.
     pub(crate) fn busy(message: String) -> Self {
         Self::new(wire(narrows_types::Kind::RateLimited).rpc, message, 429)
+    }
+
+    /// The server ends before the request does.
+    pub(crate) fn ending() -> Self {
+        let fault = ending();
+        let (wire, data) = (wire(fault.kind), serde_json::to_value(FaultBody::from(&fault)).ok());
+        Self { code: wire.rpc, message: fault.to_string(), data, status: wire.status }
     }
 
     /// A message beyond the bound.

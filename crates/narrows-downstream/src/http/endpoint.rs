@@ -18,6 +18,7 @@ use narrows_protocol::{Id, Message, Revision, header as names};
 use narrows_types::Principal;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// Notifications of one request that wait for the connection; further ones are dropped.
 const NOTIFICATIONS_MAX: usize = 64;
@@ -28,10 +29,12 @@ const ALLOW_POST: (HeaderName, HeaderValue) = (header::ALLOW, HeaderValue::from_
 /// Takes one message (or a batch, in the one revision that has them).
 pub(super) async fn post(
     State(shared): State<Arc<Shared>>,
+    closing: Option<Extension<Closing>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    match take(&shared, &headers, body).await {
+    let over = closing.map(|Extension(closing)| closing.over).unwrap_or_default();
+    match take(&shared, &headers, &over, body).await {
         Ok(response) => response,
         Err((id, failure)) => refuse(id.as_ref(), &failure),
     }
@@ -47,7 +50,12 @@ fn refuse(id: Option<&Id>, failure: &Failure) -> Response {
     delivery::json(failure.status, wire::failed(id, failure))
 }
 
-async fn take(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
+async fn take(
+    shared: &Arc<Shared>,
+    headers: &HeaderMap,
+    over: &CancellationToken,
+    body: Body,
+) -> Result<Response, Refusal> {
     is_json(headers).map_err(anonymous)?;
     let accepts = Accepts::read(headers).ok_or_else(|| {
         let message = "Accept must name application/json, text/event-stream or both";
@@ -60,12 +68,13 @@ async fn take(shared: &Arc<Shared>, headers: &HeaderMap, body: Body) -> Result<R
         && let Some(messages) = wire::batch(bytes)
     {
         let messages = messages.map_err(anonymous)?;
-        return Ok(batch::take(shared, session, revision, &messages).await);
+        let answers = over.run_until_cancelled(batch::take(shared, session, revision, &messages));
+        return answers.await.ok_or_else(|| anonymous(Failure::ending()));
     }
     match wire::parse(bytes).map_err(anonymous)? {
         Message::Request { id, method, params } => {
             let request = Request { id, method, params };
-            let answered = answer(shared, headers, accepts, &request).await;
+            let answered = answer(shared, headers, &Way { accepts, over }, &request).await;
             answered.map_err(|failure| (Some(request.id), failure))
         }
         Message::Notification { method, params } => {
@@ -92,17 +101,24 @@ fn batching<'h>(
     Ok(revision.map(|revision| (session, revision)))
 }
 
+/// How an answer is to leave.
+struct Way<'a> {
+    accepts: Accepts,
+    /// Cancelled when there is no more time for it.
+    over: &'a CancellationToken,
+}
+
 async fn answer(
     shared: &Arc<Shared>,
     headers: &HeaderMap,
-    accepts: Accepts,
+    way: &Way<'_>,
     request: &Request<'_>,
 ) -> Result<Response, Failure> {
     let Request { id, method, params } = request;
     if let Some(rules) = request.modern(Some(headers))? {
         return match shared.front.plan(rules, method, *params)? {
             Plan::Ready(body) => Ok(delivery::json(200, wire::response(id, &body))),
-            Plan::Ask(pending) => Ok(ask(shared, accepts, rules, id, *pending, None).await),
+            Plan::Ask(pending) => Ok(ask(shared, way, rules, id, *pending, None).await),
         };
     }
     if *method == "initialize" {
@@ -118,7 +134,7 @@ async fn answer(
         Plan::Ready(body) => Ok(delivery::json(200, wire::response(id, &body))),
         Plan::Ask(pending) => {
             let ticket = shared.sessions.begin(session, id)?;
-            Ok(ask(shared, accepts, rules, id, *pending, Some(ticket)).await)
+            Ok(ask(shared, way, rules, id, *pending, Some(ticket)).await)
         }
     }
 }
@@ -143,18 +159,23 @@ fn initialize(shared: &Shared, request: &Request<'_>) -> Result<Response, Failur
 /// client takes that.
 async fn ask(
     shared: &Arc<Shared>,
-    accepts: Accepts,
+    way: &Way<'_>,
     rules: Rules,
     id: &Id,
     pending: Pending,
     ticket: Option<Ticket>,
 ) -> Response {
+    let (accepts, over) = (way.accepts, way.over.clone());
     let streamed = accepts.stream && (pending.token.is_some() || !accepts.json);
     let (notices, heard) = mpsc::channel(NOTIFICATIONS_MAX);
     let notify = move |message| drop(notices.try_send(message));
     let (shared, id) = (Arc::clone(shared), id.clone());
     let work = async move {
         let asked = shared.front.perform(pending, rules, Principal::local(), notify);
+        let asked = async {
+            let answered = over.run_until_cancelled(asked).await;
+            answered.unwrap_or_else(|| Err(Failure::ending()))
+        };
         let outcome = match &ticket {
             // A cancelled request is not answered.
             Some(ticket) => ticket.cancel.run_until_cancelled(asked).await?,
@@ -195,9 +216,9 @@ pub(super) async fn get(
     delivery::silence(async move {
         let ended = ticket.cancel.cancelled();
         match closing {
-            Some(Extension(Closing(closing))) => tokio::select! {
+            Some(Extension(closing)) => tokio::select! {
                 () = ended => {}
-                () = closing.cancelled() => {}
+                () = closing.begun.cancelled() => {}
             },
             None => ended.await,
         }

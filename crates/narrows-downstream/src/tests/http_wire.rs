@@ -1,7 +1,7 @@
 //! What never gets as far as MCP.
 
 use super::client::{Sent, Server};
-use super::config;
+use super::{PATIENCE, config};
 use serde_json::json;
 use std::time::Duration;
 
@@ -95,6 +95,31 @@ async fn notifications_are_accepted() {
     let body = r#"{"jsonrpc":"2.0","method":"notifications/whatever"}"#;
     let reply = server.send(&Sent::json("/mcp", body)).await;
     assert_eq!((reply.status, reply.body.as_str()), (202, ""));
+}
+
+#[tokio::test]
+async fn whoever_is_cut_off_at_the_end_is_told() {
+    let mut server = Server::start(config()).await;
+    let mcp = Sent::modern("tools/call", json!({"name": "run", "arguments": {"code": "hang"}}));
+    let run = Sent::json("/v1/run", r#"{"code":"hang"}"#);
+    let all = [mcp.clone(), mcp.header("Accept", "text/event-stream"), run];
+    let mut replies = Vec::new();
+    for sent in all {
+        let mut connection = server.open().await;
+        connection.write(&sent.bytes()).await;
+        replies.push(connection);
+    }
+    server.ledger.started(3).await;
+    server.shutdown.cancel();
+    let mcp = replies[0].reply().await;
+    assert_eq!((mcp.error(), &mcp.json()["id"]), ((408, -31499), &json!(7)), "{mcp:?}");
+    let stream = replies[1].reply().await.events();
+    assert_eq!((&stream[0]["id"], &stream[0]["error"]["code"]), (&json!(7), &json!(-31499)));
+    let rest = replies[2].reply().await;
+    assert_eq!((rest.status, &rest.json()["error"]["kind"]), (408, &json!("cancelled")));
+    assert!(rest.body.contains("shutting down"), "{rest:?}");
+    let ended = tokio::time::timeout(PATIENCE, server.tasks.join_next()).await;
+    ended.expect("the server ends").unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]

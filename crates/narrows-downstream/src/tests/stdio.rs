@@ -291,14 +291,22 @@ async fn at_the_end_of_input_what_is_under_way_is_answered() {
 }
 
 #[tokio::test]
-async fn the_end_does_not_wait_for_ever() {
+async fn the_end_does_not_wait_for_ever_and_tells_those_it_cuts_off() {
     let mut pipe = Pipe::open(config());
     pipe.run(1, "hang").await;
-    pipe.ledger.started(1).await;
+    pipe.run(2, "hang").await;
+    pipe.ledger.started(2).await;
+    pipe.write(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}"#)
+        .await;
+    pipe.ledger.cut_off(1).await;
     let ledger = pipe.ledger.clone();
     pipe.shutdown.cancel();
-    assert_eq!(pipe.rest().await, Vec::<Value>::new());
-    ledger.cut_off(1).await;
+    let rest = pipe.rest().await;
+    assert_eq!(rest.len(), 1, "a cancelled request is not answered: {rest:?}");
+    let error = &rest[0]["error"];
+    assert_eq!((&rest[0]["id"], &error["code"]), (&json!(1), &json!(-31499)), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("shutting down"), "{error}");
+    ledger.cut_off(2).await;
 }
 
 #[tokio::test]
