@@ -93,7 +93,7 @@ const ABSENT: &[Absent] = &[
     any("confirm", NO_PERSON),
     any("prompt", NO_PERSON),
     any("print", "use console.log"),
-    any("Intl", "use toISOString, toFixed or code of your own"),
+    any("Intl", "use x.toLocaleString(), a.localeCompare(b) or code of your own"),
     any("requestAnimationFrame", "use setTimeout(f, 0)"),
     any("Worker", THREADS),
     any("WebAssembly", "run plain JavaScript"),

@@ -31,6 +31,9 @@ const SPARE_BYTES: u64 = 4 << 20;
 /// What the web gives and the language does not.
 const WEB: &str = include_str!("web.js");
 
+/// What an engine without tables of languages can know of them.
+const LOCALE: &str = include_str!("locale.js");
+
 /// A warm interpreter: its realm, the prelude in it, and nobody's program.
 pub(crate) struct Prepared {
     // Values of the realm go before the realm does.
@@ -65,9 +68,11 @@ fn install(ctx: &Ctx<'_>, host: &Rc<Host>) -> rquickjs::Result<Installed> {
     let functions = host::functions(ctx, host)?;
     let prelude: Function<'_> = evaluate(ctx, PRELUDE, "prelude.js")?;
     let kit: Object<'_> = prelude.call((functions,))?;
-    let web: Function<'_> = evaluate(ctx, WEB, "web.js")?;
     let define: Function<'_> = kit.get("define")?;
-    let () = web.call((ctx.globals(), define))?;
+    for (text, name) in [(WEB, "web.js"), (LOCALE, "locale.js")] {
+        let more: Function<'_> = evaluate(ctx, text, name)?;
+        let () = more.call((ctx.globals(), define.clone()))?;
+    }
     let names: Vec<String> = evaluate(ctx, "Object.getOwnPropertyNames(globalThis)", "names.js")?;
     // The program's own input is bound when it comes.
     let globals = names.into_iter().chain([INPUT.to_owned()]).collect();

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod left;
+mod locale;
 mod models;
 mod runs;
 mod web;
