@@ -228,7 +228,7 @@ impl Door {
             }
             // We ask the client nothing, so there is nothing that it could answer.
             Ok(Message::Response { .. }) => Ok(()),
-            Err(failure) => self.fail(None, &failure).await,
+            Err(bad) => self.fail(bad.0.as_ref(), &bad.1).await,
         }
     }
 

@@ -103,9 +103,13 @@ pub(crate) fn clipped(text: &str) -> String {
     clip(text.to_owned(), 80)
 }
 
+/// Why bytes are no message, and the id that the answer is to have, if it could be read.
+pub(crate) type Unreadable = Box<(Option<Id>, Failure)>;
+
 /// Reads one message.
-pub(crate) fn parse(bytes: &[u8]) -> Result<Message<'_>, Failure> {
-    Message::parse(bytes).map_err(|malformed| Failure::new(malformed.code, malformed.message, 400))
+pub(crate) fn parse(bytes: &[u8]) -> Result<Message<'_>, Unreadable> {
+    Message::parse(bytes)
+        .map_err(|bad| Box::new((bad.id, Failure::new(bad.code, bad.message, 400))))
 }
 
 /// Messages in one batch.

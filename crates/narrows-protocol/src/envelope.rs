@@ -53,6 +53,8 @@ pub struct Malformed {
     pub code: i64,
     /// Why.
     pub message: String,
+    /// The id that it had, if that much could be read.
+    pub id: Option<Id>,
 }
 
 #[derive(Deserialize)]
@@ -82,9 +84,18 @@ where
 impl<'a> Message<'a> {
     /// Reads one message. Nesting is bounded by the parser (128 levels).
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
+        // A derived reader would take an array for the members in their order.
+        if bytes.iter().find(|b| !b.is_ascii_whitespace()).is_some_and(|first| *first == b'[') {
+            return Err(invalid("not a JSON-RPC message: an array, not an object"));
+        }
+        Self::read(bytes).map_err(|malformed| Malformed { id: lone_id(bytes), ..malformed })
+    }
+
+    fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let envelope: Envelope<'a> = serde_json::from_slice(bytes).map_err(|e| Malformed {
             code: if e.is_data() { code::INVALID_REQUEST } else { code::PARSE_ERROR },
             message: format!("not a JSON-RPC message: {e}"),
+            id: None,
         })?;
         if envelope.jsonrpc.as_deref() != Some("2.0") {
             return Err(invalid("`jsonrpc` must be \"2.0\""));
@@ -110,7 +121,16 @@ impl<'a> Message<'a> {
 }
 
 fn invalid(message: &str) -> Malformed {
-    Malformed { code: code::INVALID_REQUEST, message: message.to_owned() }
+    Malformed { code: code::INVALID_REQUEST, message: message.to_owned(), id: None }
+}
+
+/// The id of what is otherwise no message: whoever sent it waits for an answer with that id.
+fn lone_id(bytes: &[u8]) -> Option<Id> {
+    #[derive(Deserialize)]
+    struct Lone {
+        id: Id,
+    }
+    serde_json::from_slice::<Lone>(bytes).ok().map(|lone| lone.id)
 }
 
 #[derive(Serialize)]
@@ -209,6 +229,28 @@ mod tests {
         let deep =
             format!("{{\"jsonrpc\":\"2.0\",\"method\":\"x\",\"params\":{}", "[".repeat(100_000));
         assert!(Message::parse(deep.as_bytes()).is_err());
+    }
+
+    #[test]
+    fn the_id_is_read_even_if_nothing_else_is() {
+        for (text, expected) in [
+            (r#"{"jsonrpc":"2.0","id":5,"method":5}"#, Some(Id::from(5))),
+            (r#"{"jsonrpc":"1.0","id":"a","method":"x"}"#, Some(Id::from("a"))),
+            (r#"{"id":5}"#, Some(Id::from(5))),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#, None),
+            (r#"{"jsonrpc":"2.0","id":5,"method":"#, None),
+            ("[5]", None),
+        ] {
+            assert_eq!(Message::parse(text.as_bytes()).unwrap_err().id, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_no_message() {
+        for text in [r#"["2.0",7,"ping",{}]"#, " \n[\"2.0\",7,\"ping\",{},null,null]"] {
+            let malformed = Message::parse(text.as_bytes()).unwrap_err();
+            assert_eq!((malformed.code, malformed.id), (code::INVALID_REQUEST, None), "{text}");
+        }
     }
 
     #[test]

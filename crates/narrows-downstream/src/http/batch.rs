@@ -46,7 +46,7 @@ async fn one(
             None
         }
         Ok(Message::Response { .. }) => None,
-        Err(failure) => Some(wire::failed(None, &failure)),
+        Err(bad) => Some(wire::failed(bad.0.as_ref(), &bad.1)),
     }
 }
 

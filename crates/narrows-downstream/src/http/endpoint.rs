@@ -71,7 +71,7 @@ async fn take(
         let answers = over.run_until_cancelled(batch::take(shared, session, revision, &messages));
         return answers.await.ok_or_else(|| anonymous(Failure::ending()));
     }
-    match wire::parse(bytes).map_err(anonymous)? {
+    match wire::parse(bytes).map_err(|bad| *bad)? {
         Message::Request { id, method, params } => {
             let request = Request { id, method, params };
             let answered = answer(shared, headers, &Way { accepts, over }, &request).await;

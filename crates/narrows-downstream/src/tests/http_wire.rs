@@ -21,6 +21,8 @@ async fn bodies_that_are_no_messages() {
         let reply = server.send(&Sent::json("/mcp", body)).await;
         assert_eq!(reply.error(), (400, code), "{body}: {reply:?}");
     }
+    let body = r#"{"jsonrpc":"2.0","id":5,"method":5}"#;
+    assert_eq!(server.send(&Sent::json("/mcp", body)).await.json()["id"], 5);
     let deep = format!("{}{}", "[".repeat(4_000), "]".repeat(4_000));
     let body =
         format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"x":{deep}}}}}"#);

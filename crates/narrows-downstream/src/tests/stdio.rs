@@ -183,6 +183,11 @@ async fn bad_lines_are_answered_and_the_next_line_is_read() {
         assert_eq!(answer["error"]["code"], code, "{shown}: {answer}");
         assert!(answer["error"]["message"].as_str().unwrap().len() < 500, "{shown}");
     }
+    pipe.write(r#"{"jsonrpc":"2.0","id":5,"method":5}"#).await;
+    assert_eq!(pipe.read().await["id"], 5, "the client waits for this one");
+    pipe.write(r#"["2.0",7,"ping",{}]"#).await;
+    let answer = pipe.read().await;
+    assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(null), &json!(-32600)));
     // Blank lines, notifications that nobody knows and answers to nothing are passed over.
     pipe.write("").await;
     pipe.write(r#"{"jsonrpc":"2.0","method":"notifications/unheard","params":7}"#).await;
