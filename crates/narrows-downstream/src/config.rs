@@ -3,8 +3,9 @@
 use serde_json::Value;
 use std::time::Duration;
 
-/// How long requests under way may take once a client closed its end, or at shutdown.
-pub(crate) const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 1_500 } else { 10_000 });
+/// How long requests under way may take once a client closed its end, or at shutdown. With
+/// [`LAST_WORDS`] it is the 10 s after which the binary drops its doors.
+pub(crate) const DRAIN: Duration = Duration::from_millis(if cfg!(test) { 1_500 } else { 9_000 });
 /// How long it may then take to tell the clients of those that took longer.
 pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 

@@ -72,7 +72,7 @@ pub(crate) fn routes(front: Front) -> Router {
 }
 
 /// Serves until `shutdown` is cancelled; then stops accepting and answers what is under way, for
-/// at most 10 s; what took longer is told that it is cut off.
+/// at most 9 s; what took longer is told that it is cut off.
 pub async fn serve_http(
     listener: TcpListener,
     router: Router,

@@ -24,7 +24,7 @@ const OUTBOX_MAX: usize = 256;
 const WRITE_WAIT: Duration = Duration::from_mins(5);
 
 /// Serves this process's standard streams until the client closes them or `shutdown` is cancelled;
-/// then answers what is under way, for at most 10 s, and tells what took longer that it is cut off.
+/// then answers what is under way, for at most 9 s, and tells what took longer that it is cut off.
 /// Nothing but protocol is written to stdout.
 pub async fn serve_stdio(
     engine: Engine,
