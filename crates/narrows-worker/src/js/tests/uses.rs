@@ -149,8 +149,8 @@ fn what_is_not_here_is_found_with_what_to_use() {
         ),
         (
             "new Intl.NumberFormat()",
-            "1:5 Intl is not available: use toISOString, toFixed or code \
-          of your own",
+            "1:5 Intl is not available: use x.toLocaleString(), a.localeCompare(b) \
+          or code of your own",
         ),
         (
             "import x from 'y'\n1",
