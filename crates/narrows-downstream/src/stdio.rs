@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 const REQUESTS_MAX: usize = 256;
 /// Messages that wait to be written.
 const OUTBOX_MAX: usize = 256;
+/// Bytes of messages that are written together; the last of them may exceed it.
+const WRITE_BYTES: usize = 64 << 10;
 /// How long a client may leave its end of the pipe full.
 const WRITE_WAIT: Duration = Duration::from_mins(5);
 
@@ -97,18 +99,26 @@ async fn write<W: AsyncWrite + Unpin>(
     mut writer: W,
     mut messages: mpsc::Receiver<String>,
 ) -> io::Result<()> {
+    // Each write to a real standard output is a trip to another thread: what waits goes together.
     while let Some(message) = messages.recv().await {
+        let mut lines = message.into_bytes();
+        lines.push(b'\n');
+        while lines.len() < WRITE_BYTES
+            && let Ok(message) = messages.try_recv()
+        {
+            lines.extend_from_slice(message.as_bytes());
+            lines.push(b'\n');
+        }
         let put = async {
-            writer.write_all(message.as_bytes()).await?;
-            writer.write_all(b"\n").await?;
-            if messages.is_empty() { writer.flush().await } else { Ok(()) }
+            writer.write_all(&lines).await?;
+            writer.flush().await
         };
         match tokio::time::timeout(WRITE_WAIT, put).await {
             Ok(done) => done?,
             Err(_elapsed) => return Err(io::Error::from(io::ErrorKind::TimedOut)),
         }
     }
-    writer.flush().await
+    Ok(())
 }
 
 /// One client.
@@ -307,3 +317,48 @@ impl Door {
 
 /// The client does not read any more.
 struct Gone;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::Pin;
+    use std::sync::{Mutex, PoisonError};
+    use std::task::{Context, Poll};
+
+    /// Keeps what was written, write by write.
+    #[derive(Clone, Default)]
+    struct Writes(Arc<Mutex<Vec<Vec<u8>>>>);
+
+    impl AsyncWrite for Writes {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(bytes.to_vec());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_waits_is_written_together_within_bounds() {
+        let (outbox, messages) = mpsc::channel(9);
+        let long = "x".repeat(WRITE_BYTES);
+        for message in ["a", "b", &long, "c", "d"] {
+            outbox.send(message.to_owned()).await.unwrap();
+        }
+        drop(outbox);
+        let writes = Writes::default();
+        write(writes.clone(), messages).await.unwrap();
+        let expected = [format!("a\nb\n{long}\n").into_bytes(), b"c\nd\n".to_vec()];
+        assert!(*writes.0.lock().unwrap() == expected);
+    }
+}
