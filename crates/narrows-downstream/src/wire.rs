@@ -192,11 +192,23 @@ struct Claims<'a> {
     capabilities: Option<&'a RawValue>,
 }
 
+/// The parameters that say which era a request is of, and that headers repeat.
+#[derive(Default, Deserialize)]
+struct Params<'a> {
+    #[serde(rename = "_meta", borrow, default)]
+    meta: Option<Claims<'a>>,
+    #[serde(default)]
+    name: Option<Value>,
+    #[serde(default)]
+    uri: Option<Value>,
+}
+
 impl Request<'_> {
     /// Whether the request is of the modern era, and if so, whether it is whole: the revision and
     /// the capabilities in `_meta`, and over HTTP headers that say the same as the body.
     pub(crate) fn modern(&self, headers: Option<&HeaderMap>) -> Result<Option<Rules>, Failure> {
-        let claims = self.claims()?;
+        let mut params = self.looked_at()?;
+        let claims = params.meta.take().unwrap_or_default();
         let named = match headers {
             Some(headers) => header(headers, PROTOCOL_VERSION_HEADER)?,
             None => None,
@@ -219,7 +231,7 @@ impl Request<'_> {
         if let Some(headers) = headers {
             same(PROTOCOL_VERSION_HEADER, named, version)?;
             same(METHOD_HEADER, header(headers, METHOD_HEADER)?, &self.method)?;
-            self.same_name(headers)?;
+            self.same_name(&params, headers)?;
         }
         if !Revision::parse(version).is_some_and(Revision::is_modern) {
             return Err(Failure::unsupported(version));
@@ -227,42 +239,27 @@ impl Request<'_> {
         Ok(Some(Rules::Modern))
     }
 
-    fn claims(&self) -> Result<Claims<'_>, Failure> {
-        #[derive(Deserialize)]
-        struct Params<'a> {
-            #[serde(rename = "_meta", borrow, default)]
-            meta: Option<Claims<'a>>,
-        }
-        let Some(params) = self.params else { return Ok(Claims::default()) };
+    fn looked_at(&self) -> Result<Params<'_>, Failure> {
+        let Some(params) = self.params else { return Ok(Params::default()) };
         if !params.get().starts_with('{') {
             return Err(Failure::meta("`params` is not an object".to_owned()));
         }
-        let params: Params<'_> = serde_json::from_str(params.get())
-            .map_err(|e| Failure::meta(format!("`params` is not understood: {e}")))?;
-        Ok(params.meta.unwrap_or_default())
+        serde_json::from_str(params.get())
+            .map_err(|e| Failure::meta(format!("`params` is not understood: {e}")))
     }
 
     /// `Mcp-Name` repeats what the request is about, where it is about one thing.
-    fn same_name(&self, headers: &HeaderMap) -> Result<(), Failure> {
-        #[derive(Deserialize)]
-        struct Named {
-            #[serde(default)]
-            name: Option<Value>,
-            #[serde(default)]
-            uri: Option<Value>,
-        }
-        let (Some(params), "tools/call" | "prompts/get" | "resources/read") =
-            (self.params, self.method.as_ref())
-        else {
-            return Ok(());
+    fn same_name(&self, params: &Params<'_>, headers: &HeaderMap) -> Result<(), Failure> {
+        let about = match self.method.as_ref() {
+            "resources/read" => &params.uri,
+            "tools/call" | "prompts/get" => &params.name,
+            _ => return Ok(()),
         };
-        let Ok(named) = serde_json::from_str::<Named>(params.get()) else { return Ok(()) };
-        let about = if self.method == "resources/read" { named.uri } else { named.name };
         // Without a name the request fails later, for that reason.
         let Some(Value::String(about)) = about else { return Ok(()) };
         let value = header(headers, NAME_HEADER)?;
         let decoded = value.map(decoded).transpose()?;
-        same(NAME_HEADER, decoded.as_deref(), &about)
+        same(NAME_HEADER, decoded.as_deref(), about)
     }
 }
 
