@@ -288,9 +288,12 @@ impl<'a> Finder<'a> {
                 }
             }
             func if super::flow::is_asyncio(func) => {
-                if let Some(at) = keyword("return_exceptions") {
-                    let instead = "await inside an async def with try/except, and gather those";
-                    self.gap(at, "gather(return_exceptions=...)", instead);
+                let computed = call.arguments.find_keyword("return_exceptions");
+                if let Some(at) = keyword("return_exceptions")
+                    && computed.is_some_and(|keyword| !keyword.value.is_boolean_literal_expr())
+                {
+                    let instead = "write True or False";
+                    self.gap(at, "a computed return_exceptions", instead);
                 }
             }
             _ => {}

@@ -5,6 +5,7 @@ mod clock;
 mod flow;
 mod gaps;
 mod guard;
+mod idioms;
 mod literal;
 mod names;
 mod output;

@@ -56,6 +56,8 @@ pub(super) struct Reader<'a> {
     bare: bool,
     /// Modules that the program forgot to import.
     imports: BTreeSet<&'static str>,
+    /// Functions that stand in front of the program, for what Monty lacks.
+    pub(super) helpers: BTreeSet<&'static str>,
     /// The program names `ToolError`.
     tool_error: bool,
     pub(super) references: Vec<Reference>,
@@ -84,6 +86,7 @@ impl<'a> Reader<'a> {
             methods: Vec::new(),
             bare: false,
             imports: BTreeSet::new(),
+            helpers: BTreeSet::new(),
             tool_error: false,
             references: Vec::new(),
             findings: Vec::new(),
@@ -110,9 +113,12 @@ impl<'a> Reader<'a> {
     /// statement's branches: Monty knows only the outermost level.
     fn tail(&mut self, body: &'a [Stmt], outermost: bool) {
         match body.last() {
-            Some(Stmt::Expr(last)) if !outermost => {
-                let range = TextRange::empty(last.start());
-                self.edits.push(Edit { range, text: "return ".to_owned() });
+            Some(Stmt::Expr(last)) => {
+                if !outermost {
+                    let range = TextRange::empty(last.start());
+                    self.edits.push(Edit { range, text: "return ".to_owned() });
+                }
+                self.listed(&last.value);
             }
             Some(Stmt::If(choice)) => {
                 self.tail(&choice.body, false);
@@ -140,14 +146,15 @@ impl<'a> Reader<'a> {
         self.finding(at, message);
     }
 
-    /// The line that stands in front of the program. Monty has no exception types but its own,
+    /// The lines that stand in front of the program. Monty has no exception types but its own,
     /// so a tool's error is one of them.
     pub(super) fn before(&self) -> String {
         let imports: Vec<&str> = self.imports.iter().copied().collect();
         let imports =
             if imports.is_empty() { None } else { Some(format!("import {}", imports.join(", "))) };
         let error = self.tool_error.then(|| "ToolError = RuntimeError".to_owned());
-        imports.into_iter().chain(error).collect::<Vec<_>>().join("; ")
+        let helpers = self.helpers.iter().map(|helper| (*helper).to_owned());
+        imports.into_iter().chain(error).chain(helpers).collect::<Vec<_>>().join("\n")
     }
 
     fn finding(&mut self, at: Position, message: String) {
@@ -345,6 +352,7 @@ impl<'a> Reader<'a> {
             self.methods.push(Finding { at, message });
         }
         self.callbacks(call);
+        self.idiom(call);
         // The name of a prelude function was read by `path`; reading it again changes nothing.
         self.want(false, &call.func);
         self.arguments(given, call);

@@ -83,7 +83,7 @@ struct Move {
 }
 
 impl Rewritten {
-    /// Applies edits, which must not overlap, after the line `before` (empty for none).
+    /// Applies edits, which must not overlap, after the lines `before` (empty for none).
     pub(super) fn new(lines: &Lines, before: &str, mut edits: Vec<Edit>) -> Self {
         // An insertion comes before what is replaced at the same place.
         edits.sort_by_key(|edit| (edit.range.start(), edit.range.end()));
@@ -113,7 +113,7 @@ impl Rewritten {
             moves.push(Move { line: at.line, old: at.column, old_end, new, new_end });
         }
         text.push_str(lines.text.get(done..).unwrap_or(""));
-        Self { text, lines_before: u32::from(!before.is_empty()), moves }
+        Self { text, lines_before: small(before.lines().count()), moves }
     }
 
     /// The program's own place of a line and a column, both from 1, of the rewritten text.

@@ -121,6 +121,9 @@ impl<'a> Visitor<'a> for Reader<'a> {
                 });
                 if let Some(value) = &give.value {
                     self.want(future, value);
+                    if self.functions.last().is_none_or(|function| function.name == "main") {
+                        self.listed(value);
+                    }
                 }
             }
             Stmt::For(each) => {

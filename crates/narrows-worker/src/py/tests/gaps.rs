@@ -39,9 +39,9 @@ fn what_is_refused_does_not_run_in_monty() {
             "asyncio.create",
         ),
         (
-            "import asyncio\nasync def f():\n    return 1\n\
-             await asyncio.gather(f(), return_exceptions=True)",
-            "gather(return_exceptions=...)",
+            "import asyncio\nasync def f():\n    return 1\nx = True\n\
+             await asyncio.gather(f(), return_exceptions=x)",
+            "a computed return_exceptions",
         ),
         ("import math\nmath.nothing", "math.nothing"),
         ("from collections import OrderedDict", "collections.OrderedDict"),
