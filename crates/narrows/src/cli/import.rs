@@ -184,7 +184,14 @@ fn entry(args: AddArgs) -> Result<Tree, Fail> {
         }
     } else {
         let mut words = args.command.into_iter();
-        put("command", Kind::Text(words.next().unwrap_or_default()));
+        let mut command = words.next().unwrap_or_default();
+        if command.starts_with("./") || command.starts_with("../") {
+            // The file starts it from its own folder, which is another one than this.
+            let here = command.trim_start_matches("./");
+            let path = std::path::absolute(here).unwrap_or_else(|_| here.into());
+            command = path.display().to_string();
+        }
+        put("command", Kind::Text(command));
         let rest: Vec<Tree> = words.map(|word| Tree::text(word, &place)).collect();
         if !rest.is_empty() {
             put("args", Kind::List(rest));
