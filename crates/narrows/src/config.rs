@@ -7,6 +7,7 @@ pub(crate) mod decode;
 pub(crate) mod environment;
 pub(crate) mod expand;
 pub(crate) mod formats;
+pub(crate) mod hide;
 mod jsonc;
 mod launch;
 mod layers;

@@ -3,8 +3,8 @@
 use crate::clients::dialect::{self, Found};
 use crate::clients::{CLIENTS, Client};
 use crate::config::expand::{input_variable, variable_name};
+use crate::config::hide;
 use crate::config::problem::nearest;
-use crate::config::secret::{self, secret_name, secret_value, strip_scheme};
 use crate::config::tree::{Kind, Tree};
 use crate::config::{Environment, Problem, check_server_name, environment, read_file};
 use std::path::{Path, PathBuf};
@@ -172,46 +172,72 @@ fn here(tree: &mut Tree, cwd: &str) {
 /// Puts references in the place of secrets, so that none is moved into our file. Gives the
 /// variables that must be set.
 pub(crate) fn protect(name: &str, server: &mut Tree) -> Vec<String> {
-    let mut needed = Vec::new();
+    let mut given = Given::default();
     let prefix = variable_name(name);
-    let Kind::Table(entries) = &mut server.kind else { return needed };
+    let Kind::Table(entries) = &mut server.kind else { return Vec::new() };
     for entry in entries {
         match (entry.key.as_str(), &mut entry.value.kind) {
             ("env", Kind::Table(pairs)) => {
                 for pair in pairs {
-                    let key = pair.key.clone();
-                    hide(&mut pair.value, secret_name(&key), &variable_name(&key), &mut needed);
+                    let (key, own) = (pair.key.clone(), variable_name(&pair.key));
+                    hide::scalar(&key, &mut pair.value, &mut |hint, secret| {
+                        given.reference(&of_key(&key, &own, hint), secret)
+                    });
                 }
             }
             ("headers", Kind::Table(pairs)) => {
                 for pair in pairs {
                     let key = pair.key.clone();
-                    let variable = format!("{prefix}_{}", variable_name(&key));
-                    hide(&mut pair.value, secret_name(&key), &variable, &mut needed);
+                    hide::scalar(&key, &mut pair.value, &mut |hint, secret| {
+                        given.reference(&joined(&prefix, hint), secret)
+                    });
                 }
             }
-            ("args", Kind::List(items)) => hide_args(items, &prefix, &mut needed),
-            ("url", Kind::Text(text)) => *text = hide_url(text, &prefix, &mut needed),
+            ("args", Kind::List(items)) => hide::args(items, &mut |hint, secret| {
+                given.reference(&joined(&prefix, hint), secret)
+            }),
+            ("url" | "command", Kind::Text(text)) => {
+                *text = hide::inside(text, "key", &mut |hint, secret| {
+                    given.reference(&joined(&prefix, hint), secret)
+                });
+            }
             _ => {}
         }
     }
+    let mut needed = given.0.into_iter().map(|(variable, _)| variable).collect();
     asked(server, &mut needed);
     needed
 }
 
-fn hide(value: &mut Tree, named: bool, variable: &str, needed: &mut Vec<String>) {
-    if let Kind::Number(_) | Kind::Bool(_) = value.kind {
-        return;
-    }
-    let Kind::Text(text) = &mut value.kind else { return };
-    if text.is_empty() || secret::trivial(text) || text.contains("${") {
-        return;
-    }
-    if let Some(password) = secret::userinfo(text) {
-        *text = text.replacen(password, &reference(variable, needed), 1);
-    } else if named || secret_value(text) {
-        let scheme = strip_scheme(text).0;
-        *text = format!("{scheme}{}", reference(variable, needed));
+/// The variable for a secret in the value of a variable: its own name for the whole value.
+fn of_key(key: &str, own: &str, hint: &str) -> String {
+    if hint == key { own.to_owned() } else { joined(own, hint) }
+}
+
+/// The variable for `--api-key` of the server `GH`: `GH_API_KEY`.
+fn joined(prefix: &str, hint: &str) -> String {
+    format!("{prefix}_{}", variable_name(hint.trim_start_matches('-')))
+}
+
+/// Variables that stand for secrets, each for one.
+#[derive(Default)]
+struct Given(Vec<(String, String)>);
+
+impl Given {
+    /// A reference to the variable; a numbered one where it stands for another secret already.
+    fn reference(&mut self, variable: &str, secret: &str) -> String {
+        let numbered = (2..100).map(|n| format!("{variable}_{n}"));
+        for name in std::iter::once(variable.to_owned()).chain(numbered) {
+            match self.0.iter().find(|(known, _)| *known == name) {
+                Some((_, known)) if known != secret => {}
+                Some(_) => return format!("${{{name}}}"),
+                None => {
+                    self.0.push((name.clone(), secret.to_owned()));
+                    return format!("${{{name}}}");
+                }
+            }
+        }
+        format!("${{{variable}}}")
     }
 }
 
@@ -220,78 +246,6 @@ fn reference(variable: &str, needed: &mut Vec<String>) -> String {
         needed.push(variable.to_owned());
     }
     format!("${{{variable}}}")
-}
-
-fn hide_args(items: &mut [Tree], prefix: &str, needed: &mut Vec<String>) {
-    // `--api-key VALUE`: the flag names the secret that comes next.
-    let mut flag: Option<String> = None;
-    for item in items {
-        let Kind::Text(text) = &mut item.kind else { continue };
-        let before = flag.take();
-        let of_flag = |flag: &str| {
-            let word = flag.trim_start_matches('-');
-            // A header as an argument: `Authorization: Bearer x`.
-            let word = word.split([':', ' ']).next().unwrap_or_default();
-            format!("{prefix}_{}", variable_name(word))
-        };
-        if text.contains("${") {
-            continue;
-        }
-        if let Some((name, value)) = text.split_once('=')
-            && text.starts_with('-')
-            && (secret_name(name) || secret_value(value))
-            && !secret::trivial(value)
-        {
-            *text = format!("{name}={}", reference(&of_flag(name), needed));
-        } else if text.contains("://") {
-            *text = hide_url(text, prefix, needed);
-        } else if let Some((header, value)) = text.split_once(':')
-            && !text.starts_with('-')
-            && (secret_name(header) && !header.contains(' '))
-        {
-            let scheme = strip_scheme(value.trim_start()).0;
-            *text = format!("{header}: {scheme}{}", reference(&of_flag(header), needed));
-        } else if let Some(before) =
-            before.filter(|_| !text.starts_with('-') && !secret::trivial(text))
-        {
-            *text = reference(&of_flag(&before), needed);
-        } else if secret_value(text) {
-            *text = reference(&format!("{prefix}_SECRET"), needed);
-        }
-        if text.starts_with('-') && !text.contains('=') && secret_name(text) {
-            flag = Some(text.clone());
-        }
-    }
-}
-
-fn hide_url(url: &str, prefix: &str, needed: &mut Vec<String>) -> String {
-    let mut out = url.to_owned();
-    if let Some(password) = secret::userinfo(url) {
-        let variable = reference(&format!("{prefix}_PASSWORD"), needed);
-        out = out.replacen(&format!(":{password}@"), &format!(":{variable}@"), 1);
-    }
-    let Some((main, query)) = out.split_once('?') else { return hide_path(&out, prefix, needed) };
-    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, value))
-            if !value.contains("${") && (secret_name(name) || secret_value(value)) =>
-        {
-            let variable = format!("{prefix}_{}", variable_name(name));
-            format!("{name}={}", reference(&variable, needed))
-        }
-        _ => pair.to_owned(),
-    });
-    let query = pairs.collect::<Vec<_>>().join("&");
-    format!("{}?{query}", hide_path(main, prefix, needed))
-}
-
-/// Some services put the key into the path.
-fn hide_path(url: &str, prefix: &str, needed: &mut Vec<String>) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
-    let segments = rest.split('/').map(|segment| {
-        let secret = !segment.contains(['@', ':', '$']) && secret_value(segment);
-        if secret { reference(&format!("{prefix}_KEY"), needed) } else { segment.to_owned() }
-    });
-    format!("{scheme}://{}", segments.collect::<Vec<_>>().join("/"))
 }
 
 /// Answers that VS Code asks a person for become variables too.

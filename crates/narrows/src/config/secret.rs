@@ -117,7 +117,7 @@ const SECRET_STARTS: [&str; 22] = [
 
 /// Whether a value of this name is likely a secret: `GITHUB_TOKEN`, `x-api-key`, `--password`.
 pub(crate) fn secret_name(name: &str) -> bool {
-    let lower = name.to_lowercase();
+    let lower = words(name);
     let squeezed: String = lower.chars().filter(char::is_ascii_alphanumeric).collect();
     let words = lower.split(|c: char| !c.is_ascii_alphanumeric());
     SECRET_NAMES.iter().any(|part| squeezed.contains(part))
@@ -126,10 +126,33 @@ pub(crate) fn secret_name(name: &str) -> bool {
             .any(|word| matches!(word, "key" | "pat" | "pwd" | "pass" | "dsn" | "auth" | "oauth"))
 }
 
-/// Whether this text is too plain to be a secret, whatever its name: `MAX_TOKENS=4096`.
-pub(crate) fn trivial(text: &str) -> bool {
-    let number = text.len() <= 6 && text.chars().all(|c| c.is_ascii_digit());
-    number || matches!(text, "true" | "false" | "yes" | "no" | "on" | "off")
+/// The name in lower case, `accountKey` as two words.
+fn words(name: &str) -> String {
+    let mut out = String::new();
+    let mut small = false;
+    for c in name.chars() {
+        if small && c.is_ascii_uppercase() {
+            out.push('-');
+        }
+        small = c.is_ascii_lowercase();
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+/// Whether this text is too plain to be a secret under this name: `MAX_TOKENS=4096`. Digits alone
+/// may be a password, so the name has to say that they count something.
+pub(crate) fn plain(name: &str, text: &str) -> bool {
+    if matches!(text, "true" | "false" | "yes" | "no" | "on" | "off" | "0" | "1") {
+        return true;
+    }
+    let name = words(name);
+    let counts = name.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
+        let units = ["tokens", "port", "ttl", "timeout", "seconds", "ms", "expiry", "lifetime"];
+        let sizes = ["max", "min", "limit", "length", "len", "size", "count", "bytes", "budget"];
+        units.contains(&word) || sizes.contains(&word)
+    });
+    text.chars().all(|c| c.is_ascii_digit()) && (counts || !secret_name(&name))
 }
 
 /// Whether this text looks like a secret by itself.
@@ -155,7 +178,18 @@ pub(crate) fn userinfo(url: &str) -> Option<&str> {
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let (user, _) = authority.rsplit_once('@')?;
     let (_, password) = user.split_once(':')?;
-    (!password.is_empty() && !password.starts_with("${")).then_some(password)
+    (!password.is_empty() && !is_reference(password)).then_some(password)
+}
+
+/// What stands alone before the `@` of a url where it is a key and no user's name.
+pub(super) fn bare_user(url: &str) -> Option<&str> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let (user, _) = authority.rsplit_once('@')?;
+    let user = user.split_once(':').map_or(user, |(user, _)| user);
+    let web = scheme.ends_with("http") || scheme.ends_with("https");
+    let known = matches!(user, "" | "git") || is_reference(user);
+    (!known && (web || secret_value(user))).then_some(user)
 }
 
 /// Long, one word, letters and digits mixed: a key, not a sentence, a path or a package.
@@ -169,13 +203,21 @@ fn random_looking(text: &str) -> bool {
 
 /// Whether the text is nothing but references such as `${TOKEN}` (and a scheme before them).
 pub(crate) fn is_reference(text: &str) -> bool {
-    let bare = strip_scheme(text).1.trim();
-    bare.starts_with("${") && bare.ends_with('}')
+    let mut rest = strip_scheme(text).1;
+    let mut found = false;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((_, behind)) = after.split_once('}') else { return false };
+        if before.contains(|c: char| c.is_alphanumeric()) {
+            return false;
+        }
+        (rest, found) = (behind, true);
+    }
+    found && !rest.contains(|c: char| c.is_alphanumeric())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_reference, secret_name, secret_value, trivial, userinfo};
+    use super::{is_reference, plain, secret_name, secret_value, userinfo};
 
     #[test]
     fn secrets_are_known_by_their_names() {
@@ -230,7 +272,9 @@ mod tests {
         ] {
             assert!(!secret_value(text), "{text}");
         }
-        assert!(trivial("4096") && trivial("true") && !trivial("12345678"));
+        assert!(
+            plain("MAX_TOKENS", "4096") && plain("AUTH", "true") && !plain("PASSWORD", "123456")
+        );
         assert_eq!(userinfo("postgres://u:p@ss@h/d"), Some("p@ss"));
         assert!(is_reference("Bearer ${X}") && !is_reference("x${X}"));
     }

@@ -1,7 +1,7 @@
 //! The config in force, as valid TOML, every line with where it comes from.
 
+use super::hide;
 use super::problem::dotted;
-use super::secret::{is_reference, secret_name, secret_value, trivial};
 use super::tree::{Kind, Tree};
 
 /// What stands where a secret stood.
@@ -39,72 +39,29 @@ pub(crate) fn masked(tree: &Tree, path: &[String]) -> Tree {
     let mut out = tree.clone();
     let names: Vec<&str> = path.iter().map(String::as_str).collect();
     match names.as_slice() {
-        ["servers", _, "env" | "headers", name] => mask_named(&mut out, name),
-        ["servers", _, "url" | "command"] => mask_text(&mut out),
-        ["servers", _, "args"] => mask_args(&mut out),
+        ["servers", _, "env" | "headers", name] => hide::scalar(name, &mut out, &mut mask),
+        ["servers", _, "url" | "command"] => {
+            if let Kind::Text(text) = &mut out.kind {
+                *text = mask_url(text);
+            }
+        }
+        ["servers", _, "args"] => {
+            if let Kind::List(items) = &mut out.kind {
+                hide::args(items, &mut mask);
+            }
+        }
         _ => {}
     }
     out
 }
 
-fn mask_named(tree: &mut Tree, name: &str) {
-    let Kind::Text(text) = &mut tree.kind else { return };
-    if !is_reference(text) && !trivial(text) && (secret_name(name) || secret_value(text)) {
-        MASK.clone_into(text);
-    }
+fn mask(_name: &str, _secret: &str) -> String {
+    MASK.to_owned()
 }
 
-fn mask_text(tree: &mut Tree) {
-    let Kind::Text(text) = &mut tree.kind else { return };
-    *text = mask_url(text);
-}
-
-fn mask_args(tree: &mut Tree) {
-    let Kind::List(items) = &mut tree.kind else { return };
-    let mut secret_next = false;
-    for item in items {
-        let Kind::Text(text) = &mut item.kind else { continue };
-        let names_secret = text.starts_with('-') && secret_name(text);
-        match text.split_once('=') {
-            Some((flag, value))
-                if (secret_name(flag) || secret_value(value)) && !is_reference(value) =>
-            {
-                *text = format!("{flag}={MASK}");
-            }
-            _ if secret_next && !is_reference(text) => MASK.clone_into(text),
-            _ if secret_value(text) && !is_reference(text) => *text = mask_url(text),
-            _ => {}
-        }
-        secret_next = names_secret && !text.contains('=');
-    }
-}
-
-/// A url without its password and the values of its query; other secrets wholly.
+/// A url or a word of a command without its secrets.
 pub(crate) fn mask_url(text: &str) -> String {
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return if secret_value(text) { MASK.to_owned() } else { text.to_owned() };
-    };
-    let (main, query) = rest.split_once('?').map_or((rest, None), |(m, q)| (m, Some(q)));
-    let main = match main.split_once('@') {
-        Some((user, host)) if user.contains(':') && !user.contains('/') => {
-            format!("{}:{MASK}@{host}", user.split(':').next().unwrap_or_default())
-        }
-        _ => main.to_owned(),
-    };
-    let segments = main.split('/').map(|s| if secret_value(s) { MASK } else { s });
-    let main = segments.collect::<Vec<_>>().join("/");
-    let query = query.map_or_else(String::new, |query| {
-        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-            Some((name, value))
-                if !is_reference(value) && (secret_name(name) || secret_value(value)) =>
-            {
-                format!("{name}={MASK}")
-            }
-            _ => pair.to_owned(),
-        });
-        format!("?{}", pairs.collect::<Vec<_>>().join("&"))
-    });
-    format!("{scheme}://{main}{query}")
+    hide::inside(text, "secret", &mut mask)
 }
 
 /// The value as TOML writes it on one line.

@@ -176,3 +176,29 @@ fn colours_follow_the_flag() {
     assert!(!desk.run(&["import"]).out.contains('\u{1b}'));
     assert!(desk.run(&["import", "--color", "always"]).out.contains('\u{1b}'));
 }
+
+#[test]
+fn a_command_of_this_folder_is_found_from_everywhere() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["add", "loc", "--", "./srv"]).code, 0);
+    let text = desk.read("home/.config/narrows/narrows.toml");
+    let path = desk.work().join("srv").display().to_string();
+    assert!(text.contains(&path), "{text}");
+}
+
+#[test]
+fn imported_secrets_stay_where_they_are() {
+    let desk = Desk::new();
+    desk.write(
+        "home/.cursor/mcp.json",
+        r#"{"mcpServers": {"gh": {"command": "docker",
+            "args": ["run", "-e", "NAME=ghp_0123456789abcdef", "-e", "DB_PASSWORD=s3cr3t", "x"],
+            "env": {"U": "postgres://h/d?password=hunter2", "DB_PASS": 98765432}}}}"#,
+    );
+    assert_eq!(desk.run(&["import", "--yes"]).code, 0);
+    let text = desk.read("home/.config/narrows/narrows.toml");
+    for secret in ["ghp_", "s3cr3t", "hunter2", "98765432"] {
+        assert!(!text.contains(secret), "{secret}: {text}");
+    }
+    assert!(text.contains("NAME=${GH_NAME}"), "{text}");
+}
