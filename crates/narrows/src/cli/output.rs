@@ -119,6 +119,11 @@ impl Output {
         tinted(text, tone, self.color)
     }
 
+    /// For a note: standard error has colours of its own.
+    pub(crate) fn tint_err(&self, text: &str, tone: Tone) -> String {
+        tinted(text, tone, self.color_err)
+    }
+
     /// A table as text, without lines.
     pub(crate) fn table(&self, head: &[&str], rows: Vec<Vec<(String, Option<Tone>)>>) -> String {
         let mut table = Table::new();

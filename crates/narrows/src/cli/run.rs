@@ -124,7 +124,7 @@ fn told(report: &RunReport, out: &Output) -> Result<(), Fail> {
         };
         let text = safe(&line.text);
         let plain = line.level == LogLevel::Info;
-        out.note(&if plain { text } else { out.tint(&text, tone) });
+        out.note(&if plain { text } else { out.tint_err(&text, tone) });
     }
     if report.logs_dropped > 0 {
         out.note(&format!("({} more log lines were dropped)", report.logs_dropped));
