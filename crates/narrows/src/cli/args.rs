@@ -235,7 +235,7 @@ pub(crate) struct ToolsArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  narrows call time.now timezone=Europe/Berlin
+  narrows call time.now zone=Europe/Berlin
   narrows call files.read '{\"path\": \"README.md\"}'
   narrows call github.list_issues owner=acme repo=api per_page:=5
 

@@ -1,7 +1,7 @@
 //! Exit codes, and every way in which a command fails.
 
 use crate::config::Problem;
-use narrows_types::{Fault, Kind, RunEnd};
+use narrows_types::{Fault, Kind, Origin, RunEnd};
 use serde_json::{Value, json};
 use std::{fmt, io};
 
@@ -15,6 +15,8 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const REJECTED: u8 = 3;
 /// A limit or a deadline was reached.
 pub(crate) const LIMIT: u8 = 4;
+/// A server could not be reached.
+pub(crate) const UPSTREAM: u8 = 5;
 /// A worker was lost, or Narrows is defective.
 pub(crate) const LOST: u8 = 6;
 
@@ -39,7 +41,7 @@ impl Fail {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Config(_) => USAGE,
-            Self::Fault(fault) => of_kind(fault.kind),
+            Self::Fault(fault) => of_fault(fault),
             // Whoever reads us has read enough (`| head`).
             Self::Output(e) if e.kind() == io::ErrorKind::BrokenPipe => OK,
             Self::Output(_) => LOST,
@@ -86,9 +88,13 @@ impl From<io::Error> for Fail {
     }
 }
 
-/// The exit code of a fault.
-pub(crate) fn of_kind(kind: Kind) -> u8 {
-    narrows_downstream::fault::wire(kind).exit
+/// The exit code of a fault: that of its kind, but a server that is not there is no defect of ours.
+pub(crate) fn of_fault(fault: &Fault) -> u8 {
+    match (fault.kind, &fault.origin) {
+        (Kind::Unavailable | Kind::Lost, Origin::Upstream(_)) => UPSTREAM,
+        (Kind::Unavailable, Origin::Narrows) if fault.message.starts_with("cannot bind ") => USAGE,
+        (kind, _) => narrows_downstream::fault::wire(kind).exit,
+    }
 }
 
 /// The exit code of a run.

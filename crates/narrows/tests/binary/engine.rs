@@ -81,7 +81,7 @@ fn a_server_that_is_missing_is_named_and_stops_nobody() {
     let said = desk.run(&["call", "time.now"]);
     assert_eq!(said.code, 0, "{}", said.err);
     let said = desk.run(&["call", "gone.x"]);
-    assert_eq!(said.code, 6, "{}", said.err);
+    assert_eq!(said.code, 5, "{}", said.err);
     assert!(
         said.err.contains("server gone did not start: command `no-such-program-here`"),
         "{}",
@@ -108,4 +108,24 @@ fn the_demo_runs_and_counts() {
     assert!(total("direct") > 20 * total("narrows"), "{} {}", total("direct"), total("narrows"));
     let said = desk.run(&["demo"]);
     assert!(said.out.contains("narrows install claude-code"), "{}", said.out);
+}
+
+#[test]
+fn the_examples_of_help_run() {
+    let desk = Desk::new();
+    let help = desk.run(&["call", "--help"]).out;
+    let example = help.lines().find_map(|l| l.trim().strip_prefix("narrows call time.")).unwrap();
+    let words = format!("call time.{example}");
+    let said = desk.run(&words.split(' ').collect::<Vec<_>>());
+    assert_eq!(said.code, 0, "{words}: {} {}", said.out, said.err);
+}
+
+#[test]
+fn a_port_in_use_is_wrong_usage() {
+    let desk = Desk::new();
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap().to_string();
+    let said = desk.run(&["serve", "--http", &address]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("cannot bind"), "{}", said.err);
 }
