@@ -10,13 +10,64 @@ use std::time::Duration;
 /// the run tells.
 const QUESTIONS_MAX: usize = 1_000;
 
-/// Remembers the answers of one program's check.
-#[derive(Debug, Default)]
+/// What most programs ask for: each answer that is there before the fork is one that no run pays.
+const BUILTINS: &str = "abs all any bool bytes chr dict divmod enumerate filter float frozenset \
+                        getattr hasattr hash hex id int isinstance iter len list map max min next \
+                        object oct ord pow print range repr reversed round set setattr slice \
+                        sorted str sum tuple type zip Exception BaseException ValueError TypeError \
+                        KeyError IndexError AttributeError RuntimeError NameError \
+                        ZeroDivisionError StopIteration TimeoutError ArithmeticError \
+                        NotImplementedError AssertionError LookupError OSError __name__";
+
+/// Modules with the members that are asked for.
+const MEMBERS: [(&str, &str); 11] = [
+    ("asyncio", "gather run"),
+    ("base64", "b64decode b64encode urlsafe_b64decode urlsafe_b64encode"),
+    ("collections", "Counter defaultdict deque namedtuple OrderedDict"),
+    ("dataclasses", "dataclass field asdict"),
+    ("datetime", "date datetime time timedelta timezone UTC"),
+    ("functools", "partial reduce lru_cache"),
+    ("itertools", "chain groupby islice product combinations count zip_longest"),
+    ("json", "dumps loads JSONDecodeError"),
+    ("math", "ceil floor sqrt inf isnan log pi pow"),
+    (
+        "re",
+        "compile findall finditer fullmatch match search split sub IGNORECASE MULTILINE DOTALL I M S",
+    ),
+    ("typing", "Any Callable Dict Iterable List Literal Optional Set Tuple TypedDict Union"),
+];
+
+/// Remembers the answers.
+#[derive(Debug)]
 pub(super) struct Probe {
     answers: RefCell<HashMap<String, bool>>,
+    /// As many answers as there may be.
+    answers_max: usize,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { answers: RefCell::default(), answers_max: QUESTIONS_MAX }
+    }
 }
 
 impl Probe {
+    /// A probe that knows already what most programs ask for.
+    pub(super) fn warm() -> Self {
+        let mut probe = Self::default();
+        for name in BUILTINS.split_whitespace() {
+            probe.builtin(name);
+        }
+        for (module, members) in MEMBERS {
+            probe.module(module);
+            for member in members.split_whitespace() {
+                probe.member(module, member);
+            }
+        }
+        probe.answers_max += probe.answers.borrow().len();
+        probe
+    }
+
     /// This name is a builtin of Monty's.
     pub(super) fn builtin(&self, name: &str) -> bool {
         self.works(name)
@@ -44,7 +95,7 @@ impl Probe {
         if let Some(answer) = answers.get(question) {
             return *answer;
         }
-        if answers.len() >= QUESTIONS_MAX {
+        if answers.len() >= self.answers_max {
             return true;
         }
         let answer = ask(question);
@@ -58,4 +109,18 @@ fn ask(code: &str) -> bool {
     MontyRun::new(code.to_owned(), "probe.py", Vec::new(), CompileOptions::default())
         .and_then(|run| run.start(Vec::new(), ResourceTracker::new(limits), PrintWriter::Disabled))
         .is_ok_and(|progress| !matches!(progress, RunProgress::NameLookup(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_before_is_not_asked_again() {
+        let probe = Probe::warm();
+        let known = probe.answers.borrow().len();
+        assert!(probe.builtin("len") && probe.module("json") && probe.member("re", "sub"));
+        assert_eq!(probe.answers.borrow().len(), known);
+        assert!(!probe.builtin("eval") && probe.answers.borrow().len() > known);
+    }
 }

@@ -18,6 +18,7 @@ use super::calls;
 use super::clock::Clock;
 use super::names::{NAME_BYTES_MAX, Names, Target};
 use super::output::Output;
+use super::probe::Probe;
 use super::source::Rewritten;
 use super::uses::{self, Reading};
 use super::value::{self, Strange, Unfit};
@@ -37,9 +38,11 @@ const FRAMES_MAX: usize = 16;
 /// nested dicts into a value) must fit into the 8 MB of a main thread, twice.
 const DEPTH_MAX: usize = 400;
 
-/// Monty is warm: what it sets up once is set up.
+/// Monty is warm: what it sets up once is set up, and what most programs ask it is answered.
 #[derive(Debug)]
-pub(crate) struct Prepared(());
+pub(crate) struct Prepared {
+    probe: Probe,
+}
 
 /// Warms Monty up, before the zygote forks.
 ///
@@ -52,11 +55,12 @@ pub(crate) fn prepare() -> Result<Prepared, String> {
                 async def f(x):\n    return [x, f'{x:.2f}', json.loads('{\"a\": 1}')]\n\
                 a, b = await asyncio.gather(f(1), f(2.5))\n\
                 len(sorted([str(a), str(b)])) + len(re.findall('a', 'banana'))\n";
-    let reading = uses::read(code);
+    let probe = Probe::warm();
+    let reading = uses::read(code, &probe);
     let run = compile(reading.rewritten.text, Vec::new()).map_err(|error| error.summary())?;
     run.run(Vec::new(), ResourceTracker::default(), PrintWriter::Disabled)
         .map_err(|error| error.summary())?;
-    Ok(Prepared(()))
+    Ok(Prepared { probe })
 }
 
 fn compile(text: String, globals: Vec<String>) -> Result<MontyRun, MontyException> {
@@ -74,10 +78,8 @@ impl Prepared {
         link: &mut Link<S>,
         program: &Program,
     ) -> Result<(), LinkError> {
-        // Warmth is not kept in a value: this one only proves that it is there.
-        let Self(()) = self;
         let began = Began::now();
-        let reading = read(program);
+        let reading = read(program, &self.probe);
         let good = reading.uses.findings.is_empty();
         let Reading { uses, rewritten, sites, plain } = reading;
         link.send(&FromWorker::Uses(Box::new(uses)))?;
@@ -124,8 +126,8 @@ impl Prepared {
 }
 
 /// Reads the program; what Monty itself refuses becomes a finding too.
-fn read(program: &Program) -> Reading {
-    let mut reading = uses::read(&program.code);
+fn read(program: &Program, probe: &Probe) -> Reading {
+    let mut reading = uses::read(&program.code, probe);
     if reading.uses.findings.is_empty()
         && let Err(error) = compile(reading.rewritten.text.clone(), Vec::new())
     {

@@ -32,12 +32,12 @@ pub(super) struct Reading {
 }
 
 /// Reads a program. With findings it must not run.
-pub(super) fn read(code: &str) -> Reading {
-    read_text(&unfenced(code), true)
+pub(super) fn read(code: &str, probe: &Probe) -> Reading {
+    read_text(&unfenced(code), probe, true)
 }
 
 /// `calls_main`: a program that only defines `main` means that it is to be called.
-fn read_text(code: &str, calls_main: bool) -> Reading {
+fn read_text(code: &str, probe: &Probe, calls_main: bool) -> Reading {
     let lines = Lines::new(code);
     if let Some(finding) = guard::too_deep(code) {
         return Reading::refused(&lines, finding);
@@ -51,11 +51,10 @@ fn read_text(code: &str, calls_main: bool) -> Reading {
         }
     };
     if let Some(call) = main_call(&module.body).filter(|_| calls_main) {
-        return read_text(&format!("{code}\n{call}"), false);
+        return read_text(&format!("{code}\n{call}"), probe, false);
     }
-    let probe = Probe::default();
-    let mut findings = gaps::find(&module.body, &lines, &probe);
-    let mut reader = Reader::new(&module.body, &lines, &probe);
+    let mut findings = gaps::find(&module.body, &lines, probe);
+    let mut reader = Reader::new(&module.body, &lines, probe);
     reader.read();
     let before = reader.before();
     let plain = !reader.flow.asynchronous();

@@ -1,7 +1,6 @@
 //! Each gap that is reported is one of Monty's, and what is not reported works.
 
-use super::{run, script};
-use crate::py::uses::read;
+use super::{read, run, script};
 use monty::{MontyRun, RunProgress};
 use monty_types::{CompileOptions, PrintWriter, ResourceTracker};
 use narrows_types::frame::End;

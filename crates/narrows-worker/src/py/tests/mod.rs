@@ -7,6 +7,8 @@ mod runs;
 mod uses;
 
 use super::prepare;
+use super::probe::Probe;
+use super::uses::Reading;
 use crate::link::Link;
 use narrows_types::frame::{
     Call, CallError, Done, End, FromWorker, Go, PREFIX_BYTES, Program, Reply, ToWorker,
@@ -26,6 +28,11 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What the scripted host knows.
 pub(super) const NAMESPACES: [&str; 4] = ["github", "my_store", "files", "_1st"];
+
+/// Reads a program with nothing known before.
+pub(super) fn read(code: &str) -> Reading {
+    super::uses::read(code, &Probe::default())
+}
 
 /// A run's frames, sorted by kind.
 #[derive(Debug, Default)]

@@ -1,7 +1,6 @@
 //! What is told of a program before it runs.
 
-use super::run;
-use crate::py::uses::read;
+use super::{read, run};
 use narrows_types::{Literal, Position, Reference};
 use serde_json::json;
 
