@@ -59,7 +59,8 @@ fn ci() -> Result<(), Fail> {
     shell::cargo(&["fmt", "--all", "--check"]).run()?;
     shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
     // A workspace of its own: else nobody would notice when a target no longer builds.
-    let fuzz = ["check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"];
+    let fuzz =
+        ["check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"];
     shell::cargo(&fuzz).run()?;
     test(&[])
 }
