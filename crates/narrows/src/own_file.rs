@@ -33,7 +33,8 @@ pub(crate) struct OwnFile {
 }
 
 impl OwnFile {
-    /// The file that counts, or a new one for the user (with `project`, in the current folder).
+    /// The file that was named, else the user's (with `project`, that of the current folder); a new
+    /// one if there is none.
     pub(crate) fn open(
         env: &Environment,
         flag: Option<&Path>,
@@ -49,8 +50,14 @@ impl OwnFile {
                     .find(|p| p.is_file())
                     .unwrap_or_else(|| env.cwd.join("narrows.toml"))
             }
-            (None, false) => find_file(env, None)?
+            (None, false) if env.var("NARROWS_CONFIG").is_some() => find_file(env, None)?
                 .unwrap_or_else(|| env.config_home().join("narrows/narrows.toml")),
+            // A file of the current folder may be shared with others: only by its name.
+            (None, false) => {
+                let folder = env.config_home().join("narrows");
+                let found = NAMES.iter().map(|name| folder.join(name)).find(|p| p.is_file());
+                found.unwrap_or_else(|| folder.join("narrows.toml"))
+            }
         };
         let format = Format::of(&path).unwrap_or(Format::Toml);
         if !path.exists() {

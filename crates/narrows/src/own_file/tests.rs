@@ -76,3 +76,14 @@ fn what_is_not_ours_to_edit_is_refused() {
     let mut odd = opened(dir.path(), "odd.toml", "servers = 3\n").unwrap();
     assert!(odd.put("a", &server()).unwrap_err().to_string().ends_with("`servers` is no table"));
 }
+
+#[test]
+fn the_file_of_this_folder_is_changed_only_when_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("narrows.toml"), "").unwrap();
+    let home = dir.path().join("home").display().to_string();
+    let env = Environment::of(dir.path(), &[("HOME", &home)]);
+    let path = |project| OwnFile::open(&env, None, project).map(|file| file.path).unwrap();
+    assert!(path(false).starts_with(&home), "{:?}", path(false));
+    assert_eq!(path(true), dir.path().join("narrows.toml"));
+}
