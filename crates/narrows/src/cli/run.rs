@@ -5,7 +5,8 @@ use super::exit::{Fail, of_run};
 use super::output::{Output, Tone, safe};
 use super::{Desk, mismatch};
 use narrows_types::{
-    Answer, Content, Event, Fault, Language, LogLevel, RunAsk, RunEnd, RunReport, Shaped, What,
+    Answer, Content, Event, Fault, Language, Limit, LogLevel, RunAsk, RunEnd, RunReport, Shaped,
+    What,
 };
 use serde_json::value::RawValue;
 use std::io::Read as _;
@@ -26,6 +27,7 @@ impl Desk {
         };
         let language = args.language.map_or_else(|| by_extension(file), Language::from);
         let input = args.input.as_deref().map(input).transpose()?;
+        let timeout_ms = args.timeout_ms;
         let ask = RunAsk {
             code,
             language,
@@ -41,7 +43,7 @@ impl Desk {
         if self.out.json {
             self.out.value(&report)?;
         } else {
-            told(&report, &self.out)?;
+            told(&report, timeout_ms, &self.out)?;
         }
         Ok(of_run(&report.end))
     }
@@ -114,7 +116,7 @@ fn input(arg: &str) -> Result<Box<RawValue>, Fail> {
 }
 
 /// The value to standard output; logs, what was shown and the bill to standard error.
-fn told(report: &RunReport, out: &Output) -> Result<(), Fail> {
+fn told(report: &RunReport, timeout_ms: Option<u64>, out: &Output) -> Result<(), Fail> {
     for line in &report.logs {
         let tone = match line.level {
             LogLevel::Debug => Tone::Dim,
@@ -132,7 +134,7 @@ fn told(report: &RunReport, out: &Output) -> Result<(), Fail> {
     match &report.end {
         RunEnd::Returned(shaped) => returned(shaped, out)?,
         end => {
-            for line in ended(end) {
+            for line in ended(end, timeout_ms) {
                 out.error(&line);
             }
         }
@@ -176,7 +178,7 @@ pub(super) fn pretty(value: &RawValue) -> String {
 }
 
 /// How a run ended that returned nothing, line by line.
-fn ended(end: &RunEnd) -> Vec<String> {
+fn ended(end: &RunEnd, timeout_ms: Option<u64>) -> Vec<String> {
     match end {
         RunEnd::Returned(_) => Vec::new(),
         RunEnd::Threw(error) => {
@@ -191,6 +193,11 @@ fn ended(end: &RunEnd) -> Vec<String> {
                 .iter()
                 .map(|f| format!("line {}, column {}: {}", f.at.line, f.at.column, f.message));
             std::iter::once("the program was not started:".to_owned()).chain(lines).collect()
+        }
+        RunEnd::Limit { limit: limit @ Limit::WallMs, allowed } if timeout_ms == Some(*allowed) => {
+            vec![format!(
+                "the program reached the limit {limit} = {allowed}; --timeout-ms raises it"
+            )]
         }
         RunEnd::Limit { limit, allowed } => vec![format!(
             "the program reached the limit {limit} = {allowed}; `[limits]` in the config raises it"

@@ -49,7 +49,7 @@ fn every_end_has_its_words() {
         RunEnd::Deadlock,
         RunEnd::Lost { reason: "killed by signal 11".to_owned() },
     ];
-    let lines: Vec<String> = ends.iter().map(|end| ended(end).join("\n")).collect();
+    let lines: Vec<String> = ends.iter().map(|end| ended(end, None).join("\n")).collect();
     insta::assert_snapshot!(lines.join("\n"));
     let codes: Vec<u8> = ends.iter().map(crate::cli::exit::of_run).collect();
     assert_eq!(codes, [1, 3, 4, 1, 6]);
@@ -60,4 +60,11 @@ fn what_was_shown_is_named_not_dumped() {
     let image = Content(json!({"type": "image", "mimeType": "image/png", "data": "AAAA"}));
     assert_eq!(shown(&image), "shown: image (image/png, about 3 bytes)");
     assert_eq!(shown(&Content::text("a\u{1b}[31mb")), "a\u{fffd}[31mb");
+}
+
+#[test]
+fn the_tighter_limit_is_named() {
+    let end = RunEnd::Limit { limit: Limit::WallMs, allowed: 500 };
+    assert!(ended(&end, Some(500)).concat().contains("--timeout-ms raises it"));
+    assert!(ended(&end, Some(900)).concat().contains("[limits]"));
 }
