@@ -23,9 +23,10 @@ pub(crate) use exit::Fail;
 use crate::assembly::House;
 use crate::config::{Environment, Flags, Loaded, load};
 use args::{Cli, Command};
-use clap::{CommandFactory as _, Parser as _};
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _};
 use narrows_types::{Answer, Fault, What};
 use output::Output;
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -40,8 +41,17 @@ pub(crate) struct Desk {
 
 /// Reads the command line and does what it says.
 pub(crate) fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let (json, color) = said_early(&words);
+    let matches = Cli::command().color(color).try_get_matches_from(words);
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
+        Err(e) if json && e.use_stderr() => {
+            let message = e.render().to_string();
+            let message = message.trim().trim_start_matches("error: ");
+            output::early(&Fail::usage(message));
+            return ExitCode::from(exit::USAGE);
+        }
         Err(e) => {
             // Help and version are no errors; clap knows where each belongs.
             drop(e.print());
@@ -64,6 +74,25 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::from(fail.code())
         }
     }
+}
+
+/// What counts also where the rest of the command line is wrong: `--json` and `--color`.
+fn said_early(words: &[OsString]) -> (bool, ColorChoice) {
+    let (mut json, mut color, mut before) = (false, ColorChoice::Auto, "");
+    for word in words.iter().skip(1).map(|w| w.to_str().unwrap_or_default()) {
+        if word == "--" {
+            break;
+        }
+        json |= word == "--json";
+        let when = word.strip_prefix("--color=").or((before == "--color").then_some(word));
+        color = match when {
+            Some("never") => ColorChoice::Never,
+            Some("always") => ColorChoice::Always,
+            _ => color,
+        };
+        before = word;
+    }
+    (json, color)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Fail> {
@@ -93,7 +122,8 @@ impl Desk {
             Command::Completions { shell } => {
                 let mut text = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "narrows", &mut text);
-                self.out.text(&String::from_utf8_lossy(&text))?;
+                let text = String::from_utf8_lossy(&text);
+                self.out.either(&serde_json::json!({"text": text}), || text.to_string())?;
                 Ok(exit::OK)
             }
         }

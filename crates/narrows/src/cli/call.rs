@@ -31,7 +31,8 @@ impl Desk {
         let Answer::Tools(listings) = self.ask(what).await? else { return Err(mismatch()) };
         if args.typings {
             let catalog = Catalog::build(listings, &Observations::default());
-            self.out.text(&catalog.typings(args.language.into()))?;
+            let text = catalog.typings(args.language.into());
+            self.out.either(&serde_json::json!({"text": text}), || text.clone())?;
             return Ok(OK);
         }
         self.out.either(&listings, || render::tools(&listings, &self.out))?;

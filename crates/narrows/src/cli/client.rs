@@ -24,7 +24,7 @@ impl Desk {
         let start = start(&binary()?, self.config_to_name()?.as_deref());
         if args.print || client.files(&self.env).is_empty() {
             let text = snippet(client, &start);
-            self.out.text(&text)?;
+            self.out.either(&json!({"client": client.id, "text": text}), || text.clone())?;
             if let Some(file) = client.file(reach, &self.env) {
                 self.out.note(&format!("goes into {}", environment::short(&file, &self.env)));
             } else {

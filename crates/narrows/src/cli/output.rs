@@ -19,6 +19,12 @@ pub(crate) struct Output {
     color_err: bool,
 }
 
+/// Why the command line was not understood, as JSON, before there is an [`Output`].
+pub(crate) fn early(fail: &Fail) {
+    // Whoever closed standard output wants no answer.
+    drop(writeln!(io::stdout().lock(), "{:#}", fail.json()));
+}
+
 /// How a cell or a word looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {

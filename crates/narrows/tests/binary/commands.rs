@@ -202,3 +202,27 @@ fn imported_secrets_stay_where_they_are() {
     }
     assert!(text.contains("NAME=${GH_NAME}"), "{text}");
 }
+
+#[test]
+fn json_is_json_whatever_happens() {
+    let desk = Desk::new();
+    for (args, code, at) in [
+        (&["serv", "--json"][..], 2, "/error/problems/0"),
+        (&["completions", "bash", "--json"], 0, "/text"),
+        (&["install", "goose", "--print", "--json"], 0, "/text"),
+    ] {
+        let said = desk.run(args);
+        assert_eq!(said.code, code, "{args:?} {}", said.err);
+        let answer: Value = serde_json::from_str(&said.out).unwrap();
+        assert!(answer.pointer(at).is_some(), "{args:?} {answer}");
+    }
+}
+
+#[test]
+fn help_and_wrong_usage_follow_the_flag_for_colours() {
+    let desk = Desk::new();
+    for (when, colours) in [("--color=never", false), ("--color=always", true)] {
+        assert_eq!(desk.run(&[when, "--help"]).out.contains('\u{1b}'), colours, "{when}");
+        assert_eq!(desk.run(&[when, "serv"]).err.contains('\u{1b}'), colours, "{when}");
+    }
+}
