@@ -18,6 +18,11 @@ pub(crate) struct Start {
 /// The name of our entry.
 pub(crate) const NAME: &str = "narrows";
 
+/// Keys that say how we are started.
+const STARTED: [&str; 4] = ["command", "cmd", "args", "type"];
+/// Keys of a server that is reached by a url, which cannot stand beside a command.
+const REACHED: [&str; 4] = ["url", "httpUrl", "serverUrl", "uri"];
+
 /// Our entry as the client writes it.
 pub(crate) fn entry(dialect: Dialect, start: &Start) -> Value {
     let (command, args) = (&start.command, &start.args);
@@ -47,8 +52,11 @@ pub(crate) fn put(
     start: &Start,
 ) -> Result<String, String> {
     let container = dialect.container();
-    let value = entry(dialect, start);
-    if read(text, format).is_ok_and(|whole| ours(&whole, container) == Some(&value)) {
+    let fresh = entry(dialect, start);
+    let whole = read(text, format).unwrap_or_default();
+    let old = ours(&whole, container);
+    let value = merged(old, fresh);
+    if old == Some(&value) {
         return Ok(text.to_owned());
     }
     let new = match format {
@@ -63,6 +71,19 @@ pub(crate) fn put(
     Ok(new)
 }
 
+/// How we are started is ours to say; what else the entry holds is the user's.
+fn merged(old: Option<&Value>, fresh: Value) -> Value {
+    let (Some(Value::Object(old)), Value::Object(fresh)) = (old, &fresh) else { return fresh };
+    let mut all = old.clone();
+    all.retain(|key, _| !REACHED.contains(&key.as_str()));
+    for (key, value) in fresh {
+        if STARTED.contains(&key.as_str()) || !all.contains_key(key) {
+            all.insert(key.clone(), value.clone());
+        }
+    }
+    Value::Object(all)
+}
+
 fn toml(text: &str, container: &[&str], value: &Value) -> Result<String, String> {
     let mut document: toml_edit::DocumentMut =
         text.parse().map_err(|e: toml_edit::TomlError| e.message().to_owned())?;
@@ -75,6 +96,17 @@ fn toml(text: &str, container: &[&str], value: &Value) -> Result<String, String>
             .or_insert(toml_edit::Item::Table(fresh))
             .as_table_like_mut()
             .ok_or_else(|| format!("`{key}` is no table"))?;
+    }
+    if let Some(own) = table.get_mut(NAME).and_then(toml_edit::Item::as_table_like_mut) {
+        for key in REACHED {
+            drop(own.remove(key));
+        }
+        for (key, value) in value.as_object().into_iter().flatten() {
+            if STARTED.contains(&key.as_str()) {
+                own.insert(key, toml_edit::value(toml_value(value)));
+            }
+        }
+        return Ok(document.to_string());
     }
     let mut own = toml_edit::Table::new();
     for (key, value) in value.as_object().into_iter().flatten() {

@@ -241,3 +241,20 @@ fn json_is_edited_in_every_layout() {
     }
     insta::assert_snapshot!(all);
 }
+
+#[test]
+fn what_the_user_wrote_into_our_entry_stays() {
+    use crate::config::formats::Format;
+    let json = r#"{"mcpServers": {"narrows": {"command": "old", "url": "http://x", "args": [], "env": {"A": "b"}, "disabled": true}}}"#;
+    let new = edit::put(json, dialect::Dialect::Servers, Format::Json, &start()).unwrap();
+    assert!(new.contains("/opt/narrows") && !new.contains("old") && !new.contains("url"), "{new}");
+    assert!(new.contains("disabled") && new.contains("\"A\""), "{new}");
+    let toml = "[mcp_servers.narrows]\ncommand = \"old\"\nargs = []\nstartup_timeout_sec = 20 # slow\n\n[mcp_servers.narrows.env]\nA = \"b\"\n";
+    let new = edit::put(toml, dialect::Dialect::Codex, Format::Toml, &start()).unwrap();
+    assert!(new.contains("/opt/narrows") && !new.contains("old"), "{new}");
+    assert!(new.contains("startup_timeout_sec = 20 # slow") && new.contains("A = \"b\""), "{new}");
+    let yaml = "extensions:\n  narrows:\n    name: narrows\n    cmd: old\n    args: []\n    timeout: 9\n    envs:\n      A: b\n";
+    let new = edit::put(yaml, dialect::Dialect::Goose, Format::Yaml, &start()).unwrap();
+    assert!(new.contains("/opt/narrows") && new.contains("timeout: 9"), "{new}");
+    assert!(new.contains("\"A\""), "{new}");
+}
