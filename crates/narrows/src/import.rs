@@ -19,6 +19,8 @@ pub(crate) struct Step {
     /// The file, as a person writes it.
     pub(crate) file: String,
     pub(crate) action: Action,
+    /// What of the entry is not taken over.
+    pub(crate) warning: Option<String>,
 }
 
 /// What becomes of a server that was found.
@@ -108,7 +110,9 @@ fn sources(env: &Environment, from: Option<&str>) -> Result<Vec<Source>, Problem
 
 fn step(found: Found, source: &Source, env: &Environment, taken: &mut Vec<(String, Tree)>) -> Step {
     let name = found.name.trim().to_owned();
+    let warning = found.warning;
     let step = |name: String, action| Step {
+        warning: warning.clone(),
         name,
         from: source.label.clone(),
         file: environment::short(&source.path, env),

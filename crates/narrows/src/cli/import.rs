@@ -24,6 +24,11 @@ impl Desk {
         for problem in &unread {
             self.out.warn(&problem.to_string());
         }
+        for step in steps.iter().filter(|s| matches!(s.action, Action::Add { .. })) {
+            if let Some(warning) = &step.warning {
+                self.out.warn(&format!("{}: {warning}", step.name));
+            }
+        }
         let target = environment::short(&file.path, &self.env);
         let adds = steps.iter().filter(|s| matches!(s.action, Action::Add { .. })).count();
         if args.yes && adds > 0 {
@@ -125,6 +130,11 @@ impl Desk {
 
 fn as_json(step: &Step) -> Value {
     let mut value = json!({"name": step.name, "from": step.from, "file": step.file});
+    if let Some(warning) = &step.warning
+        && let Some(map) = value.as_object_mut()
+    {
+        map.insert("warning".to_owned(), json!(warning));
+    }
     let more = match &step.action {
         Action::Add { server, variables } => {
             json!({"action": "add", "server": server.plain(), "variables": variables})

@@ -64,6 +64,8 @@ pub(crate) struct Found {
     pub(crate) place: Place,
     /// The entry in our own words, or why it cannot be taken over.
     pub(crate) entry: Result<Tree, String>,
+    /// What of the entry is lost.
+    pub(crate) warning: Option<String>,
 }
 
 /// The servers of a file if a client wrote it; `None` if it is our own.
@@ -101,14 +103,17 @@ fn collect(container: &Tree, found: &mut Vec<Found>) {
     for entry in container.entries() {
         if entry.value.is_table() {
             let place = entry.place.clone();
-            found.push(Found { name: entry.key.clone(), place, entry: server(&entry.value) });
+            let (warning, entry, name) =
+                (lost(&entry.value), server(&entry.value), entry.key.clone());
+            found.push(Found { name, place, entry, warning });
         }
     }
     // Continue keeps a list of servers that each name themselves.
     for item in container.items() {
         let Some(name) = item.get("name").and_then(Tree::as_text) else { continue };
         let place = item.place.clone();
-        found.push(Found { name: name.to_owned(), place, entry: server(item) });
+        let (name, warning) = (name.to_owned(), lost(item));
+        found.push(Found { name, place, entry: server(item), warning });
     }
 }
 
@@ -119,6 +124,15 @@ pub(crate) fn inputs(tree: &Tree) -> Vec<(String, String)> {
         (text("id"), text("description"))
     };
     tree.get("inputs").map_or_else(Vec::new, |list| list.items().iter().map(input).collect())
+}
+
+/// What an entry says that we have no words for.
+fn lost(theirs: &Tree) -> Option<String> {
+    let file = theirs.get("envFile").and_then(Tree::as_text)?;
+    Some(format!(
+        "envFile ({file}) is not read: set its variables where Narrows is started, and name those \
+         that the server needs under `env`"
+    ))
 }
 
 /// One entry in our own words.

@@ -226,3 +226,14 @@ fn help_and_wrong_usage_follow_the_flag_for_colours() {
         assert_eq!(desk.run(&[when, "serv"]).err.contains('\u{1b}'), colours, "{when}");
     }
 }
+
+#[test]
+fn a_file_of_variables_that_is_not_read_is_told() {
+    let desk = Desk::new();
+    desk.write(
+        "work/.vscode/mcp.json",
+        r#"{"servers": {"t": {"command": "uvx", "envFile": ".env"}}}"#,
+    );
+    let said = desk.run(&["import"]);
+    assert!(said.err.contains("t: envFile (.env) is not read"), "{}", said.err);
+}
