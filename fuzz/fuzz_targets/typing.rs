@@ -30,6 +30,7 @@ fn whole(schema: &Value, arguments: &Value, observed: Option<Shape>) {
         description: schema.as_str().or(schema["description"].as_str()).map(str::to_owned),
         input_schema: schema.clone(),
         output_schema: observed.is_none().then(|| schema.clone()),
+        definition: None,
         annotations: Default::default(),
     };
     let mut seen = Observations::default();

@@ -92,7 +92,8 @@ impl Front {
     ) -> Result<Body, Failure> {
         let Pending { what, purpose, token } = pending;
         let wait = self.config.request_timeout;
-        let ask = Ask { principal, deadline: Some(wait), what };
+        let client = Arc::default();
+        let ask = Ask { principal, client, deadline: Some(wait), what };
         let answer = match token {
             None => self.asked(ask, None).await,
             Some(token) => {
@@ -176,7 +177,8 @@ async fn relay(
     }
     let mut meter = Meter::default();
     let mut pass = |event| {
-        let reading = meter.read(event);
+        let Event::Progress { fraction, message } = event else { return };
+        let reading = meter.read(fraction, message);
         let params = Progress { progress_token: token, reading };
         notify(notification("notifications/progress", &params));
     };

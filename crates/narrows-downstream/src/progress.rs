@@ -1,6 +1,5 @@
 //! Progress as MCP wants it: a number that only ever grows.
 
-use narrows_types::Event;
 use serde::Serialize;
 
 /// The least that a number grows by where the program reports no growth.
@@ -34,8 +33,7 @@ pub(crate) struct Reading {
 }
 
 impl Meter {
-    pub(crate) fn read(&mut self, event: Event) -> Reading {
-        let Event::Progress { fraction, message } = event;
+    pub(crate) fn read(&mut self, fraction: Option<f64>, message: String) -> Reading {
         let fraction = fraction.filter(|f| f.is_finite());
         self.scale = match (self.scale, fraction) {
             (Scale::Unknown, Some(f)) => Scale::Fraction(f.max(0.0)),
@@ -60,7 +58,7 @@ mod tests {
         let mut meter = Meter::default();
         fractions
             .iter()
-            .map(|f| meter.read(Event::Progress { fraction: *f, message: String::new() }))
+            .map(|f| meter.read(*f, String::new()))
             .map(|r| (r.progress, r.total.is_some()))
             .collect()
     }

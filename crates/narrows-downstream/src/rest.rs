@@ -126,7 +126,7 @@ async fn json_body(
 
 async fn ask(shared: &Shared, what: What) -> Result<Answer, Fault> {
     let deadline = Some(shared.front.config.request_timeout);
-    let ask = Ask { principal: Principal::local(), deadline, what };
+    let ask = Ask { principal: Principal::local(), client: Arc::default(), deadline, what };
     shared.front.asked(ask, None).await
 }
 

@@ -106,6 +106,7 @@ async fn scripted(
             Ok(Answer::Call(ToolResult::text(format!("{} {}", call.tool, call.arguments))))
         }
         What::Call(call) => Err(Fault::not_found(format!("unknown server {}", call.server))),
+        What::Pass(_) | What::List(_) => Err(Fault::not_found("not in the script")),
         What::Tools { .. } => Ok(Answer::Tools(Vec::new())),
         What::Servers => Ok(Answer::Servers(vec![ServerStatus {
             server: "github".to_owned(),

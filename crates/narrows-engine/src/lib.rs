@@ -9,6 +9,7 @@ mod call;
 mod config;
 mod effects;
 mod own;
+mod pass;
 mod report;
 mod run;
 mod search;
@@ -146,7 +147,7 @@ impl Engine {
 
 impl Shared {
     async fn ask(&self, ask: Ask, events: Option<Events>) -> Result<Answer, Fault> {
-        let Ask { principal, deadline, what } = ask;
+        let Ask { principal, client, deadline, what } = ask;
         match what {
             What::Run(run) => {
                 let report = self.run(principal, deadline, run, events).await?;
@@ -163,6 +164,11 @@ impl Shared {
                     self.invoke(context, &call.server, &call.tool, &call.arguments).await?;
                 Ok(Answer::Call(called.result))
             }
+            What::Pass(pass) => {
+                let passed = self.pass(&principal, client, deadline, pass, events).await?;
+                Ok(Answer::Passed(passed))
+            }
+            What::List(list) => Ok(Answer::Listed(self.list(&list).await?)),
             What::Tools { server } => Ok(Answer::Tools(self.tools(server.as_deref()).await?)),
             What::Servers => Ok(Answer::Servers(self.fleet.status())),
             What::Artifact { handle, offset, bytes } => {

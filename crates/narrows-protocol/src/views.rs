@@ -117,7 +117,9 @@ pub fn tool(raw: &RawValue) -> Result<ToolSpec, String> {
     }
     let is_schema = |schema: &Value| schema.is_object() || schema.is_boolean();
     let output_schema = spec.output_schema.filter(is_schema);
-    Ok(ToolSpec { output_schema, ..spec })
+    // Whatever the upstream wrote under that name is none of ours.
+    let definition = Some(raw.to_owned());
+    Ok(ToolSpec { output_schema, definition, ..spec })
 }
 
 const NAMELESS: &str = "a tool without a name";

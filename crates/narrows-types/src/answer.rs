@@ -2,6 +2,7 @@
 
 use crate::content::ToolResult;
 use crate::id::ArtifactId;
+use crate::pass::{Listed, Passed};
 use crate::report::RunReport;
 use crate::tool::ServerListing;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,10 @@ pub enum Answer {
     Search(SearchAnswer),
     /// To `Call`.
     Call(ToolResult),
+    /// To `Pass`.
+    Passed(Passed),
+    /// To `List`.
+    Listed(Listed),
     /// To `Tools`.
     Tools(Vec<ServerListing>),
     /// To `Servers`.

@@ -1,9 +1,11 @@
 //! What comes in: one `Ask` for every door.
 
 use crate::id::ArtifactId;
+use crate::pass::{Client, ListAsk, PassAsk, Question};
 use crate::tool::Language;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Who asks.
@@ -25,6 +27,8 @@ impl Principal {
 pub struct Ask {
     /// Who asks.
     pub principal: Principal,
+    /// With what it asks.
+    pub client: Arc<Client>,
     /// How long the caller waits; `None` leaves it to the limits.
     pub deadline: Option<Duration>,
     /// What is asked.
@@ -40,6 +44,10 @@ pub enum What {
     Search(SearchAsk),
     /// Call one tool directly.
     Call(CallAsk),
+    /// Pass a request on to the upstream that it is for.
+    Pass(PassAsk),
+    /// A page of what there is.
+    List(ListAsk),
     /// List every tool, or those of one upstream.
     Tools {
         /// Only this upstream.
@@ -113,7 +121,7 @@ pub struct CallAsk {
 }
 
 /// What a door hears while it waits for the answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug)]
 pub enum Event {
     /// The program or the tool reports progress.
     Progress {
@@ -121,5 +129,20 @@ pub enum Event {
         fraction: Option<f64>,
         /// What it is doing.
         message: String,
+    },
+    /// A notification of the upstream that belongs to this request. Progress comes without its
+    /// token: the door knows the client's.
+    Note {
+        /// Its method.
+        method: String,
+        /// Its parameters.
+        params: Option<Box<RawValue>>,
+    },
+    /// The upstream asks the client something.
+    Question(Question),
+    /// The upstream closed the stream of this request and wants to be polled for the answer.
+    Paused {
+        /// After how long.
+        retry_ms: Option<u64>,
     },
 }

@@ -12,6 +12,7 @@ pub mod frame;
 pub mod id;
 pub mod limits;
 mod nearest;
+pub mod pass;
 pub mod report;
 pub mod tool;
 pub mod uses;
@@ -24,6 +25,10 @@ pub use fault::{Fault, Kind, Origin, Retry};
 pub use id::{ArtifactId, RunId};
 pub use limits::{Limit, Limits};
 pub use nearest::nearest;
+pub use pass::{
+    AnswerBack, Back, Changes, Client, ClientSession, ListAsk, ListKind, Listed, Method, Mode,
+    Offering, PassAsk, Passed, Question, Update, WireError,
+};
 pub use report::{
     Bill, CallRecord, LogLevel, LogLine, ProgramError, RunEnd, RunReport, Shaped, Usage,
 };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::fmt;
 use std::sync::Arc;
 
@@ -61,6 +62,9 @@ pub struct ToolSpec {
     /// Hints about effects.
     #[serde(default)]
     pub annotations: Annotations,
+    /// All of it, as the upstream wrote it; none if it is a tool of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<Box<RawValue>>,
 }
 
 /// Everything one upstream offers at one moment. The input of the catalog.

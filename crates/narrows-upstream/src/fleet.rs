@@ -206,7 +206,11 @@ impl Fleet {
         }
     }
 
-    fn cell(&self, server: &str) -> Result<&Arc<Cell>, UpstreamError> {
+    pub(crate) fn result_bytes(&self) -> usize {
+        self.inner.result_bytes
+    }
+
+    pub(crate) fn cell(&self, server: &str) -> Result<&Arc<Cell>, UpstreamError> {
         let cells = &self.inner.board.cells;
         let Some(cell) = cells.iter().find(|cell| cell.name() == server) else {
             let names = cells.iter().map(|cell| cell.name());
@@ -261,7 +265,7 @@ async fn ask_tools(cell: &Cell, fresh: bool) {
 }
 
 /// The connection of an upstream, which is started if there is none.
-async fn connect(
+pub(crate) async fn connect(
     cell: &Cell,
     tool: &str,
     start: Instant,
@@ -290,7 +294,7 @@ async fn connect(
 }
 
 /// The arguments that a modern server wants repeated in headers.
-fn mirrored(
+pub(crate) fn mirrored(
     cell: &Cell,
     connected: &Connected,
     tool: &str,
@@ -318,30 +322,33 @@ fn result(
     reply: Reply,
     waited: Duration,
 ) -> Result<ToolResult, UpstreamError> {
+    match reply {
+        Ok(told) => views::tool_result_text(told.get()).map_err(|reason| {
+            let reason = clip(reason, MESSAGE_BYTES_MAX);
+            UpstreamError::Protocol { server: cell.name().to_owned(), reason }
+        }),
+        Err(failure) => Err(failed(cell, tool, failure, waited)),
+    }
+}
+
+/// A failure as the engine takes it.
+pub(crate) fn failed(cell: &Cell, tool: &str, failure: Failure, waited: Duration) -> UpstreamError {
     let server = cell.name().to_owned();
     let answered = |message: String| UpstreamError::Answered {
         server: cell.name().to_owned(),
         tool: tool.to_owned(),
         message: clip(message, MESSAGE_BYTES_MAX),
     };
-    match reply {
-        Ok(told) => views::tool_result_text(told.get()).map_err(|reason| {
-            let reason = clip(reason, MESSAGE_BYTES_MAX);
-            UpstreamError::Protocol { server, reason }
-        }),
-        Err(Failure::Rpc(error)) => {
-            Err(answered(format!("error {}: {}", error.code, error.message)))
-        }
-        Err(failure @ Failure::Http { .. }) => Err(answered(failure.to_string())),
-        Err(Failure::Timeout) => Err(timeout(server, tool, waited)),
-        Err(Failure::Lost { reason, .. }) => Err(UpstreamError::Lost { server, reason }),
-        Err(Failure::Refused { status }) => Err(UpstreamError::Refused { server, status }),
-        Err(Failure::Busy { reason, retry_ms }) => {
-            Err(UpstreamError::Busy { server, reason, retry_ms })
-        }
-        Err(Failure::Protocol(reason)) => Err(UpstreamError::Protocol { server, reason }),
-        Err(Failure::TooLarge { bytes, limit }) => {
-            Err(UpstreamError::TooLarge { server, tool: tool.to_owned(), bytes, limit })
+    match failure {
+        Failure::Rpc(error) => answered(format!("error {}: {}", error.code, error.message)),
+        Failure::Http { .. } => answered(failure.to_string()),
+        Failure::Timeout => timeout(server, tool, waited),
+        Failure::Lost { reason, .. } => UpstreamError::Lost { server, reason },
+        Failure::Refused { status } => UpstreamError::Refused { server, status },
+        Failure::Busy { reason, retry_ms } => UpstreamError::Busy { server, reason, retry_ms },
+        Failure::Protocol(reason) => UpstreamError::Protocol { server, reason },
+        Failure::TooLarge { bytes, limit } => {
+            UpstreamError::TooLarge { server, tool: tool.to_owned(), bytes, limit }
         }
     }
 }

@@ -41,7 +41,8 @@ impl House {
         what: What,
         events: Option<mpsc::Sender<Event>>,
     ) -> Result<Answer, Fault> {
-        let ask = Ask { principal: Principal::local(), deadline: None, what };
+        let client = Arc::default();
+        let ask = Ask { principal: Principal::local(), client, deadline: None, what };
         self.engine.ask(ask, events).await
     }
 
