@@ -140,6 +140,11 @@ pub enum Event {
     },
     /// The upstream asks the client something.
     Question(Question),
+    /// The upstream withdrew a question; an answer to it is not heard any more.
+    Withdrawn {
+        /// The number of the question.
+        number: u64,
+    },
     /// The upstream closed the stream of this request and wants to be polled for the answer.
     Paused {
         /// After how long.

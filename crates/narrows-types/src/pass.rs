@@ -219,6 +219,8 @@ pub struct WireError {
 /// A request of an upstream to the client: `sampling/createMessage`, `elicitation/create`,
 /// `roots/list`. Dropping it unanswered declines it.
 pub struct Question {
+    /// Tells it apart from others, so that it can be withdrawn.
+    pub number: u64,
     /// The method.
     pub method: String,
     /// Its parameters, as they came.
