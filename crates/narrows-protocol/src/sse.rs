@@ -56,7 +56,10 @@ impl Reader {
         let text = text.trim_end_matches(['\n', '\r']);
         if text.is_empty() {
             let event = std::mem::take(&mut self.event);
-            return std::mem::take(&mut self.has_data).then_some(event);
+            let has_data = std::mem::take(&mut self.has_data);
+            // An id or a pause without data counts too: it tells from where to go on.
+            let counts = has_data || event.id.is_some() || event.retry_ms.is_some();
+            return counts.then_some(event);
         }
         let (field, value) = text.split_once(':').unwrap_or((text, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
@@ -118,6 +121,9 @@ mod tests {
         assert_eq!(events[0].id.as_deref(), Some("7"));
         assert_eq!(events[0].retry_ms, Some(250));
         assert_eq!(events[0].data, "");
+        let events = reader.feed(b"retry: 9\n\nevent: x\n\n").unwrap();
+        assert_eq!(events.len(), 1, "what says nothing is no event: {events:?}");
+        assert_eq!(events[0].retry_ms, Some(9));
     }
 
     #[test]

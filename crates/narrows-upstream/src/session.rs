@@ -264,7 +264,8 @@ impl Session {
 
     fn take(&mut self, incoming: Incoming) {
         match incoming {
-            Incoming::Message { packet, only_answer_to } => {
+            Incoming::Message { packet, only_answer_to, via } => {
+                tracing::trace!(server = self.terms.server, via, "a message");
                 if packet.bytes.trim_ascii_start().starts_with(b"[") {
                     self.batch(&packet.bytes);
                 } else {
@@ -279,6 +280,9 @@ impl Session {
             Incoming::Expired => {
                 self.asks.close();
                 self.expired = Some(Instant::now() + EXPIRED_WAIT);
+            }
+            Incoming::Paused { id, retry_ms } => {
+                tracing::trace!(server = self.terms.server, id, retry_ms, "its stream paused");
             }
             Incoming::Resumed => self.terms.changed.notify_one(),
         }

@@ -152,7 +152,7 @@ async fn read(
             // What we hold is bounded: the upstream waits until some of it was read.
             let room = budget.room(line.len()).await;
             let packet = Packet { bytes: line, room };
-            let message = Incoming::Message { packet, only_answer_to: None };
+            let message = Incoming::Message { packet, only_answer_to: None, via: None };
             if received.send(message).await.is_err() {
                 return "it was stopped".to_owned();
             }

@@ -49,8 +49,11 @@ pub(crate) struct Letter {
 /// From an upstream.
 #[derive(Debug)]
 pub(crate) enum Incoming {
-    /// One message. If `only_answer_to` names a request, there is no other answer to it.
-    Message { packet: Packet, only_answer_to: Option<i64> },
+    /// One message. If `only_answer_to` names a request, there is no other answer to it. `via` is
+    /// the request whose stream it came on, where a transport has one for each.
+    Message { packet: Packet, only_answer_to: Option<i64>, via: Option<i64> },
+    /// The upstream closed the stream of this request; its answer is asked for after so long.
+    Paused { id: i64, retry_ms: u64 },
     /// The transport could not deliver this request, or got no answer to it.
     Failed { id: i64, failure: Failure },
     /// The upstream forgot the session: what is under way may still be answered, no more is sent.

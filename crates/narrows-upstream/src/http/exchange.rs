@@ -126,7 +126,8 @@ impl Exchange {
             "text/event-stream" => self.stream(response, id, legacy).await,
             "application/json" => {
                 let packet = self.body(response, MESSAGE_BYTES_MAX).await?;
-                self.pass(Incoming::Message { packet, only_answer_to: Some(id) }).await;
+                let (only_answer_to, via) = (Some(id), Some(id));
+                self.pass(Incoming::Message { packet, only_answer_to, via }).await;
                 Ok(())
             }
             other => {
@@ -145,7 +146,10 @@ impl Exchange {
                 return Ok(());
             }
             let Some(last) = progress.last_id.clone().filter(|_| legacy) else { break };
-            tokio::time::sleep(progress.pause.unwrap_or(RESUME_PAUSE)).await;
+            let pause = progress.pause.unwrap_or(RESUME_PAUSE);
+            let retry_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+            self.pass(Incoming::Paused { id, retry_ms }).await;
+            tokio::time::sleep(pause).await;
             let revision = self.revision.get().copied();
             let request = self.endpoint.get(revision, self.session.get(), Some(&last));
             let response = request.send().await.map_err(|e| unsent(&e))?;
@@ -190,7 +194,7 @@ impl Exchange {
                 }
                 let answered = id.is_some_and(|id| answers(data.as_bytes(), id));
                 let packet = Packet { bytes: data.into_bytes(), room: std::mem::take(&mut room) };
-                self.pass(Incoming::Message { packet, only_answer_to: None }).await;
+                self.pass(Incoming::Message { packet, only_answer_to: None, via: id }).await;
                 progress.answered |= answered;
             }
             if progress.answered {
