@@ -35,7 +35,7 @@ pub(crate) const CONFINED: &[(&str, &[&str])] = &[
     ("rquickjs", &["narrows-worker"]),
     ("monty", &["narrows-worker"]),
     ("reqwest", &["narrows-upstream", "narrows-testkit"]),
-    ("axum", &["narrows-downstream", "narrows-testkit"]),
+    ("axum", &["narrows-downstream", "narrows", "narrows-testkit"]),
 ];
 
 /// Rooms without IO and without waiting.

@@ -1,12 +1,16 @@
-//! Upstreams inside Narrows: files under allowed folders, and the clock.
+//! Upstreams inside Narrows: files under allowed folders, the clock, and tools of the application
+//! that Narrows is part of.
 //!
 //! They do something real with nothing installed. What a tool refuses is a result with `is_error`,
 //! as from any other upstream; an `Err` means that it could not be asked.
 
 mod files;
+mod native;
 #[cfg(test)]
 mod tests;
 mod time;
+
+pub use native::NativeTool;
 
 use crate::config::Builtin;
 use crate::error::UpstreamError;
@@ -37,11 +41,15 @@ pub(crate) struct Inside {
 enum Kind {
     Files { files: Arc<Files>, turns: Arc<Semaphore> },
     Time,
+    Native(Vec<NativeTool>),
 }
 
 impl Inside {
     /// Opens the built-in upstream under its configured name.
     pub(crate) fn open(server: &str, builtin: &Builtin) -> Result<Self, UpstreamError> {
+        let wrong = |e: serde_json::Error| UpstreamError::Config {
+            reason: format!("server {server}: {e}"),
+        };
         let (kind, text, instructions) = match builtin {
             Builtin::Files { folders, write } => {
                 let files = Arc::new(Files::new(folders.clone(), *write));
@@ -50,13 +58,19 @@ impl Inside {
                 (Kind::Files { files, turns }, include_str!("builtin/files.json"), instructions)
             }
             Builtin::Time => (Kind::Time, include_str!("builtin/time.json"), None),
+            Builtin::Native(tools) => (Kind::Native(tools.clone()), "[]", None),
         };
-        let mut tools: Vec<ToolSpec> = serde_json::from_str(text)
-            .map_err(|e| UpstreamError::Config { reason: format!("server {server}: {e}") })?;
+        let mut tools: Vec<ToolSpec> = serde_json::from_str(text).map_err(wrong)?;
+        if let Kind::Native(native) = &kind {
+            tools.extend(native.iter().map(|tool| tool.spec.clone()));
+        }
         if let Kind::Files { files, .. } = &kind
             && !files.can_write()
         {
             tools.retain(|tool| tool.name != "write");
+        }
+        for tool in &mut tools {
+            tool.definition = Some(serde_json::value::to_raw_value(tool).map_err(wrong)?);
         }
         let tools = tools.into_iter().map(Arc::new).collect();
         Ok(Self { server: server.to_owned(), tools, instructions, kind })
@@ -85,6 +99,11 @@ impl Inside {
         }
         let outcome = match &self.kind {
             Kind::Time => time::call(tool, arguments),
+            Kind::Native(tools) => {
+                let work = native::call(tools, tool, arguments);
+                let late = || Err("the deadline passed; ask for less at once".to_owned());
+                tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_elapsed| late())
+            }
             Kind::Files { files, turns } => {
                 let (files, turns) = (Arc::clone(files), Arc::clone(turns));
                 let work = on_a_thread(files, turns, tool, arguments, deadline);

@@ -127,6 +127,8 @@ pub enum Builtin {
     },
     /// The clock and time zones.
     Time,
+    /// Tools of the application that Narrows is part of.
+    Native(Vec<crate::NativeTool>),
 }
 
 impl Launch {

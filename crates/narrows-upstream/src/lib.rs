@@ -21,6 +21,7 @@ mod spawn;
 mod stdio;
 mod wire;
 
+pub use builtin::NativeTool;
 pub use config::{Builtin, Config, Era, Launch, ServerConfig};
 pub use error::UpstreamError;
 pub use fleet::{CallOptions, Fleet};

@@ -25,14 +25,34 @@ pub(crate) struct House {
 impl House {
     /// Opens the store, the fleet (nothing is started yet), the sandbox and the engine.
     pub(crate) async fn open(settings: &Settings, env: &Environment) -> Result<Self, Fault> {
+        Self::open_with(settings, env, Vec::new()).await
+    }
+
+    /// The same with upstreams that no config can name.
+    pub(crate) async fn open_with(
+        settings: &Settings,
+        env: &Environment,
+        more: Vec<narrows_upstream::ServerConfig>,
+    ) -> Result<Self, Fault> {
         // A second House in one process finds the provider installed.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let store = Store::open(&compose::store(settings), Clock::system()).await?;
-        let fleet = Fleet::start(compose::upstream(settings, env))?;
+        let mut upstreams = compose::upstream(settings, env);
+        upstreams.servers.extend(more);
+        let fleet = Fleet::start(upstreams)?;
         let sandbox = Sandbox::start(compose::sandbox(settings, program()?)).await?;
         let config = compose::engine(settings);
         let engine = Engine::start(Parts { fleet, sandbox, store, config }).await;
         Ok(Self { engine, doors: Arc::new(compose::doors(settings)) })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The routes of the HTTP door.
+    pub(crate) fn router(&self) -> axum::Router {
+        downstream::router(self.engine.clone(), Arc::clone(&self.doors))
     }
 
     /// Asks as the local user.
@@ -68,8 +88,7 @@ impl House {
                 .hint("choose another address with --http")
         })?;
         bound(listener.local_addr().unwrap_or(address));
-        let router = downstream::router(self.engine.clone(), Arc::clone(&self.doors));
-        self.with_upkeep(downstream::serve_http(listener, router, shutdown))
+        self.with_upkeep(downstream::serve_http(listener, self.router(), shutdown))
             .await
             .map_err(|e| Fault::bug(format!("http at {address}: {e}")))
     }

@@ -94,6 +94,18 @@ pub(crate) fn load(env: &Environment, flags: &Flags) -> Result<Loaded, Vec<Probl
     Ok(Loaded { settings, written: tree, file, warnings })
 }
 
+/// Takes a text as the config: no file is looked for, and no server is added to those it names.
+pub(crate) fn load_text(text: &str, env: &Environment) -> Result<Loaded, Vec<Problem>> {
+    let one = |p: Problem| vec![p];
+    let mut warnings = Vec::new();
+    let mut tree = layers::defaults(env);
+    let scope = Scope { env, base: env.cwd.clone(), inputs: Vec::new() };
+    tree.overlay(formats::Format::Toml.parse(text, &"the config".into()).map_err(one)?);
+    layers::environment(&mut tree, env).map_err(one)?;
+    let settings = settings(&tree, &scope, &mut warnings)?;
+    Ok(Loaded { settings, written: tree, file: None, warnings })
+}
+
 /// Reads and parses one file.
 pub(crate) fn read_file(path: &Path, env: &Environment) -> Result<Tree, Problem> {
     let source: Arc<str> = environment::short(path, env).into();
