@@ -13,6 +13,7 @@ pub mod id;
 pub mod limits;
 mod nearest;
 pub mod pass;
+pub mod raw;
 pub mod report;
 pub mod tool;
 pub mod uses;
