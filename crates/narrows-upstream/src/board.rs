@@ -3,19 +3,26 @@
 
 use crate::builtin::Inside;
 use crate::config::{Launch, ServerConfig};
-use crate::handshake::Agreed;
+use crate::handshake::{Agreed, Offers};
+use crate::items::{Items, Shelf};
 use crate::keeper::Want;
 use crate::listing::Offer;
-use crate::session::Peer;
+use crate::news::News;
+use crate::session::{Body, Peer, severity};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use narrows_protocol::Revision;
 use narrows_protocol::mirror::{self, Mirror, mirrors};
 use narrows_types::fault::clip;
-use narrows_types::{ServerListing, ServerState, ServerStatus};
+use narrows_types::{
+    Changes, ListKind, Offering, ServerListing, ServerState, ServerStatus, Update,
+};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
-use tokio::sync::{mpsc, watch};
+use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::time::Instant;
 
 /// Bytes of the last error that is shown.
 const ERROR_BYTES_MAX: usize = 400;
@@ -24,6 +31,30 @@ const ERROR_BYTES_MAX: usize = 400;
 pub(crate) struct Connected {
     pub(crate) peer: Peer,
     pub(crate) agreed: Agreed,
+    /// The rank of the log level that was set last.
+    severity: AtomicU8,
+}
+
+impl Connected {
+    pub(crate) fn new(peer: Peer, agreed: Agreed) -> Self {
+        Self { peer, agreed, severity: AtomicU8::new(u8::MAX) }
+    }
+
+    /// Makes a legacy upstream log what a client wants to hear. Where several share a connection it
+    /// logs what any of them wants; each hears its own part.
+    pub(crate) async fn log(&self, level: &Arc<str>, deadline: Instant) {
+        let Some(wanted) = severity(level).filter(|_| self.agreed.offers.logging) else { return };
+        let set = self.severity.load(Ordering::Acquire);
+        if wanted == set || (wanted > set && !self.peer.is_own()) {
+            return;
+        }
+        self.severity.store(wanted, Ordering::Release);
+        let body = Body::SetLevel(Arc::clone(level));
+        let revision = Some(self.agreed.revision);
+        if let Err(failure) = self.peer.ask(body, revision, Some(deadline)).await {
+            tracing::debug!("the log level was not taken: {failure}");
+        }
+    }
 }
 
 /// One upstream.
@@ -39,6 +70,13 @@ pub(crate) struct Cell {
     mirrors: ArcSwap<HashMap<String, Vec<Mirror>>>,
     listing: ArcSwapOption<ServerListing>,
     condition: ArcSwap<Condition>,
+    /// What all of its connections tell by themselves.
+    pub(crate) news: Arc<News>,
+    /// Its other lists.
+    pub(crate) shelf: Shelf,
+    /// An empty one of them.
+    pub(crate) nothing: Arc<Items>,
+    offers: ArcSwapOption<Offers>,
 }
 
 #[derive(Clone)]
@@ -52,7 +90,9 @@ impl Cell {
         config: ServerConfig,
         inside: Option<Inside>,
         wants: Option<mpsc::Sender<Want>>,
+        updates: broadcast::Sender<Update>,
     ) -> Self {
+        let news = Arc::new(News::new(&config.name, updates));
         let state = match (config.enabled, &inside) {
             (false, _) => ServerState::Disabled,
             (true, Some(_)) => ServerState::Ready,
@@ -72,6 +112,10 @@ impl Cell {
             mirrors: ArcSwap::default(),
             listing: ArcSwapOption::new(listing),
             condition: ArcSwap::from_pointee(Condition { state, last_error: None }),
+            news,
+            shelf: Shelf::default(),
+            nothing: Arc::default(),
+            offers: ArcSwapOption::empty(),
         }
     }
 
@@ -89,7 +133,13 @@ impl Cell {
         self.connected.load_full().filter(|connected| !connected.peer.is_closed())
     }
 
+    /// What it declared, if that is known.
+    pub(crate) fn offers(&self) -> Option<Offers> {
+        self.offers.load().as_deref().copied()
+    }
+
     pub(crate) fn connect(&self, connected: Arc<Connected>) {
+        self.offers.store(Some(Arc::new(connected.agreed.offers)));
         self.connected.store(Some(connected));
         self.condition.store(Arc::new(Condition { state: ServerState::Ready, last_error: None }));
     }
@@ -125,7 +175,40 @@ impl Cell {
             });
             self.mirrors.store(Arc::new(mirrored.collect()));
         }
+        if let Some(declared) = &offer.capabilities {
+            let declared = serde_json::from_str(declared.get()).unwrap_or_default();
+            self.offers.store(Some(Arc::new(Offers::of(&declared))));
+        }
         self.offer.store(Some(Arc::new(offer)));
+    }
+
+    /// What it declared, for those who pass it on.
+    pub(crate) fn offering(&self) -> Option<Offering> {
+        let text = |text: &str| RawValue::from_string(text.to_owned()).ok().map(Arc::from);
+        let (modern, capabilities, instructions) =
+            match (&self.inside, self.connected(), self.offer()) {
+                (Some(_), ..) => {
+                    let told = self.listing()?.instructions.clone();
+                    (true, text(r#"{"tools":{}}"#)?, told)
+                }
+                (None, Some(connected), _) => {
+                    let agreed = &connected.agreed;
+                    let declared = Arc::clone(&agreed.capabilities);
+                    (agreed.revision.is_modern(), declared, agreed.instructions.clone())
+                }
+                (None, None, Some(offer)) => {
+                    let revision = Revision::parse(&offer.revision);
+                    let declared = offer.capabilities.clone().or_else(|| text("{}"))?;
+                    (
+                        revision.is_some_and(Revision::is_modern),
+                        declared,
+                        offer.instructions.clone(),
+                    )
+                }
+                (None, None, None) => return None,
+            };
+        let server = self.config.name.clone();
+        Some(Offering { server, modern, capabilities, instructions })
     }
 
     /// Its tools, if they are known and it is switched on.
@@ -187,12 +270,15 @@ impl Cell {
 pub(crate) struct Board {
     pub(crate) cells: Vec<Arc<Cell>>,
     listings: watch::Sender<Arc<Vec<ServerListing>>>,
+    changes: watch::Sender<Changes>,
+    updates: broadcast::Sender<Update>,
 }
 
 impl Board {
-    pub(crate) fn new(cells: Vec<Arc<Cell>>) -> Self {
+    pub(crate) fn new(cells: Vec<Arc<Cell>>, updates: broadcast::Sender<Update>) -> Self {
         let (listings, _) = watch::channel(Arc::default());
-        let board = Self { cells, listings };
+        let (changes, _) = watch::channel(Changes::default());
+        let board = Self { cells, listings, changes, updates };
         board.publish();
         board
     }
@@ -201,9 +287,28 @@ impl Board {
         self.listings.subscribe()
     }
 
+    /// How often each list changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<Changes> {
+        self.changes.subscribe()
+    }
+
+    /// Resources that are updated from now on.
+    pub(crate) fn updates(&self) -> broadcast::Receiver<Update> {
+        self.updates.subscribe()
+    }
+
+    /// A list of some upstream changed.
+    pub(crate) fn changed(&self, kind: ListKind) {
+        self.changes.send_modify(|changes| match kind {
+            ListKind::Tools => changes.tools += 1,
+            ListKind::Prompts => changes.prompts += 1,
+            ListKind::Resources | ListKind::Templates => changes.resources += 1,
+        });
+    }
+
     /// Tells everybody what all upstreams offer now, if that is news.
     pub(crate) fn publish(&self) {
-        self.listings.send_if_modified(|published| {
+        let news = self.listings.send_if_modified(|published| {
             let now: Vec<ServerListing> = self
                 .cells
                 .iter()
@@ -216,6 +321,9 @@ impl Board {
             }
             news
         });
+        if news {
+            self.changed(ListKind::Tools);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Changes when the form of the files does.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 /// Bytes of one file.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 

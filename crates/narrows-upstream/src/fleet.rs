@@ -12,12 +12,14 @@ use crate::wire::Failure;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use narrows_protocol::{code, views};
 use narrows_types::fault::clip;
-use narrows_types::{Event, ServerListing, ServerStatus, ToolResult};
+use narrows_types::{
+    Changes, ClientSession, Event, Offering, ServerListing, ServerStatus, ToolResult, Update,
+};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -28,6 +30,8 @@ const WANTS_MAX: usize = 1_024;
 const SLOW_START: Duration = Duration::from_secs(8);
 /// How long all upstreams together may take to end.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(6);
+/// Updates of resources that a slow reader may be behind.
+const UPDATES_MAX: usize = 1_024;
 /// Bytes of an upstream's error message that is passed on.
 const MESSAGE_BYTES_MAX: usize = 280;
 
@@ -79,8 +83,9 @@ impl Fleet {
         let stop = CancellationToken::new();
         let mut cells = Vec::with_capacity(config.servers.len());
         let mut kept = Vec::new();
+        let (updates, _) = broadcast::channel(UPDATES_MAX);
         for server in config.servers {
-            let (cell, wants) = cell(server)?;
+            let (cell, wants) = cell(server, updates.clone())?;
             let kept_offer = means.cache.as_ref().filter(|_| wants.is_some());
             if let Some(offer) = kept_offer.and_then(|cache| cache.load(&cell.config.launch)) {
                 cell.set_offer(offer);
@@ -89,7 +94,7 @@ impl Fleet {
             cells.push(Arc::clone(&cell));
             kept.extend(wants.map(|wants| (cell, wants)));
         }
-        let board = Arc::new(Board::new(cells));
+        let board = Arc::new(Board::new(cells, updates));
         for (cell, wants) in kept {
             let keeper =
                 Keeper::new(Arc::clone(&board), cell, wants, means.clone(), stop.child_token());
@@ -104,6 +109,33 @@ impl Fleet {
     /// What every upstream offers, as far as it is known; changes as upstreams get listed.
     pub fn listings(&self) -> watch::Receiver<Arc<Vec<ServerListing>>> {
         self.inner.board.listings()
+    }
+
+    /// How often each list changed since Narrows started.
+    pub fn changes(&self) -> watch::Receiver<Changes> {
+        self.inner.board.changes()
+    }
+
+    /// Resources that are updated from now on, of all upstreams and whoever subscribed to them.
+    pub fn updates(&self) -> broadcast::Receiver<Update> {
+        self.inner.board.updates()
+    }
+
+    /// What each upstream declared that it can do, as far as that is known.
+    pub fn offers(&self) -> Vec<Offering> {
+        let cells = self.inner.board.cells.iter().filter(|cell| cell.config.enabled);
+        cells.filter_map(|cell| cell.offering()).collect()
+    }
+
+    /// A client went away: what was kept for its conversation ends.
+    pub fn farewell(&self, session: ClientSession) {
+        for cell in &self.inner.board.cells {
+            if let Some(wants) = &cell.wants
+                && wants.try_send(Want::Farewell(session)).is_err()
+            {
+                tracing::debug!(server = cell.name(), "a farewell was not heard");
+            }
+        }
     }
 
     /// The state of every upstream, in the order of the config.
@@ -243,16 +275,19 @@ fn check_names(servers: &[ServerConfig]) -> Result<(), UpstreamError> {
 }
 
 /// The cell of an upstream, and what its keeper listens to, if it has one.
-fn cell(server: ServerConfig) -> Result<(Cell, Option<mpsc::Receiver<Want>>), UpstreamError> {
+fn cell(
+    server: ServerConfig,
+    updates: broadcast::Sender<Update>,
+) -> Result<(Cell, Option<mpsc::Receiver<Want>>), UpstreamError> {
     if let Launch::Builtin(builtin) = &server.launch {
         let inside = Inside::open(&server.name, builtin)?;
-        return Ok((Cell::new(server, Some(inside), None), None));
+        return Ok((Cell::new(server, Some(inside), None, updates), None));
     }
     if !server.enabled {
-        return Ok((Cell::new(server, None, None), None));
+        return Ok((Cell::new(server, None, None, updates), None));
     }
     let (wants, heard) = mpsc::channel(WANTS_MAX);
-    Ok((Cell::new(server, None, Some(wants)), Some(heard)))
+    Ok((Cell::new(server, None, Some(wants), updates), Some(heard)))
 }
 
 async fn ask_tools(cell: &Cell, fresh: bool) {

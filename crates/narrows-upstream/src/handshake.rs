@@ -4,14 +4,18 @@
 //! means `initialize`. Nothing here is keyed to one error code, since servers differ.
 
 use crate::config::Era;
+use crate::news::Lists;
 use crate::session::{Body, Peer};
 use crate::wire::{Failure, Told};
 use narrows_protocol::views::{Discovered, Implementation, Initialized};
 use narrows_protocol::{Revision, RpcError, code};
+use narrows_types::ListKind;
 use narrows_types::fault::clip;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::value::RawValue;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,10 +34,58 @@ pub(crate) struct Agreed {
     pub(crate) revision: Revision,
     pub(crate) server: Implementation,
     pub(crate) instructions: Option<String>,
-    /// It has tools.
-    pub(crate) has_tools: bool,
-    /// It tells when its tools change.
-    pub(crate) announces: bool,
+    /// What it declared, a JSON object.
+    pub(crate) capabilities: Arc<RawValue>,
+    /// What of that we look at.
+    pub(crate) offers: Offers,
+    /// It told that it speaks the legacy era too.
+    #[expect(dead_code, reason = "read by lanes, which come next")]
+    pub(crate) dual: bool,
+}
+
+/// What an upstream declared, as far as we act on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Offers {
+    has: Lists,
+    announces: Lists,
+    /// It can be subscribed to updates of resources.
+    pub(crate) updates: bool,
+    /// It sends log messages.
+    pub(crate) logging: bool,
+}
+
+impl Offers {
+    pub(crate) fn of(capabilities: &Value) -> Self {
+        let is = |path: &str| capabilities.pointer(path).and_then(Value::as_bool) == Some(true);
+        let mut offers = Self {
+            updates: is("/resources/subscribe"),
+            logging: capabilities.get("logging").is_some(),
+            ..Self::default()
+        };
+        for (kind, name) in [
+            (ListKind::Tools, "tools"),
+            (ListKind::Prompts, "prompts"),
+            (ListKind::Resources, "resources"),
+        ] {
+            if capabilities.get(name).is_some() {
+                offers.has = offers.has.and(Lists::of(kind));
+            }
+            if is(&format!("/{name}/listChanged")) {
+                offers.announces = offers.announces.and(Lists::of(kind));
+            }
+        }
+        offers
+    }
+
+    /// It declared such a list.
+    pub(crate) fn has(self, kind: ListKind) -> bool {
+        self.has.has(kind)
+    }
+
+    /// It tells when such a list changes.
+    pub(crate) fn announces(self, kind: ListKind) -> bool {
+        self.announces.has(kind)
+    }
 }
 
 /// Opens. `known` is the era that was agreed on last time.
@@ -62,7 +114,7 @@ pub(crate) async fn agree(
 }
 
 /// Whether a failed opening may mean that the server is of the other era.
-fn is_another_era(failure: &Failure) -> bool {
+pub(crate) fn is_another_era(failure: &Failure) -> bool {
     match failure {
         Failure::Rpc(error) => !code::is_modern(error.code),
         Failure::Timeout | Failure::Http { .. } | Failure::Protocol(_) => true,
@@ -99,8 +151,12 @@ async fn discover(peer: &Peer, deadline: Instant) -> Result<Agreed, Failure> {
         revision: common,
         server: short(told.meta.server_info),
         instructions: told.instructions.map(|text| clip(text, INSTRUCTIONS_BYTES_MAX)),
-        has_tools: told.capabilities.get("tools").is_some(),
-        announces: announces(&told.capabilities),
+        offers: Offers::of(&told.capabilities),
+        capabilities: text(&told.capabilities),
+        dual: told
+            .supported_versions
+            .iter()
+            .any(|v| Revision::parse(v).is_some_and(|r| !r.is_modern())),
     })
 }
 
@@ -134,13 +190,16 @@ async fn initialize(peer: &Peer, deadline: Instant) -> Result<Agreed, Failure> {
         revision,
         server: short(told.server_info),
         instructions: told.instructions.map(|text| clip(text, INSTRUCTIONS_BYTES_MAX)),
-        has_tools: told.capabilities.get("tools").is_some(),
-        announces: announces(&told.capabilities),
+        offers: Offers::of(&told.capabilities),
+        capabilities: text(&told.capabilities),
+        dual: false,
     })
 }
 
-fn announces(capabilities: &Value) -> bool {
-    capabilities.pointer("/tools/listChanged").and_then(Value::as_bool) == Some(true)
+/// Capabilities as text; what is no object declares nothing.
+fn text(capabilities: &Value) -> Arc<RawValue> {
+    let text = if capabilities.is_object() { capabilities.to_string() } else { "{}".to_owned() };
+    RawValue::from_string(text).unwrap_or_else(|_broken| RawValue::NULL.to_owned()).into()
 }
 
 fn read<T: DeserializeOwned>(reply: &Told) -> Result<T, Failure> {

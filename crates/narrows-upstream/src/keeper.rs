@@ -2,6 +2,7 @@
 //!
 //! One task owns it and takes a closed set of events; everybody else reads what it publishes.
 
+mod hear;
 mod pace;
 mod start;
 
@@ -9,20 +10,22 @@ use crate::board::{Board, Cell, Connected};
 use crate::cache::Cache;
 use crate::error::UpstreamError;
 use crate::listing::{self, Offer};
-use crate::session::{Body, End};
+use crate::session::End;
 use crate::wire::Failure;
+use hear::Hearing;
 use narrows_protocol::mirror::mirrors;
-use narrows_types::ServerState;
 use narrows_types::fault::clip;
+use narrows_types::{ClientSession, ListKind, ServerState};
 use pace::Pace;
 use start::{Started, Starter};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use hear::Wish;
 pub(crate) use start::Means;
 
 /// The first pause after a failed start; it doubles with each further one.
@@ -33,8 +36,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const SOUND_AFTER: Duration = Duration::from_secs(10);
 /// Connections that die young in a row before there is a pause.
 const YOUNG_DEATHS_MAX: u32 = 3;
-/// Subscriptions that end young in a row before there are no more.
-const LISTEN_TRIES_MAX: u32 = 5;
 
 /// What others want of the keeper.
 pub(crate) enum Want {
@@ -42,6 +43,10 @@ pub(crate) enum Want {
     Connection(oneshot::Sender<Result<Arc<Connected>, UpstreamError>>),
     /// Its tools: those that are known, or, if `fresh`, those that it lists now.
     Tools { fresh: bool, reply: oneshot::Sender<()> },
+    /// To hear of updates of a resource, or not any more.
+    Updates(Wish),
+    /// A client went away.
+    Farewell(ClientSession),
 }
 
 /// What the keeper's own tasks come back with. `u64` is the connection that they belong to.
@@ -50,8 +55,11 @@ enum Outcome {
     Listed(u64, Result<Box<Offer>, Failure>),
     Ended(u64, End),
     ListAgain(u64),
-    ListenEnded { generation: u64, lived: Duration },
+    ListenEnded { generation: u64, number: u64, lived: Duration },
+    Tell(ListKind),
+    Refused { uri: String, who: Option<ClientSession> },
     Kept,
+    Done,
 }
 
 enum Phase {
@@ -78,7 +86,6 @@ pub(crate) struct Keeper {
     cache: Option<Cache>,
     wants: mpsc::Receiver<Want>,
     stop: CancellationToken,
-    changed: Arc<Notify>,
     tasks: JoinSet<Outcome>,
     phase: Phase,
     generation: u64,
@@ -96,7 +103,7 @@ pub(crate) struct Keeper {
     keeping: Keeping,
     failures: u32,
     refusal: Option<(Instant, UpstreamError)>,
-    listen_tries: u32,
+    hearing: Hearing,
 }
 
 impl Keeper {
@@ -108,9 +115,8 @@ impl Keeper {
         means: Means,
         stop: CancellationToken,
     ) -> Self {
-        let changed = Arc::new(Notify::new());
         let cache = means.cache.clone();
-        let starter = Starter::new(Arc::clone(&cell), means, Arc::clone(&changed), stop.clone());
+        let starter = Starter::new(Arc::clone(&cell), means, stop.clone());
         Self {
             board,
             cell,
@@ -118,7 +124,6 @@ impl Keeper {
             cache,
             wants,
             stop,
-            changed,
             tasks: JoinSet::new(),
             phase: Phase::Down,
             generation: 0,
@@ -132,13 +137,13 @@ impl Keeper {
             keeping: Keeping::Idle,
             failures: 0,
             refusal: None,
-            listen_tries: 0,
+            hearing: Hearing::default(),
         }
     }
 
     /// Keeps until it is stopped; then the upstream and its processes are gone.
     pub(crate) async fn run(mut self) {
-        let (stop, changed) = (self.stop.clone(), Arc::clone(&self.changed));
+        let (stop, news) = (self.stop.clone(), Arc::clone(&self.cell.news));
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -150,7 +155,7 @@ impl Keeper {
                     Ok(outcome) => self.take(outcome),
                     Err(broken) => self.broke(&broken.to_string()),
                 },
-                () = changed.notified() => self.changed(),
+                lists = news.changed() => self.changed(lists),
             }
         }
         self.cell.disconnect();
@@ -163,6 +168,8 @@ impl Keeper {
 
     fn serve(&mut self, want: Want) {
         match want {
+            Want::Updates(wish) => self.wish(wish),
+            Want::Farewell(session) => self.farewell(session),
             Want::Connection(reply) => match &self.phase {
                 Phase::Up { connected, .. } if !connected.peer.is_closed() => {
                     // Whoever went away needs no connection.
@@ -226,9 +233,11 @@ impl Keeper {
                 self.list_again |= self.reading;
                 self.read_list();
             }
-            Outcome::ListenEnded { generation, lived } if generation == current => {
-                self.listen_again(lived);
+            Outcome::ListenEnded { generation, number, lived } if generation == current => {
+                self.listen_again(number, lived);
             }
+            Outcome::Tell(kind) => self.tell_now(kind),
+            Outcome::Refused { uri, who } => self.refused_to_tell(&uri, who),
             Outcome::Kept if std::mem::take(&mut self.keeping) == Keeping::Again => self.keep(),
             _ => {}
         }
@@ -239,7 +248,7 @@ impl Keeper {
         self.generation += 1;
         let generation = self.generation;
         self.tasks.spawn(async move { Outcome::Ended(generation, session.await) });
-        let connected = Arc::new(Connected { peer, agreed });
+        let connected = Arc::new(Connected::new(peer, agreed));
         self.phase = Phase::Up { connected: Arc::clone(&connected), since: Instant::now(), stop };
         self.cell.connect(Arc::clone(&connected));
         self.refusal = None;
@@ -248,8 +257,7 @@ impl Keeper {
         }
         self.forget_reading();
         self.read_list();
-        self.listen_tries = 0;
-        self.listen();
+        self.hear();
     }
 
     fn failed(&mut self, error: UpstreamError) {
@@ -326,8 +334,8 @@ impl Keeper {
         self.failed(UpstreamError::Start { server, reason, retry_ms: 1_000 });
     }
 
-    /// The upstream says that its list changed.
-    fn changed(&mut self) {
+    /// The upstream says that its list of tools changed.
+    fn tools_changed(&mut self) {
         let Phase::Up { .. } = self.phase else { return };
         if self.reading || self.due {
             self.list_again |= self.reading;
@@ -402,7 +410,7 @@ impl Keeper {
         if !self.later.is_empty() {
             self.read_list();
         } else if std::mem::take(&mut self.list_again) {
-            self.changed();
+            self.tools_changed();
         }
     }
 
@@ -430,41 +438,6 @@ impl Keeper {
             Outcome::Kept
         });
     }
-
-    /// Subscribes to changes of the list where that needs a request.
-    fn listen(&mut self) {
-        let Phase::Up { connected, .. } = &self.phase else { return };
-        let agreed = &connected.agreed;
-        if !agreed.revision.is_modern()
-            || !agreed.announces
-            || self.listen_tries >= LISTEN_TRIES_MAX
-        {
-            return;
-        }
-        let pause = BACKOFF_FIRST * self.listen_tries;
-        self.listen_tries += 1;
-        let (connected, generation) = (Arc::clone(connected), self.generation);
-        self.tasks.spawn(async move {
-            tokio::time::sleep(pause).await;
-            let start = Instant::now();
-            let revision = Some(connected.agreed.revision);
-            if let Err(failure) = connected.peer.ask(Body::Listen, revision, None, None).await {
-                tracing::debug!("a subscription ended: {failure}");
-            }
-            Outcome::ListenEnded { generation, lived: start.elapsed() }
-        });
-    }
-
-    /// A subscription ended; what changed meanwhile was not told.
-    fn listen_again(&mut self, lived: Duration) {
-        if lived >= SOUND_AFTER {
-            self.listen_tries = 0;
-        }
-        if self.listen_tries < LISTEN_TRIES_MAX {
-            self.listen();
-            self.changed();
-        }
-    }
 }
 
 /// What an upstream offers now.
@@ -474,8 +447,9 @@ async fn offer(
     deadline: Instant,
 ) -> Result<Offer, Failure> {
     let agreed = &connected.agreed;
+    let has_tools = agreed.offers.has(ListKind::Tools);
     let (mut tools, mut skipped) =
-        listing::tools(&connected.peer, agreed.revision, agreed.has_tools, deadline).await?;
+        listing::tools(&connected.peer, agreed.revision, has_tools, deadline).await?;
     if over_http && agreed.revision.is_modern() {
         tools.retain(|tool| match mirrors(&tool.input_schema) {
             Ok(_) => true,
@@ -489,6 +463,8 @@ async fn offer(
         revision: agreed.revision.as_str().to_owned(),
         version: agreed.server.version.clone(),
         instructions: agreed.instructions.clone(),
+        capabilities: Some(Arc::clone(&agreed.capabilities)),
+        dual: None,
         tools,
         skipped,
     })

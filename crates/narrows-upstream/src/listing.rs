@@ -5,8 +5,9 @@ use crate::session::{Body, Peer};
 use crate::wire::Failure;
 use narrows_protocol::{Revision, code, views};
 use narrows_types::fault::clip;
-use narrows_types::{ServerListing, ToolSpec};
+use narrows_types::{ListKind, ServerListing, ToolSpec};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -33,6 +34,12 @@ pub(crate) struct Offer {
     pub(crate) version: String,
     /// Its words to models.
     pub(crate) instructions: Option<String>,
+    /// What it declared, a JSON object.
+    #[serde(default)]
+    pub(crate) capabilities: Option<Arc<RawValue>>,
+    /// Whether it speaks the legacy era besides the modern one, if that was found out.
+    #[serde(default)]
+    pub(crate) dual: Option<bool>,
     /// Its tools, in its order.
     pub(crate) tools: Vec<Arc<ToolSpec>>,
     /// Tools that were skipped, each with why.
@@ -96,8 +103,8 @@ pub(crate) async fn tools(
     let mut reading = Reading::default();
     let mut cursor: Option<String> = None;
     for _ in 0..PAGES_MAX {
-        let body = Body::Tools { cursor: cursor.clone() };
-        let reply = match peer.ask(body, Some(revision), Some(deadline), None).await {
+        let body = Body::Page { kind: ListKind::Tools, cursor: cursor.clone() };
+        let reply = match peer.ask(body, Some(revision), Some(deadline)).await {
             // Some servers without tools say so only this way.
             Err(Failure::Rpc(e)) if e.code == code::METHOD_NOT_FOUND && !has_tools => break,
             reply => reply?,

@@ -1,13 +1,18 @@
 //! Passing requests of clients on, and what comes back as it came.
 
+use crate::board::{Cell, Connected};
 use crate::error::UpstreamError;
 use crate::fleet::{Fleet, connect, failed, mirrored};
-use crate::session::Body;
+use crate::keeper::{Want, Wish};
+use crate::relay::{Members, Relay, json};
+use crate::session::{Clock, Hears, Listener, Reply, severity};
 use crate::wire::Failure;
+use narrows_protocol::code;
 use narrows_types::{Client, Event, Method, Passed, WireError};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 /// A request on its way to an upstream.
@@ -26,7 +31,7 @@ pub struct Passing<'a> {
     /// Where notifications and questions of the upstream go while the request is under way. A full
     /// channel loses notifications, never a question.
     pub events: Option<mpsc::Sender<Event>>,
-    /// When it is given up.
+    /// When it is given up. It waits longer while the client thinks about a question.
     pub deadline: Instant,
 }
 
@@ -34,41 +39,193 @@ impl Fleet {
     /// Passes a request on. An error of the upstream is an answer; dropping the future cancels the
     /// request, also at the upstream.
     pub async fn pass(&self, server: &str, passing: Passing<'_>) -> Result<Passed, UpstreamError> {
-        let Passing { method, name, params, events, deadline, .. } = passing;
         let cell = self.cell(server)?;
         let start = Instant::now();
-        let deadline = deadline.min(start + cell.config.call_timeout);
-        let about = name.unwrap_or_default();
-        let connected = connect(cell, about, start, deadline).await?;
-        let arguments = arguments(params);
-        let mirrored = match (method, &arguments) {
-            (Method::CallTool, Some(arguments)) => mirrored(cell, &connected, about, arguments)?,
-            _ => Vec::new(),
+        let deadline = passing.deadline.min(start + cell.config.call_timeout);
+        let members = match Members::of(passing.params) {
+            Ok(members) => members,
+            Err(why) => return Ok(refused(format!("`params` are not understood: {why}"))),
         };
-        let arguments = arguments.unwrap_or_else(|| RawValue::NULL.to_owned());
-        let body = Body::Call { tool: about.to_owned(), arguments, mirrored };
-        let revision = Some(connected.agreed.revision);
-        let limit = self.result_bytes();
-        let reply = connected.peer.ask_for(limit, body, revision, Some(deadline), events).await;
-        match reply {
-            Ok(told) => {
-                RawValue::from_string(told.get().to_owned()).map(Passed::Result).map_err(|e| {
-                    UpstreamError::Protocol { server: server.to_owned(), reason: e.to_string() }
-                })
+        let about = match passing.name {
+            Some(name) => Cow::Borrowed(name),
+            None => subject(passing.method, &members),
+        };
+        let call = Call { cell, members, about: &about, start, deadline };
+        match passing.method {
+            Method::Subscribe | Method::Unsubscribe => call.wish(&passing).await,
+            Method::CallTool if !crate::listing::allowed(&cell.config, &about) => {
+                let what = format!("tool {server}.{about}");
+                Err(UpstreamError::Disabled { server: server.to_owned(), what })
             }
-            Err(Failure::Rpc(error)) => {
-                let narrows_protocol::RpcError { code, message, data } = error;
-                Ok(Passed::Error(WireError { code, message, data }))
-            }
-            Err(failure) => Err(failed(cell, about, failure, deadline.duration_since(start))),
+            Method::CallTool if cell.inside.is_some() => call.inside().await,
+            _ => call.pass(&passing, self.result_bytes()).await,
         }
     }
 }
 
-fn arguments(params: &RawValue) -> Option<Box<RawValue>> {
-    #[derive(serde::Deserialize)]
-    struct Arguments {
-        arguments: Option<Box<RawValue>>,
+/// One request to one upstream.
+struct Call<'a> {
+    cell: &'a Cell,
+    members: Members<'a>,
+    /// The upstream's name for what it is about.
+    about: &'a str,
+    start: Instant,
+    deadline: Instant,
+}
+
+impl Call<'_> {
+    async fn pass(
+        &self,
+        passing: &Passing<'_>,
+        result_bytes: usize,
+    ) -> Result<Passed, UpstreamError> {
+        let mut reply = Err(Failure::Timeout);
+        for _ in 0..2 {
+            let connected = connect(self.cell, self.about, self.start, self.deadline).await?;
+            reply = self.send(&connected, passing, &[], result_bytes).await?;
+            // It surely never arrived.
+            if !matches!(reply, Err(Failure::Lost { sent: false, .. })) {
+                break;
+            }
+        }
+        self.passed(reply)
     }
-    serde_json::from_str::<Arguments>(params.get()).ok()?.arguments
+
+    /// Sends it once.
+    async fn send(
+        &self,
+        connected: &Connected,
+        passing: &Passing<'_>,
+        added: &[(&'static str, &str)],
+        result_bytes: usize,
+    ) -> Result<Reply, UpstreamError> {
+        let client = &passing.client;
+        let revision = connected.agreed.revision;
+        if let Some(level) = client.log_level.as_ref().filter(|_| !revision.is_modern()) {
+            connected.log(level, self.deadline).await;
+        }
+        let declared = client.capabilities.as_deref().map_or("{}", RawValue::get);
+        let info = match client.info.as_deref() {
+            Some(info) if revision.is_modern() => Cow::Borrowed(info.get()),
+            None if revision.is_modern() => Cow::Owned(json(connected.peer.introduction())),
+            _ => Cow::Borrowed("{}"),
+        };
+        let relay = Relay {
+            method: passing.method,
+            name: passing.name,
+            members: &self.members,
+            revision,
+            capabilities: declared,
+            info: &info,
+            log_level: client.log_level.as_deref(),
+            added,
+        };
+        let mut letter = relay.letter(connected.peer.next_id());
+        if passing.method == Method::CallTool
+            && let Some(arguments) = self.members.get("arguments")
+        {
+            letter.mirrored = mirrored(self.cell, connected, self.about, arguments)?;
+        }
+        let hears = Hears::Client(Listener {
+            events: passing.events.clone(),
+            clock: Arc::new(Clock::default()),
+            severity: least(client),
+        });
+        let deadline = Some(self.deadline);
+        Ok(connected.peer.send(letter, hears, result_bytes, deadline).await)
+    }
+
+    /// The reply as a client takes it.
+    fn passed(&self, reply: Reply) -> Result<Passed, UpstreamError> {
+        let waited = self.deadline.duration_since(self.start);
+        let result = match reply {
+            Ok(told) => told.into_raw().map(Passed::Result).map_err(|e| UpstreamError::Protocol {
+                server: self.cell.name().to_owned(),
+                reason: e.to_string(),
+            }),
+            Err(Failure::Rpc(error)) => {
+                let narrows_protocol::RpcError { code, message, data } = error;
+                Ok(Passed::Error(WireError { code, message, data }))
+            }
+            Err(failure) => Err(failed(self.cell, self.about, failure, waited)),
+        };
+        if let Err(error) = &result
+            && error.is_of_the_connection()
+        {
+            self.cell.complain(error.to_string());
+        }
+        result
+    }
+
+    /// A call of a tool inside Narrows.
+    async fn inside(&self) -> Result<Passed, UpstreamError> {
+        let Some(inside) = &self.cell.inside else {
+            return Ok(refused("there is no such server".to_owned()));
+        };
+        let nothing = || RawValue::from_string("{}".to_owned());
+        let arguments = match self.members.get("arguments") {
+            Some(arguments) => Ok(arguments.to_owned()),
+            None => nothing(),
+        };
+        let broken = |e: serde_json::Error| UpstreamError::Protocol {
+            server: self.cell.name().to_owned(),
+            reason: e.to_string(),
+        };
+        let result = inside.call(self.about, &arguments.map_err(broken)?, self.deadline).await?;
+        serde_json::value::to_raw_value(&result).map(Passed::Result).map_err(broken)
+    }
+
+    /// Somebody wants to hear of updates of a resource, or not any more.
+    async fn wish(&self, passing: &Passing<'_>) -> Result<Passed, UpstreamError> {
+        let wanted = passing.method == Method::Subscribe;
+        if wanted {
+            // What it is asked of is to be there, so that its refusal can be told.
+            connect(self.cell, self.about, self.start, self.deadline).await?;
+        }
+        let waited = self.deadline.duration_since(self.start);
+        let late = |failure| failed(self.cell, self.about, failure, waited);
+        let stopped =
+            || late(Failure::Lost { reason: "narrows is stopping".to_owned(), sent: false });
+        let Some(wants) = &self.cell.wants else {
+            return Ok(refused("it has no resources".to_owned()));
+        };
+        let (told, answer) = oneshot::channel();
+        let uri = self.about.to_owned();
+        let wish = Wish { uri, who: passing.client.session, wanted, told };
+        let asked = async {
+            wants.send(Want::Updates(wish)).await.map_err(|_gone| stopped())?;
+            answer.await.map_err(|_gone| stopped())?
+        };
+        match tokio::time::timeout_at(self.deadline, asked).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(late(Failure::Timeout)),
+        }
+    }
+}
+
+fn refused(message: String) -> Passed {
+    Passed::Error(WireError { code: code::INVALID_PARAMS, message, data: None })
+}
+
+/// The least severe log message that a client wants to hear.
+fn least(client: &Client) -> Option<u8> {
+    match (&client.log_level, client.modern) {
+        (Some(level), _) => severity(level),
+        // A legacy client that did not say leaves it to the upstream.
+        (None, false) => Some(0),
+        (None, true) => None,
+    }
+}
+
+/// What a request is about, in the client's words.
+fn subject<'a>(method: Method, members: &Members<'_>) -> Cow<'a, str> {
+    let member = match method {
+        Method::CallTool | Method::GetPrompt => members.text("name"),
+        Method::ReadResource | Method::Subscribe | Method::Unsubscribe => members.text("uri"),
+        Method::CompletePrompt | Method::CompleteResource => None,
+        Method::GetTask | Method::UpdateTask | Method::CancelTask | Method::TaskResult => {
+            members.text("taskId")
+        }
+    };
+    Cow::Owned(member.unwrap_or_else(|| method.as_str().to_owned()))
 }

@@ -2,16 +2,23 @@
 //! their progress. One task, one closed set of events.
 
 mod body;
+mod clock;
+mod heard;
 mod peer;
+mod questions;
 
-pub(crate) use body::{Body, Introduction};
-pub(crate) use peer::Peer;
+pub(crate) use body::{Body, Introduction, Voice, Wanted};
+pub(crate) use clock::Clock;
+pub(crate) use heard::severity;
+pub(crate) use peer::{Hears, Listener, Peer};
 
+use crate::news::{Lists, News};
 use crate::wire::{Failure, Incoming, Letter, Outgoing, Packet, Room, Told, Wire};
-use narrows_protocol::{Id, Message, Revision, RpcError, code, envelope, views};
-use narrows_types::Event;
+use narrows_protocol::{Id, Message, Revision, envelope, views};
+use narrows_types::Back;
 use narrows_types::fault::clip;
 use peer::{Ask, Cancel, gone};
+use questions::Questions;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -19,7 +26,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -29,10 +36,6 @@ const PENDING_MAX: usize = 1_024;
 const END_WAIT: Duration = Duration::from_secs(5);
 /// How long requests under way may still be answered after the upstream forgot the session.
 const EXPIRED_WAIT: Duration = Duration::from_secs(1);
-/// Bytes of a progress message.
-const PROGRESS_BYTES_MAX: usize = 200;
-/// Bytes of an upstream's error message that are kept.
-const ERROR_BYTES_MAX: usize = 1_024;
 /// Bytes of what it says of a broken message.
 const BROKEN_BYTES_MAX: usize = 200;
 
@@ -51,9 +54,11 @@ pub(crate) enum End {
 /// What a session is told when it starts.
 pub(crate) struct Terms {
     pub(crate) server: String,
-    pub(crate) introduction: Arc<Introduction>,
-    /// Told when the upstream says that its tools changed.
-    pub(crate) changed: Arc<Notify>,
+    pub(crate) voice: Voice,
+    /// Where the upstream's own words go.
+    pub(crate) news: Arc<News>,
+    /// Where the client hears what belongs to no request, if the connection is for one client.
+    pub(crate) back: Option<Back>,
     /// Ends the session.
     pub(crate) stop: CancellationToken,
     /// Ends the session when nobody used it for so long.
@@ -71,6 +76,7 @@ pub(crate) struct Session {
     subscribed: usize,
     /// What was last spoken.
     revision: Option<Revision>,
+    questions: Questions,
     /// When the upstream forgot the session; the rest of what is under way gets a moment.
     expired: Option<Instant>,
     last_used: Instant,
@@ -80,7 +86,7 @@ struct Pending {
     reply: oneshot::Sender<Reply>,
     method: &'static str,
     revision: Option<Revision>,
-    progress: Option<mpsc::Sender<Event>>,
+    hears: Hears,
     fraction: f64,
     result_bytes: usize,
 }
@@ -94,7 +100,7 @@ impl Pending {
 impl Session {
     /// A session over a transport that has just started.
     pub(crate) fn new(terms: Terms, wire: Wire) -> (Peer, Self) {
-        let (peer, asks, cancels) = Peer::new();
+        let (peer, asks, cancels) = Peer::new(terms.voice.clone());
         let session = Self {
             terms,
             wire,
@@ -103,6 +109,7 @@ impl Session {
             pending: HashMap::new(),
             subscribed: 0,
             revision: None,
+            questions: Questions::new(),
             expired: None,
             last_used: Instant::now(),
         };
@@ -138,10 +145,12 @@ impl Session {
                     self.send(ask);
                 }
                 Some(cancel) = self.cancels.recv() => self.give_up(&cancel),
+                Some(answered) = self.questions.next() => self.answered(answered),
                 () = &mut stop => { stopped = true; break }
                 () = &mut alarm, if armed.is_some() => {
                     armed = None;
-                    if self.alarm().is_some_and(|at| at <= Instant::now()) {
+                    self.ask_kept();
+                    if self.over_at().is_some_and(|at| at <= Instant::now()) {
                         stopped = self.expired.is_none();
                         break;
                     }
@@ -151,9 +160,15 @@ impl Session {
         self.end(over, stopped).await
     }
 
-    /// When the session ends if nothing happens before.
+    /// When there is something to do if nothing happens before.
     fn alarm(&self) -> Option<Instant> {
-        let used = self.pending.len() > self.subscribed;
+        let over = self.over_at();
+        self.questions.next_look().map_or(over, |look| Some(over.map_or(look, |o| o.min(look))))
+    }
+
+    /// When the session ends if nothing happens before.
+    fn over_at(&self) -> Option<Instant> {
+        let used = self.pending.len() > self.subscribed || self.terms.news.is_held();
         let idle = self.terms.idle_stop.filter(|_| !used).map(|idle| self.last_used + idle);
         self.expired.or(idle)
     }
@@ -183,35 +198,29 @@ impl Session {
 
     /// Sends a request and keeps it until it is answered or given up.
     fn send(&mut self, ask: Ask) {
-        let Ask { id, body, revision, progress, result_bytes, reply } = ask;
+        let Ask { letter, hears, result_bytes, reply } = ask;
         if reply.is_closed() {
             return;
         }
         self.last_used = Instant::now();
+        let (id, method, revision) = (letter.id, letter.method, letter.revision);
         self.revision = revision;
         if self.pending.len() >= PENDING_MAX {
             let reason = format!("{PENDING_MAX} requests are under way");
             let _gone = reply.send(Err(Failure::Busy { reason, retry_ms: 500 }));
             return;
         }
-        let letter = body.letter(id, revision, progress.is_some(), &self.terms.introduction);
-        let sent = letter
-            .map_err(|e| Failure::Protocol(format!("the request cannot be written: {e}")))
-            .and_then(|letter| {
-                let (method, waits) = (letter.method, letter.id.is_some());
-                self.dispatch(letter).map(|()| (method, waits))
-            });
-        match sent {
-            Ok((method, true)) => {
+        match (self.dispatch(letter), id) {
+            (Ok(()), Some(id)) => {
                 let waiting =
-                    Pending { reply, method, revision, progress, fraction: 0.0, result_bytes };
+                    Pending { reply, method, revision, hears, fraction: 0.0, result_bytes };
                 self.subscribed += usize::from(waiting.is_subscription());
                 self.pending.insert(id, waiting);
             }
-            Ok((_, false)) => {
+            (Ok(()), None) => {
                 let _gone = reply.send(Ok(Told::text("null")));
             }
-            Err(failure) => {
+            (Err(failure), _) => {
                 let _gone = reply.send(Err(failure));
             }
         }
@@ -234,6 +243,9 @@ impl Session {
         let waiting = self.pending.remove(&id)?;
         self.subscribed -= usize::from(waiting.is_subscription());
         self.last_used = Instant::now();
+        for body in self.questions.forget(id) {
+            self.post("", body, waiting.revision);
+        }
         Some(waiting)
     }
 
@@ -265,11 +277,10 @@ impl Session {
     fn take(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Message { packet, only_answer_to, via } => {
-                tracing::trace!(server = self.terms.server, via, "a message");
                 if packet.bytes.trim_ascii_start().starts_with(b"[") {
-                    self.batch(&packet.bytes);
+                    self.batch(&packet.bytes, via);
                 } else {
-                    self.message(packet);
+                    self.message(packet, via);
                 }
                 if let Some(waiting) = only_answer_to.and_then(|id| self.done(id)) {
                     let reason = "its answer is not to what was asked".to_owned();
@@ -281,44 +292,46 @@ impl Session {
                 self.asks.close();
                 self.expired = Some(Instant::now() + EXPIRED_WAIT);
             }
-            Incoming::Paused { id, retry_ms } => {
-                tracing::trace!(server = self.terms.server, id, retry_ms, "its stream paused");
-            }
-            Incoming::Resumed => self.terms.changed.notify_one(),
+            Incoming::Paused { id, retry_ms } => self.paused(id, retry_ms),
+            Incoming::Resumed => self.terms.news.raise(Lists::ALL),
         }
     }
 
-    fn batch(&mut self, bytes: &[u8]) {
+    fn batch(&mut self, bytes: &[u8], via: Option<i64>) {
         match serde_json::from_slice::<views::Batch<'_>>(bytes) {
             Ok(batch) => {
                 for message in batch.0 {
                     let bytes = message.get().as_bytes().to_vec();
-                    self.message(Packet { bytes, room: Room::default() });
+                    self.message(Packet { bytes, room: Room::default() }, via);
                 }
             }
             Err(e) => self.malformed(bytes, &e.to_string()),
         }
     }
 
-    fn message(&mut self, packet: Packet) {
+    fn message(&mut self, packet: Packet, via: Option<i64>) {
         match Message::parse(&packet.bytes) {
             Ok(Message::Response { id, outcome }) => {
                 let id = number(&id).unwrap_or(0);
                 match outcome {
                     Ok(result) => {
                         let place = place(&packet.bytes, result);
-                        self.answer(id, |limit| told(packet, place, limit));
+                        // What is passed on leaves as a text of its own: cut out now, it need not
+                        // be read again.
+                        let own = self.is_for_client(id).then(|| result.to_owned());
+                        self.answer(id, |limit| told(packet, place, own, limit));
                     }
-                    Err(mut error) => {
-                        error.message = clip(error.message, ERROR_BYTES_MAX);
-                        self.answer(id, |_| Err(Failure::Rpc(error)));
-                    }
+                    Err(error) => self.answer(id, |_| Err(Failure::Rpc(error))),
                 }
             }
-            Ok(Message::Request { id, method, .. }) => self.serve(&id, &method),
-            Ok(Message::Notification { method, params }) => self.note(&method, params),
+            Ok(Message::Request { id, method, params }) => self.asked(&id, &method, params, via),
+            Ok(Message::Notification { method, params }) => self.note(&method, params, via),
             Err(malformed) => self.malformed(&packet.bytes, &malformed.message),
         }
+    }
+
+    fn is_for_client(&self, id: i64) -> bool {
+        self.pending.get(&id).is_some_and(|waiting| matches!(waiting.hears, Hears::Client(_)))
     }
 
     /// What is no message fails the request that it answers, if it tells which.
@@ -346,52 +359,6 @@ impl Session {
         // Whoever stopped waiting needs no answer.
         let _gone = waiting.reply.send(reply);
     }
-
-    /// A request of the upstream: we offer nothing but a sign of life.
-    fn serve(&mut self, id: &Id, method: &str) {
-        let body = if method == "ping" {
-            envelope::response(id, &serde_json::json!({}))
-        } else {
-            let method = clip(method.to_owned(), 64);
-            tracing::debug!(server = self.terms.server, method, "asks for what we do not offer");
-            let message = format!("{method} is not offered");
-            envelope::failure(id, &RpcError { code: code::METHOD_NOT_FOUND, message, data: None })
-        };
-        if let Ok(body) = body {
-            self.post("", body, self.revision);
-        }
-    }
-
-    fn note(&mut self, method: &str, params: Option<&RawValue>) {
-        match method {
-            "notifications/tools/list_changed" => self.terms.changed.notify_one(),
-            "notifications/progress" => {
-                let progress = params.and_then(|p| serde_json::from_str(p.get()).ok());
-                if let Some(progress) = progress {
-                    self.progress(progress);
-                }
-            }
-            _ => tracing::trace!(server = self.terms.server, "notification {method}"),
-        }
-    }
-
-    /// Passes progress on as a fraction that only grows; a caller that is slow misses some.
-    fn progress(&mut self, told: views::Progress) {
-        let waiting = number(&told.progress_token).and_then(|id| self.pending.get_mut(&id));
-        let Some(Pending { progress: Some(listener), fraction: last, .. }) = waiting else {
-            return;
-        };
-        let total = told.total.filter(|total| total.is_finite() && *total > 0.0);
-        let fraction = total.map(|total| (told.progress / total).clamp(0.0, 1.0));
-        if let Some(fraction) = fraction {
-            if fraction <= *last || fraction.is_nan() {
-                return;
-            }
-            *last = fraction;
-        }
-        let message = clip(told.message.unwrap_or_default(), PROGRESS_BYTES_MAX);
-        let _full = listener.try_send(Event::Progress { fraction, message });
-    }
 }
 
 /// Our own ids are numbers; some servers give them back as text.
@@ -403,12 +370,12 @@ fn number(id: &Id) -> Option<i64> {
 }
 
 /// A result, if it is not larger than it may be. Parsed, it would take many times as much.
-fn told(packet: Packet, place: Range<usize>, limit: usize) -> Reply {
+fn told(packet: Packet, place: Range<usize>, own: Option<Box<RawValue>>, limit: usize) -> Reply {
     let bytes = place.len();
-    if bytes > limit {
-        Err(Failure::TooLarge { bytes, limit })
-    } else {
-        Ok(Told::new(packet, place))
+    match own {
+        _ if bytes > limit => Err(Failure::TooLarge { bytes, limit }),
+        Some(own) => Ok(Told::own(own, packet.room)),
+        None => Ok(Told::new(packet, place)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! HTTP endpoint. The session above knows nothing of either.
 
 use narrows_protocol::{Revision, RpcError};
+use serde_json::value::RawValue;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
@@ -113,30 +114,55 @@ pub(crate) struct Packet {
     pub(crate) room: Room,
 }
 
-/// A result where it came: a part of a message, which is not copied.
+/// A result where it came: a part of a message, which is not copied, or a text of its own.
 #[derive(Debug)]
-pub(crate) struct Told {
-    packet: Packet,
-    place: Range<usize>,
+pub(crate) enum Told {
+    Part {
+        packet: Packet,
+        place: Range<usize>,
+    },
+    Own {
+        text: Box<RawValue>,
+        #[expect(dead_code, reason = "held for what its end does: there is room again")]
+        room: Room,
+    },
 }
 
 impl Told {
     /// The part of a packet at `place`.
     pub(crate) fn new(packet: Packet, place: Range<usize>) -> Self {
-        Self { packet, place }
+        Self::Part { packet, place }
+    }
+
+    /// A text of its own, with the room that it takes.
+    pub(crate) fn own(text: Box<RawValue>, room: Room) -> Self {
+        Self::Own { text, room }
     }
 
     /// A text of its own.
     pub(crate) fn text(text: &str) -> Self {
         let packet = Packet { bytes: text.as_bytes().to_vec(), room: Room::default() };
-        Self { packet, place: 0..text.len() }
+        Self::Part { packet, place: 0..text.len() }
     }
 
     /// The text.
     pub(crate) fn get(&self) -> &str {
-        let bytes = self.packet.bytes.get(self.place.clone()).unwrap_or_default();
-        // It was parsed, so that it is text.
-        std::str::from_utf8(bytes).unwrap_or_default()
+        match self {
+            Self::Part { packet, place } => {
+                let bytes = packet.bytes.get(place.clone()).unwrap_or_default();
+                // It was parsed, so that it is text.
+                std::str::from_utf8(bytes).unwrap_or_default()
+            }
+            Self::Own { text, .. } => text.get(),
+        }
+    }
+
+    /// The text as a value of its own; the room is given back.
+    pub(crate) fn into_raw(self) -> serde_json::Result<Box<RawValue>> {
+        match self {
+            Self::Part { .. } => RawValue::from_string(self.get().to_owned()),
+            Self::Own { text, .. } => Ok(text),
+        }
     }
 }
 

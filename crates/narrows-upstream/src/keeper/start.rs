@@ -6,16 +6,17 @@ use crate::config::{Era, Launch};
 use crate::error::UpstreamError;
 use crate::handshake::{self, Agreed};
 use crate::http::Endpoint;
-use crate::session::{End, Introduction, Peer, Session, Terms};
+use crate::session::{End, Introduction, Peer, Session, Terms, Voice};
 use crate::spawn::{Nursery, Order};
 use crate::wire::{Failure, Wire};
 use crate::{http, stdio};
 use narrows_protocol::Revision;
+use narrows_types::Back;
 use narrows_types::fault::clip;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use tokio::sync::Notify;
+use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -31,52 +32,66 @@ pub(crate) struct Means {
 }
 
 /// A connection that is open. Its session must be driven for anything to happen.
-pub(super) struct Started {
-    pub(super) peer: Peer,
-    pub(super) agreed: Agreed,
-    pub(super) session: Pin<Box<dyn Future<Output = End> + Send>>,
+pub(crate) struct Started {
+    pub(crate) peer: Peer,
+    pub(crate) agreed: Agreed,
+    pub(crate) session: Pin<Box<dyn Future<Output = End> + Send>>,
     /// Ends the session.
-    pub(super) stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
+}
+
+/// With what a connection is opened.
+#[derive(Clone)]
+pub(crate) struct Opening {
+    pub(crate) voice: Voice,
+    pub(crate) back: Option<Back>,
+    pub(crate) era: Era,
+    pub(crate) idle_stop: Option<Duration>,
 }
 
 /// Starts one upstream, again and again.
 #[derive(Clone)]
-pub(super) struct Starter {
+pub(crate) struct Starter {
     cell: Arc<Cell>,
     means: Means,
-    changed: Arc<Notify>,
     stop: CancellationToken,
 }
 
 impl Starter {
-    pub(super) fn new(
-        cell: Arc<Cell>,
-        means: Means,
-        changed: Arc<Notify>,
-        stop: CancellationToken,
-    ) -> Self {
-        Self { cell, means, changed, stop }
+    pub(crate) fn new(cell: Arc<Cell>, means: Means, stop: CancellationToken) -> Self {
+        Self { cell, means, stop }
     }
 
-    /// Starts within the configured time.
-    pub(super) fn start(
+    /// Starts what is shared within the configured time.
+    pub(crate) fn start(
         &self,
     ) -> impl Future<Output = Result<Started, UpstreamError>> + Send + 'static {
         let starter = self.clone();
         async move {
             let config = &starter.cell.config;
-            let deadline = Instant::now() + config.start_timeout;
-            let mut outcome = starter.attempt(config.era, deadline).await;
-            // A server may die of a question that it does not know.
-            let may_be_legacy = config.era == Era::Auto && starter.known() != Some(Era::Legacy);
-            if may_be_legacy && matches!(outcome, Err(Failure::Lost { sent: true, .. })) {
-                outcome = starter.attempt(Era::Legacy, deadline).await;
-            }
-            outcome.map_err(|failure| starter.error(&failure))
+            let opening = Opening {
+                voice: Voice::ours(Arc::clone(&starter.means.introduction)),
+                back: None,
+                era: config.era,
+                idle_stop: config.idle_stop,
+            };
+            starter.open_as(&opening).await.map_err(|failure| starter.error(&failure))
         }
     }
 
-    fn error(&self, failure: &Failure) -> UpstreamError {
+    /// Opens a connection within the configured time.
+    pub(crate) async fn open_as(&self, opening: &Opening) -> Result<Started, Failure> {
+        let deadline = Instant::now() + self.cell.config.start_timeout;
+        let outcome = self.attempt(opening, opening.era, deadline).await;
+        // A server may die of a question that it does not know.
+        let may_be_legacy = opening.era == Era::Auto && self.known() != Some(Era::Legacy);
+        if may_be_legacy && matches!(outcome, Err(Failure::Lost { sent: true, .. })) {
+            return self.attempt(opening, Era::Legacy, deadline).await;
+        }
+        outcome
+    }
+
+    pub(crate) fn error(&self, failure: &Failure) -> UpstreamError {
         let reason = match failure {
             Failure::Timeout => {
                 let ms = self.cell.config.start_timeout.as_millis();
@@ -93,17 +108,23 @@ impl Starter {
         Some(if revision.is_modern() { Era::Modern } else { Era::Legacy })
     }
 
-    async fn attempt(&self, era: Era, deadline: Instant) -> Result<Started, Failure> {
+    async fn attempt(
+        &self,
+        opening: &Opening,
+        era: Era,
+        deadline: Instant,
+    ) -> Result<Started, Failure> {
         let lost = |reason| Failure::Lost { reason, sent: false };
         let wire = tokio::time::timeout_at(deadline, self.open());
         let wire = wire.await.map_err(|_elapsed| Failure::Timeout)?.map_err(lost)?;
         let stop = self.stop.child_token();
         let terms = Terms {
             server: self.cell.name().to_owned(),
-            introduction: Arc::clone(&self.means.introduction),
-            changed: Arc::clone(&self.changed),
+            voice: opening.voice.clone(),
+            news: Arc::clone(&self.cell.news),
+            back: opening.back.clone(),
             stop: stop.clone(),
-            idle_stop: self.cell.config.idle_stop,
+            idle_stop: opening.idle_stop,
         };
         let (peer, session) = Session::new(terms, wire);
         let mut session: Pin<Box<dyn Future<Output = End> + Send>> = Box::pin(session.run());

@@ -1,14 +1,47 @@
-//! What we ask of upstreams, written for the revision that was agreed on.
+//! What we ask of upstreams by ourselves, written for the revision that was agreed on.
 
+use crate::relay::on_one_line;
 use crate::wire::{Letter, Room};
 use narrows_protocol::views::Implementation;
 use narrows_protocol::{Id, Revision, envelope};
+use narrows_types::ListKind;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// How we introduce ourselves.
 pub(crate) type Introduction = Implementation;
+
+/// Whose voice a connection has: ours, or that of the client that it is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Voice {
+    pub(crate) us: Arc<Introduction>,
+    /// The client's introduction, if the connection is for one client.
+    pub(crate) info: Option<Arc<RawValue>>,
+    /// What is declared, a JSON object; none declares nothing.
+    pub(crate) capabilities: Option<Arc<RawValue>>,
+}
+
+impl Voice {
+    /// Ours: nothing is declared.
+    pub(crate) fn ours(us: Arc<Introduction>) -> Self {
+        Self { us, info: None, capabilities: None }
+    }
+}
+
+/// What we want to be told by a modern server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Wanted {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) tools_list_changed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) prompts_list_changed: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) resources_list_changed: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) resource_subscriptions: Vec<String>,
+}
 
 /// The requests and notifications that we send.
 #[derive(Debug, Clone)]
@@ -19,12 +52,18 @@ pub(crate) enum Body {
     Initialize,
     /// Its end.
     Initialized,
-    /// A page of the list of tools.
-    Tools { cursor: Option<String> },
+    /// A page of a list.
+    Page { kind: ListKind, cursor: Option<String> },
     /// A call, with the arguments that are repeated in headers.
     Call { tool: String, arguments: Box<RawValue>, mirrored: Vec<(String, String)> },
-    /// Tell us when the tools change.
-    Listen,
+    /// Tell us when something changes.
+    Listen(Wanted),
+    /// Tell us when a resource is updated (legacy).
+    Subscribe { uri: String },
+    /// Or no more.
+    Unsubscribe { uri: String },
+    /// The least severe log messages that we want (legacy).
+    SetLevel(Arc<str>),
 }
 
 #[derive(Serialize, Default)]
@@ -33,9 +72,9 @@ struct Params<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     protocol_version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    capabilities: Option<Map<String, Value>>,
+    capabilities: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    client_info: Option<&'a Introduction>,
+    client_info: Option<Who<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,15 +82,20 @@ struct Params<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    notifications: Option<Wanted>,
+    uri: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    level: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notifications: Option<&'a Wanted>,
     #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
     meta: Option<Meta<'a>>,
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Wanted {
-    tools_list_changed: bool,
+#[serde(untagged)]
+enum Who<'a> {
+    Us(&'a Introduction),
+    Them(&'a RawValue),
 }
 
 #[derive(Serialize, Default)]
@@ -65,14 +109,20 @@ struct Meta<'a> {
         rename = "io.modelcontextprotocol/clientCapabilities",
         skip_serializing_if = "Option::is_none"
     )]
-    capabilities: Option<Map<String, Value>>,
+    capabilities: Option<&'a RawValue>,
     #[serde(
         rename = "io.modelcontextprotocol/clientInfo",
         skip_serializing_if = "Option::is_none"
     )]
-    client_info: Option<&'a Introduction>,
+    client_info: Option<Who<'a>>,
     #[serde(rename = "progressToken", skip_serializing_if = "Option::is_none")]
     progress_token: Option<i64>,
+}
+
+impl Voice {
+    fn who(&self) -> Who<'_> {
+        self.info.as_ref().map_or(Who::Us(&self.us), |info| Who::Them(info))
+    }
 }
 
 impl Body {
@@ -81,9 +131,12 @@ impl Body {
             Self::Discover => "server/discover",
             Self::Initialize => "initialize",
             Self::Initialized => "notifications/initialized",
-            Self::Tools { .. } => "tools/list",
+            Self::Page { kind, .. } => kind.method(),
             Self::Call { .. } => "tools/call",
-            Self::Listen => "subscriptions/listen",
+            Self::Listen(_) => "subscriptions/listen",
+            Self::Subscribe { .. } => "resources/subscribe",
+            Self::Unsubscribe { .. } => "resources/unsubscribe",
+            Self::SetLevel(_) => "logging/setLevel",
         }
     }
 
@@ -93,47 +146,51 @@ impl Body {
         id: i64,
         revision: Option<Revision>,
         wants_progress: bool,
-        us: &Introduction,
+        voice: &Voice,
     ) -> serde_json::Result<Letter> {
         let method = self.method();
+        let nothing = RawValue::from_string("{}".to_owned())?;
+        let declared = voice.capabilities.as_deref().unwrap_or(&nothing);
         let mut params = Params::default();
         match &self {
             Self::Discover | Self::Initialized => {}
             Self::Initialize => {
                 params.protocol_version = Some(Revision::LATEST_LEGACY.as_str());
-                params.capabilities = Some(Map::new());
-                params.client_info = Some(us);
+                params.capabilities = Some(declared);
+                params.client_info = Some(voice.who());
             }
-            Self::Tools { cursor } => params.cursor = cursor.as_deref(),
+            Self::Page { cursor, .. } => params.cursor = cursor.as_deref(),
             Self::Call { tool, arguments, .. } => {
                 params.name = Some(tool);
                 params.arguments = Some(arguments);
             }
-            Self::Listen => params.notifications = Some(Wanted { tools_list_changed: true }),
+            Self::Listen(wanted) => params.notifications = Some(wanted),
+            Self::Subscribe { uri } | Self::Unsubscribe { uri } => params.uri = Some(uri),
+            Self::SetLevel(level) => params.level = Some(level),
         }
         let progress_token = wants_progress.then_some(id);
         if let Some(modern) = revision.filter(|r| r.is_modern()) {
             params.meta = Some(Meta {
                 protocol_version: Some(modern.as_str()),
-                capabilities: Some(Map::new()),
-                client_info: Some(us),
+                capabilities: Some(declared),
+                client_info: Some(voice.who()),
                 progress_token,
             });
         } else if wants_progress {
             params.meta = Some(Meta { progress_token, ..Meta::default() });
         }
+        let room = Room::default();
         if matches!(self, Self::Initialized) {
-            let body = envelope::notification(method, &params)?;
+            let body = on_one_line(envelope::notification(method, &params)?);
             let mirrored = Vec::new();
-            let room = Room::default();
             return Ok(Letter { body, id: None, method, name: None, revision, mirrored, room });
         }
         let body = envelope::request(&Id::from(id), method, &params)?;
         let (name, mirrored) = match self {
             Self::Call { tool, mirrored, .. } => (Some(tool), mirrored),
+            Self::Subscribe { uri } | Self::Unsubscribe { uri } => (Some(uri), Vec::new()),
             _ => (None, Vec::new()),
         };
-        let room = Room::default();
         Ok(Letter { body, id: Some(id), method, name, revision, mirrored, room })
     }
 }

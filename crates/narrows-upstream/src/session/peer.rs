@@ -1,7 +1,9 @@
 //! The side of a session that others hold: asking, waiting, giving up.
 
+use super::body::{Introduction, Voice};
+use super::clock::Clock;
 use super::{Body, PENDING_MAX, Reply};
-use crate::wire::{Failure, MESSAGE_BYTES_MAX};
+use crate::wire::{Failure, Letter, MESSAGE_BYTES_MAX};
 use narrows_protocol::Revision;
 use narrows_types::Event;
 use std::sync::Arc;
@@ -15,12 +17,42 @@ const ASKS_MAX: usize = 256;
 /// that there is always room.
 const CANCELS_MAX: usize = 2 * (ASKS_MAX + PENDING_MAX);
 
+/// Who hears what the upstream tells while a request is under way.
+#[derive(Debug, Default)]
+pub(crate) enum Hears {
+    #[default]
+    Nobody,
+    /// A program: progress as a fraction.
+    Program(mpsc::Sender<Event>),
+    /// A client: all that belongs to its request, as it came.
+    Client(Listener),
+}
+
+impl Listener {
+    /// Tells the client, or gives the event back.
+    pub(super) fn tell(&self, event: Event) -> Result<(), Event> {
+        match &self.events {
+            Some(events) => events.try_send(event).map_err(mpsc::error::TrySendError::into_inner),
+            None => Err(event),
+        }
+    }
+}
+
+/// A client that hears all that belongs to its request.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// Where it hears; none hears nothing but the answer.
+    pub(crate) events: Option<mpsc::Sender<Event>>,
+    /// The time that it takes to answer questions is not the upstream's.
+    pub(crate) clock: Arc<Clock>,
+    /// The least severe log message that it wants, by its rank; none wants none.
+    pub(crate) severity: Option<u8>,
+}
+
 /// A request to the session.
 pub(super) struct Ask {
-    pub(super) id: i64,
-    pub(super) body: Body,
-    pub(super) revision: Option<Revision>,
-    pub(super) progress: Option<mpsc::Sender<Event>>,
+    pub(super) letter: Letter,
+    pub(super) hears: Hears,
     pub(super) result_bytes: usize,
     pub(super) reply: oneshot::Sender<Reply>,
 }
@@ -37,6 +69,7 @@ pub(crate) struct Peer {
     asks: mpsc::Sender<Ask>,
     cancels: mpsc::Sender<Cancel>,
     next_id: Arc<AtomicI64>,
+    voice: Arc<Voice>,
 }
 
 /// A caller that waits. If it goes away, the session hears of it.
@@ -58,16 +91,32 @@ impl Drop for Caller<'_> {
 
 impl Peer {
     /// A peer, and what its session listens to.
-    pub(super) fn new() -> (Self, mpsc::Receiver<Ask>, mpsc::Receiver<Cancel>) {
+    pub(super) fn new(voice: Voice) -> (Self, mpsc::Receiver<Ask>, mpsc::Receiver<Cancel>) {
         let (asks, to_do) = mpsc::channel(ASKS_MAX);
         let (cancels, given_up) = mpsc::channel(CANCELS_MAX);
         // Ids are numbers from 1.
-        (Self { asks, cancels, next_id: Arc::new(AtomicI64::new(1)) }, to_do, given_up)
+        let next_id = Arc::new(AtomicI64::new(1));
+        (Self { asks, cancels, next_id, voice: Arc::new(voice) }, to_do, given_up)
     }
 
     /// Whether the session takes no more requests.
     pub(crate) fn is_closed(&self) -> bool {
         self.asks.is_closed()
+    }
+
+    /// Whether the connection is for one client.
+    pub(crate) fn is_own(&self) -> bool {
+        self.voice.capabilities.is_some()
+    }
+
+    /// How we introduce ourselves.
+    pub(crate) fn introduction(&self) -> &Introduction {
+        &self.voice.us
+    }
+
+    /// The id of the next request.
+    pub(crate) fn next_id(&self) -> i64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Asks and waits until the deadline (for ever if there is none).
@@ -76,9 +125,8 @@ impl Peer {
         body: Body,
         revision: Option<Revision>,
         deadline: Option<Instant>,
-        progress: Option<mpsc::Sender<Event>>,
     ) -> Reply {
-        self.ask_for(MESSAGE_BYTES_MAX, body, revision, deadline, progress).await
+        self.ask_for(MESSAGE_BYTES_MAX, body, revision, deadline, None).await
     }
 
     /// The same, with a bound on the bytes of the result.
@@ -90,17 +138,42 @@ impl Peer {
         deadline: Option<Instant>,
         progress: Option<mpsc::Sender<Event>>,
     ) -> Reply {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let (reply, answer) = oneshot::channel();
-        self.hand_over(Ask { id, body, revision, progress, result_bytes, reply }, deadline).await?;
-        let mut caller = Caller { cancels: &self.cancels, waits_for: Some(id), late: false };
-        let answer = match deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline, answer).await,
-            None => Ok(answer.await),
+        let letter = body
+            .letter(self.next_id(), revision, progress.is_some(), &self.voice)
+            .map_err(|e| Failure::Protocol(format!("the request cannot be written: {e}")))?;
+        let hears = progress.map_or(Hears::Nobody, Hears::Program);
+        self.send(letter, hears, result_bytes, deadline).await
+    }
+
+    /// Sends a request that is written already.
+    pub(crate) async fn send(
+        &self,
+        letter: Letter,
+        hears: Hears,
+        result_bytes: usize,
+        deadline: Option<Instant>,
+    ) -> Reply {
+        let id = letter.id;
+        let (reply, mut answer) = oneshot::channel();
+        let clock = match &hears {
+            Hears::Client(listener) => Some(Arc::clone(&listener.clock)),
+            Hears::Nobody | Hears::Program(_) => None,
         };
-        let Ok(answer) = answer else {
-            caller.late = true;
-            return Err(Failure::Timeout);
+        self.hand_over(Ask { letter, hears, result_bytes, reply }, deadline).await?;
+        let mut caller = Caller { cancels: &self.cancels, waits_for: id, late: false };
+        let mut until = deadline;
+        let answer = loop {
+            let Some(at) = until else { break answer.await };
+            match tokio::time::timeout_at(at, &mut answer).await {
+                Ok(answer) => break answer,
+                Err(_elapsed) => {
+                    until = deadline.zip(clock.as_ref()).map(|(at, clock)| clock.later(at));
+                    if until.is_none_or(|until| until <= Instant::now()) {
+                        caller.late = true;
+                        return Err(Failure::Timeout);
+                    }
+                }
+            }
         };
         caller.waits_for = None;
         answer.unwrap_or_else(|_dropped| Err(gone(true)))
