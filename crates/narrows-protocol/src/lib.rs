@@ -9,7 +9,10 @@ pub mod header;
 mod id;
 pub mod meta;
 pub mod mirror;
+pub mod relay;
 pub mod revision;
+pub mod rounds;
+pub mod seal;
 pub mod sse;
 pub mod views;
 
