@@ -2,10 +2,11 @@
 //! fail add what they met.
 
 use crate::builtin::Inside;
-use crate::config::{Launch, ServerConfig};
+use crate::config::{Era, Launch, ServerConfig};
 use crate::handshake::{Agreed, Offers};
 use crate::items::{Items, Shelf};
 use crate::keeper::Want;
+use crate::lanes::Lanes;
 use crate::listing::Offer;
 use crate::news::News;
 use crate::session::{Body, Peer, severity};
@@ -19,8 +20,8 @@ use narrows_types::{
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
 
@@ -77,6 +78,8 @@ pub(crate) struct Cell {
     /// An empty one of them.
     pub(crate) nothing: Arc<Items>,
     offers: ArcSwapOption<Offers>,
+    /// Connections of clients' own; its keeper looks after them.
+    pub(crate) lanes: OnceLock<Arc<Lanes>>,
 }
 
 #[derive(Clone)]
@@ -116,6 +119,7 @@ impl Cell {
             shelf: Shelf::default(),
             nothing: Arc::default(),
             offers: ArcSwapOption::empty(),
+            lanes: OnceLock::new(),
         }
     }
 
@@ -131,6 +135,26 @@ impl Cell {
     /// The connection, if there is one that takes requests.
     pub(crate) fn connected(&self) -> Option<Arc<Connected>> {
         self.connected.load_full().filter(|connected| !connected.peer.is_closed())
+    }
+
+    /// Whether it is spoken to in the modern era, if that is known.
+    pub(crate) fn is_modern(&self) -> Option<bool> {
+        if let Some(connected) = self.connected() {
+            return Some(connected.agreed.revision.is_modern());
+        }
+        match self.config.era {
+            Era::Modern => Some(true),
+            Era::Legacy => Some(false),
+            Era::Auto => {
+                let offer = self.offer()?;
+                Some(Revision::parse(&offer.revision)?.is_modern())
+            }
+        }
+    }
+
+    /// Whether it is known not to speak the legacy era.
+    pub(crate) fn modern_only(&self) -> bool {
+        self.config.era == Era::Modern || self.lanes.get().is_some_and(|lanes| lanes.modern_only())
     }
 
     /// What it declared, if that is known.

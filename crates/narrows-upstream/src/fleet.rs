@@ -30,6 +30,8 @@ const WANTS_MAX: usize = 1_024;
 const SLOW_START: Duration = Duration::from_secs(8);
 /// How long all upstreams together may take to end.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(6);
+/// How long a notification may take to be handed over.
+const NOTICE_WAIT: Duration = Duration::from_secs(5);
 /// Updates of resources that a slow reader may be behind.
 const UPDATES_MAX: usize = 1_024;
 /// Bytes of an upstream's error message that is passed on.
@@ -130,10 +132,24 @@ impl Fleet {
     /// A client went away: what was kept for its conversation ends.
     pub fn farewell(&self, session: ClientSession) {
         for cell in &self.inner.board.cells {
+            let lanes = cell.lanes.get().is_none_or(|lanes| lanes.farewell(session));
             if let Some(wants) = &cell.wants
-                && wants.try_send(Want::Farewell(session)).is_err()
+                && (wants.try_send(Want::Farewell(session)).is_err() || !lanes)
             {
                 tracing::debug!(server = cell.name(), "a farewell was not heard");
+            }
+        }
+    }
+
+    /// The roots of a client changed: the upstreams that it has connections of its own to are told.
+    pub async fn roots_changed(&self, session: ClientSession) {
+        for cell in &self.inner.board.cells {
+            let own = cell.lanes.get().and_then(|lanes| lanes.of_session(session));
+            let Some(connected) = own else { continue };
+            let revision = Some(connected.agreed.revision);
+            let deadline = Some(Instant::now() + NOTICE_WAIT);
+            if let Err(failure) = connected.peer.ask(Body::RootsChanged, revision, deadline).await {
+                tracing::debug!(server = cell.name(), "its roots changed: {failure}");
             }
         }
     }

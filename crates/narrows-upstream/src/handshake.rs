@@ -38,9 +38,6 @@ pub(crate) struct Agreed {
     pub(crate) capabilities: Arc<RawValue>,
     /// What of that we look at.
     pub(crate) offers: Offers,
-    /// It told that it speaks the legacy era too.
-    #[expect(dead_code, reason = "read by lanes, which come next")]
-    pub(crate) dual: bool,
 }
 
 /// What an upstream declared, as far as we act on it.
@@ -114,7 +111,7 @@ pub(crate) async fn agree(
 }
 
 /// Whether a failed opening may mean that the server is of the other era.
-pub(crate) fn is_another_era(failure: &Failure) -> bool {
+fn is_another_era(failure: &Failure) -> bool {
     match failure {
         Failure::Rpc(error) => !code::is_modern(error.code),
         Failure::Timeout | Failure::Http { .. } | Failure::Protocol(_) => true,
@@ -153,10 +150,6 @@ async fn discover(peer: &Peer, deadline: Instant) -> Result<Agreed, Failure> {
         instructions: told.instructions.map(|text| clip(text, INSTRUCTIONS_BYTES_MAX)),
         offers: Offers::of(&told.capabilities),
         capabilities: text(&told.capabilities),
-        dual: told
-            .supported_versions
-            .iter()
-            .any(|v| Revision::parse(v).is_some_and(|r| !r.is_modern())),
     })
 }
 
@@ -192,7 +185,6 @@ async fn initialize(peer: &Peer, deadline: Instant) -> Result<Agreed, Failure> {
         instructions: told.instructions.map(|text| clip(text, INSTRUCTIONS_BYTES_MAX)),
         offers: Offers::of(&told.capabilities),
         capabilities: text(&told.capabilities),
-        dual: false,
     })
 }
 

@@ -9,6 +9,7 @@ mod start;
 use crate::board::{Board, Cell, Connected};
 use crate::cache::Cache;
 use crate::error::UpstreamError;
+use crate::lanes::{Lanes, Steward};
 use crate::listing::{self, Offer};
 use crate::session::End;
 use crate::wire::Failure;
@@ -17,7 +18,6 @@ use narrows_protocol::mirror::mirrors;
 use narrows_types::fault::clip;
 use narrows_types::{ClientSession, ListKind, ServerState};
 use pace::Pace;
-use start::{Started, Starter};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use hear::Wish;
-pub(crate) use start::Means;
+pub(crate) use start::{Means, Opening, Started, Starter};
 
 /// The first pause after a failed start; it doubles with each further one.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -116,7 +116,16 @@ impl Keeper {
         stop: CancellationToken,
     ) -> Self {
         let cache = means.cache.clone();
+        let (lanes, heard) = Lanes::new(Arc::clone(&means.introduction));
         let starter = Starter::new(Arc::clone(&cell), means, stop.clone());
+        let lanes = cell.lanes.get_or_init(|| Arc::new(lanes));
+        let (kept, lanes) = (Arc::clone(&cell), Arc::clone(lanes));
+        let steward = Steward::new(kept, lanes, starter.clone(), heard, stop.child_token());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            steward.run().await;
+            Outcome::Done
+        });
         Self {
             board,
             cell,
@@ -124,7 +133,7 @@ impl Keeper {
             cache,
             wants,
             stop,
-            tasks: JoinSet::new(),
+            tasks,
             phase: Phase::Down,
             generation: 0,
             waiting: Vec::new(),
@@ -383,7 +392,8 @@ impl Keeper {
         self.reading = false;
         self.pace.read(Instant::now());
         match list {
-            Ok(offer) => {
+            Ok(mut offer) => {
+                offer.modern_only = self.cell.modern_only();
                 if !offer.skipped.is_empty() {
                     let server = self.cell.name();
                     tracing::warn!(server, "skipped tools: {}", offer.skipped.join("; "));
@@ -464,7 +474,7 @@ async fn offer(
         version: agreed.server.version.clone(),
         instructions: agreed.instructions.clone(),
         capabilities: Some(Arc::clone(&agreed.capabilities)),
-        dual: None,
+        modern_only: false,
         tools,
         skipped,
     })

@@ -14,6 +14,7 @@ mod handshake;
 mod http;
 mod items;
 mod keeper;
+mod lanes;
 mod listing;
 mod news;
 mod pass;

@@ -37,9 +37,9 @@ pub(crate) struct Offer {
     /// What it declared, a JSON object.
     #[serde(default)]
     pub(crate) capabilities: Option<Arc<RawValue>>,
-    /// Whether it speaks the legacy era besides the modern one, if that was found out.
+    /// It was found out that it does not speak the legacy era besides the modern one.
     #[serde(default)]
-    pub(crate) dual: Option<bool>,
+    pub(crate) modern_only: bool,
     /// Its tools, in its order.
     pub(crate) tools: Vec<Arc<ToolSpec>>,
     /// Tools that were skipped, each with why.

@@ -1,9 +1,13 @@
 //! Passing requests of clients on, and what comes back as it came.
 
+mod rounds;
+mod way;
+
 use crate::board::{Cell, Connected};
 use crate::error::UpstreamError;
 use crate::fleet::{Fleet, connect, failed, mirrored};
 use crate::keeper::{Want, Wish};
+use crate::lanes;
 use crate::relay::{Members, Relay, json};
 use crate::session::{Clock, Hears, Listener, Reply, severity};
 use crate::wire::Failure;
@@ -81,8 +85,8 @@ impl Call<'_> {
     ) -> Result<Passed, UpstreamError> {
         let mut reply = Err(Failure::Timeout);
         for _ in 0..2 {
-            let connected = connect(self.cell, self.about, self.start, self.deadline).await?;
-            reply = self.send(&connected, passing, &[], result_bytes).await?;
+            let way = self.way(passing).await?;
+            reply = self.rounds(way.connected(), passing, result_bytes).await?;
             // It surely never arrived.
             if !matches!(reply, Err(Failure::Lost { sent: false, .. })) {
                 break;
@@ -97,14 +101,14 @@ impl Call<'_> {
         connected: &Connected,
         passing: &Passing<'_>,
         added: &[(&'static str, &str)],
-        result_bytes: usize,
+        (deadline, result_bytes): (Instant, usize),
     ) -> Result<Reply, UpstreamError> {
         let client = &passing.client;
         let revision = connected.agreed.revision;
         if let Some(level) = client.log_level.as_ref().filter(|_| !revision.is_modern()) {
-            connected.log(level, self.deadline).await;
+            connected.log(level, deadline).await;
         }
-        let declared = client.capabilities.as_deref().map_or("{}", RawValue::get);
+        let declared = if revision.is_modern() { Some(lanes::declared(client)) } else { None };
         let info = match client.info.as_deref() {
             Some(info) if revision.is_modern() => Cow::Borrowed(info.get()),
             None if revision.is_modern() => Cow::Owned(json(connected.peer.introduction())),
@@ -115,7 +119,7 @@ impl Call<'_> {
             name: passing.name,
             members: &self.members,
             revision,
-            capabilities: declared,
+            capabilities: declared.as_deref().map_or("{}", RawValue::get),
             info: &info,
             log_level: client.log_level.as_deref(),
             added,
@@ -131,8 +135,7 @@ impl Call<'_> {
             clock: Arc::new(Clock::default()),
             severity: least(client),
         });
-        let deadline = Some(self.deadline);
-        Ok(connected.peer.send(letter, hears, result_bytes, deadline).await)
+        Ok(connected.peer.send(letter, hears, result_bytes, Some(deadline)).await)
     }
 
     /// The reply as a client takes it.

@@ -69,6 +69,11 @@ impl<'a> Members<'a> {
         self.0.iter().rev().find(|(name, _)| name == key).map(|(_, value)| *value)
     }
 
+    /// All members, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+
     /// A member that is a text.
     pub(crate) fn text(&self, key: &str) -> Option<String> {
         self.get(key).and_then(|value| serde_json::from_str(value.get()).ok())

@@ -8,7 +8,7 @@ mod peer;
 mod questions;
 
 pub(crate) use body::{Body, Introduction, Voice, Wanted};
-pub(crate) use clock::Clock;
+pub(crate) use clock::{Clock, THINKING_MAX};
 pub(crate) use heard::severity;
 pub(crate) use peer::{Hears, Listener, Peer};
 
@@ -19,6 +19,7 @@ use narrows_types::Back;
 use narrows_types::fault::clip;
 use peer::{Ask, Cancel, gone};
 use questions::Questions;
+pub(crate) use questions::{declined, next_number};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::HashMap;

@@ -64,6 +64,8 @@ pub(crate) enum Body {
     Unsubscribe { uri: String },
     /// The least severe log messages that we want (legacy).
     SetLevel(Arc<str>),
+    /// The client's roots changed (legacy).
+    RootsChanged,
 }
 
 #[derive(Serialize, Default)]
@@ -137,6 +139,7 @@ impl Body {
             Self::Subscribe { .. } => "resources/subscribe",
             Self::Unsubscribe { .. } => "resources/unsubscribe",
             Self::SetLevel(_) => "logging/setLevel",
+            Self::RootsChanged => "notifications/roots/list_changed",
         }
     }
 
@@ -153,7 +156,7 @@ impl Body {
         let declared = voice.capabilities.as_deref().unwrap_or(&nothing);
         let mut params = Params::default();
         match &self {
-            Self::Discover | Self::Initialized => {}
+            Self::Discover | Self::Initialized | Self::RootsChanged => {}
             Self::Initialize => {
                 params.protocol_version = Some(Revision::LATEST_LEGACY.as_str());
                 params.capabilities = Some(declared);
@@ -180,7 +183,7 @@ impl Body {
             params.meta = Some(Meta { progress_token, ..Meta::default() });
         }
         let room = Room::default();
-        if matches!(self, Self::Initialized) {
+        if matches!(self, Self::Initialized | Self::RootsChanged) {
             let body = on_one_line(envelope::notification(method, &params)?);
             let mirrored = Vec::new();
             return Ok(Letter { body, id: None, method, name: None, revision, mirrored, room });

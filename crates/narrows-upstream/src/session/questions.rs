@@ -22,7 +22,7 @@ const KEPT_STEP: Duration = Duration::from_millis(50);
 const DECLINED: i64 = -1;
 
 /// What came of a question.
-type Outcome = Result<Box<RawValue>, WireError>;
+pub(crate) type Outcome = Result<Box<RawValue>, WireError>;
 
 /// An answer on its way to the upstream.
 pub(super) struct Answered {
@@ -81,8 +81,14 @@ impl Drop for Once {
     }
 }
 
+/// Tells one question of all of them apart.
+pub(crate) fn next_number() -> u64 {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    NUMBERS.fetch_add(1, Ordering::Relaxed)
+}
+
 /// What a question is answered with that nobody wants to answer.
-fn declined(method: &str) -> Outcome {
+pub(crate) fn declined(method: &str) -> Outcome {
     let cancelled = || RawValue::from_string(r#"{"action":"cancel"}"#.to_owned()).ok();
     match cancelled().filter(|_| method == "elicitation/create") {
         Some(result) => Ok(result),
@@ -108,9 +114,8 @@ impl Questions {
         method: &str,
         params: Option<&RawValue>,
     ) -> Option<Question> {
-        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+        let number = next_number();
         self.open.insert(number, Open { theirs, owner: None });
         let mut once = Once {
             number,

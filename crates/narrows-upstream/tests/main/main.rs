@@ -6,5 +6,6 @@ mod cache;
 mod house;
 mod http;
 mod opening;
+mod passing;
 mod stdio;
 mod web;
