@@ -29,8 +29,16 @@ impl Parts {
 
 /// Installs the peers that the benchmarks run beside us.
 pub(crate) fn install_peers(parts: &Parts) -> Result<(), Fail> {
-    let list = shell::root().join("crates/narrows-testkit/external/py/peers.txt");
-    python(&list, &parts.cache.join("py/peers"))
+    let external = shell::root().join("crates/narrows-testkit/external");
+    npm(&external.join("gateways"), &parts.cache.join("gateways"))?;
+    // Two environments: they want different versions of the same packages.
+    for name in ["peers", "mcp-proxy"] {
+        python(
+            &external.join("py").join(format!("{name}.txt")),
+            &parts.cache.join("py").join(name),
+        )?;
+    }
+    Ok(())
 }
 
 /// Installs what is missing. Quick when nothing is.
