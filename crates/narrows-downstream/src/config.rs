@@ -1,5 +1,6 @@
 //! What the doors can be told.
 
+use narrows_types::Mode;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub struct Config {
     pub instructions: String,
     /// The definitions of the tools that an agent sees, in the order in which it sees them.
     pub tools: Vec<Value>,
+    /// What a client sees of the upstreams, unless its request says otherwise.
+    pub mode: Mode,
     /// The name under which the server introduces itself.
     pub server_name: String,
     /// Its version.
@@ -42,6 +45,7 @@ impl Default for Config {
         Self {
             instructions: String::new(),
             tools: Vec::new(),
+            mode: Mode::default(),
             server_name: "narrows".to_owned(),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             allowed_hosts: Vec::new(),

@@ -6,6 +6,7 @@ mod delivery;
 mod endpoint;
 mod guard;
 mod listener;
+mod mirrors;
 mod sessions;
 
 use crate::config::{Config, DRAIN, LAST_WORDS};
@@ -34,7 +35,7 @@ const BODIES_MAX: usize = 64 << 20;
 
 /// What every HTTP request sees.
 pub(crate) struct Shared {
-    pub(crate) front: Front,
+    pub(crate) front: Arc<Front>,
     pub(crate) bodies: Bodies,
     guard: Guard,
     sessions: Arc<Sessions>,
@@ -55,6 +56,7 @@ pub fn router(engine: Engine, config: Arc<Config>) -> Router {
 }
 
 pub(crate) fn routes(front: Front) -> Router {
+    let front = Arc::new(front);
     let config = &front.config;
     let guard = Guard::new(config);
     let sessions = Arc::new(Sessions::new(config.sessions_max, config.session_ttl));

@@ -4,9 +4,12 @@
 //! the answer; it decides nothing else. No hand (upstream, sandbox, store) is known here.
 
 mod arguments;
+mod caller;
 mod config;
+mod conversation;
 pub mod fault;
 mod http;
+mod letters;
 mod lines;
 mod mcp;
 mod progress;

@@ -4,23 +4,32 @@
 //! of the protocol are served side by side: modern requests carry their revision in `_meta`,
 //! legacy ones belong to a session opened by `initialize`.
 
+mod exchange;
+mod introduction;
+mod params;
 mod plan;
+mod results;
+mod source;
 
+pub(crate) use exchange::{Exchange, Said};
+pub(crate) use params::{Params, string};
 pub(crate) use plan::{Pending, Plan, Purpose, negotiate};
+pub(crate) use source::Source;
 
+use crate::caller::Caller;
 use crate::config::Config;
+use crate::conversation::{Conversation, Opening};
 use crate::fault::{FaultBody, wire};
-use crate::progress::Meter;
+use crate::letters::{Letters, Lists, Round};
 use crate::render::{self, Keep, Seal};
-use crate::wire::{Failure, notification};
-use narrows_engine::Engine;
+use crate::wire::Failure;
 use narrows_protocol::Revision;
-use narrows_types::{Answer, Ask, Event, Fault, Kind, Principal};
-use serde::Serialize;
+use narrows_types::{Answer, Ask, Event, Fault, Kind, Method, Passed, Principal, What, WireError};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Events of one request that wait for its door; further ones are dropped.
 const EVENTS_MAX: usize = 64;
@@ -30,6 +39,8 @@ pub(crate) const RESOURCE_BYTES_MAX: u64 = 16 << 20;
 const FIXED: Keep = Keep { ttl_ms: 3_600_000, cache_scope: "private" };
 /// How long it may keep an artifact.
 const ARTIFACT: Keep = Keep { ttl_ms: 60_000, cache_scope: "private" };
+/// How long it may keep a resource of an upstream that does not say.
+const UNSAID: Keep = Keep { ttl_ms: 0, cache_scope: "private" };
 
 /// A finished result as JSON text.
 pub(crate) type Body = Box<RawValue>;
@@ -43,20 +54,16 @@ pub(crate) enum Rules {
     Modern,
 }
 
-/// Who answers.
-pub(crate) enum Source {
-    Engine(Engine),
-    /// A test's own answers.
-    #[cfg(test)]
-    Script(crate::tests::Script),
-}
-
 /// What all doors share.
 pub(crate) struct Front {
-    source: Source,
+    pub(crate) source: Source,
     pub(crate) config: Arc<Config>,
     /// Name and version, as they introduce us.
     introduction: Body,
+    /// Who hears of changes.
+    round: Arc<Round>,
+    /// What runs beside requests; it ends with the front.
+    chores: Mutex<JoinSet<()>>,
 }
 
 impl Front {
@@ -65,7 +72,34 @@ impl Front {
             "name": config.server_name,
             "version": config.server_version,
         }));
-        Self { source, config, introduction }
+        let (round, chores) = (Arc::default(), Mutex::default());
+        Self { source, config, introduction, round, chores }
+    }
+
+    /// Opens a conversation with a client of the legacy era.
+    pub(crate) fn converse(
+        &self,
+        revision: Revision,
+        principal: Principal,
+        params: &Params<'_>,
+    ) -> Arc<Conversation> {
+        let owned = |raw: Option<&RawValue>| raw.map(|raw| Arc::from(raw.to_owned()));
+        let (capabilities, info) = (owned(params.capabilities), owned(params.client_info));
+        let letters = Letters::new(Lists::ALL);
+        self.deliver_to(&letters);
+        let opening = Opening { revision, principal, capabilities, info };
+        Conversation::open(self.source.clone(), letters, opening)
+    }
+
+    /// Sees to it that letters come to this box.
+    fn deliver_to(&self, letters: &Arc<Letters>) {
+        self.round.enter(letters);
+        let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
+        while chores.try_join_next().is_some() {}
+        if chores.is_empty() {
+            let (changes, updates) = self.source.news();
+            chores.spawn(Arc::clone(&self.round).carry(changes, updates));
+        }
     }
 
     pub(crate) fn seal(&self, rules: Rules) -> Seal<'_> {
@@ -81,26 +115,35 @@ impl Front {
         (rules == Rules::Modern).then_some(keep)
     }
 
-    /// Asks the engine. Each event becomes a progress notification handed to `notify`, if the
-    /// request gave a token. Dropping the future cancels the request.
-    pub(crate) async fn perform(
-        &self,
-        pending: Pending,
-        rules: Rules,
-        principal: Principal,
-        notify: impl Fn(String),
-    ) -> Result<Body, Failure> {
-        let Pending { what, purpose, token } = pending;
-        let wait = self.config.request_timeout;
-        let client = Arc::default();
-        let ask = Ask { principal, client, deadline: Some(wait), what };
-        let answer = match token {
-            None => self.asked(ask, None).await,
-            Some(token) => {
-                let (events, heard) = mpsc::channel(EVENTS_MAX);
-                relay(self.asked(ask, Some(events)), heard, &token, notify).await
+    /// Starts what was planned. Dropping the exchange cancels it.
+    pub(crate) fn start(self: &Arc<Self>, caller: &Caller, plan: Plan) -> Exchange {
+        let (events, heard) = mpsc::channel(EVENTS_MAX);
+        let (front, client) = (Arc::clone(self), caller.clone());
+        let (work, token): (exchange::Work, _) = match plan {
+            Plan::Ready(body) => (Box::pin(std::future::ready(Ok(body))), None),
+            Plan::Introduce => (Box::pin(async move { front.introduce(&client).await }), None),
+            Plan::Ask(pending) => {
+                let Pending { what, purpose, token } = *pending;
+                // Questions and log messages come without a token too.
+                let listens = token.is_some() || matches!(what, What::Pass(_));
+                let events = listens.then_some(events);
+                let work = async move { front.perform(client, what, &purpose, events).await };
+                (Box::pin(work), token)
             }
         };
+        Exchange::new(work, heard, caller, token)
+    }
+
+    async fn perform(
+        &self,
+        caller: Caller,
+        what: What,
+        purpose: &Purpose,
+        events: Option<mpsc::Sender<Event>>,
+    ) -> Result<Body, Failure> {
+        let deadline = Some(self.config.request_timeout);
+        let Caller { rules, principal, client, .. } = caller;
+        let answer = self.asked(Ask { principal, client, deadline, what }, events).await;
         self.body(purpose, rules, answer)
     }
 
@@ -110,13 +153,12 @@ impl Front {
         ask: Ask,
         events: Option<mpsc::Sender<Event>>,
     ) -> Result<Answer, Fault> {
-        let wait = self.config.request_timeout;
-        let answer = match &self.source {
-            Source::Engine(engine) => tokio::time::timeout(wait + GRACE, engine.ask(ask, events)),
-            #[cfg(test)]
-            Source::Script(script) => return script(ask, events).await,
+        // While a question is open the deadline of a passed request does not run.
+        let wait = match &ask.what {
+            What::Pass(_) => self.config.request_timeout + QUESTION_WAIT,
+            _ => self.config.request_timeout,
         };
-        match answer.await {
+        match tokio::time::timeout(wait + GRACE, self.source.ask(ask, events)).await {
             Ok(answer) => answer,
             Err(_elapsed) => {
                 let message = format!("no answer within {} s", wait.as_secs());
@@ -127,7 +169,7 @@ impl Front {
 
     fn body(
         &self,
-        purpose: Purpose,
+        purpose: &Purpose,
         rules: Rules,
         answer: Result<Answer, Fault>,
     ) -> Result<Body, Failure> {
@@ -151,50 +193,58 @@ impl Front {
                     render::resource(part, Self::keep(rules, ARTIFACT), seal)
                 }
             }
+            (Purpose::Passed(method, _), Ok(Answer::Passed(passed))) => {
+                return self.passed(*method, rules, passed);
+            }
+            (Purpose::Passed(Method::CallTool, _), Err(fault))
+                if for_the_model(&fault) && fault.kind != Kind::NotFound =>
+            {
+                render::tool_fault(&fault, seal)
+            }
+            (Purpose::Listed(kind), Ok(Answer::Listed(page))) => {
+                results::listed(&page, *kind, rules, &self.introduction)
+                    .ok_or_else(|| Fault::bug("a list could not be encoded"))
+            }
             (_, Err(fault)) => Err(fault),
             (_, Ok(_)) => Err(Fault::bug("the engine gave an answer to another question")),
         };
         encoded.map_err(|fault| failure(&fault, purpose, rules))
     }
+
+    /// What an upstream answered, in the words of the client's era.
+    fn passed(&self, method: Method, rules: Rules, passed: Passed) -> Result<Body, Failure> {
+        match passed {
+            Passed::Result(result) => {
+                let keep = (method == Method::ReadResource).then_some(UNSAID);
+                Ok(results::passed(result, rules, keep, &self.introduction))
+            }
+            Passed::Error(WireError { code, message, data }) => {
+                let code = match (rules, code) {
+                    (Rules::Modern, narrows_protocol::code::RESOURCE_NOT_FOUND) => {
+                        narrows_protocol::code::INVALID_PARAMS
+                    }
+                    (_, code) => code,
+                };
+                let status = if rules == Rules::Modern { status(code) } else { 200 };
+                Err(Failure { code, message, data, status })
+            }
+        }
+    }
+}
+
+/// The HTTP status that goes with an error of the stateless era.
+fn status(code: i64) -> u16 {
+    match code {
+        narrows_protocol::code::METHOD_NOT_FOUND => 404,
+        code if narrows_protocol::code::is_modern(code) => 400,
+        _ => 200,
+    }
 }
 
 /// How much longer than its deadline the engine is waited for.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(5);
-
-/// Passes events on while the answer is awaited, and those that came just before it.
-async fn relay(
-    asked: impl Future<Output = Result<Answer, Fault>>,
-    mut heard: mpsc::Receiver<Event>,
-    token: &Value,
-    notify: impl Fn(String),
-) -> Result<Answer, Fault> {
-    #[derive(Serialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Progress<'a> {
-        progress_token: &'a Value,
-        #[serde(flatten)]
-        reading: crate::progress::Reading,
-    }
-    let mut meter = Meter::default();
-    let mut pass = |event| {
-        let Event::Progress { fraction, message } = event else { return };
-        let reading = meter.read(fraction, message);
-        let params = Progress { progress_token: token, reading };
-        notify(notification("notifications/progress", &params));
-    };
-    let mut asked = std::pin::pin!(asked);
-    let answer = loop {
-        tokio::select! {
-            biased;
-            Some(event) = heard.recv() => pass(event),
-            answer = &mut asked => break answer,
-        }
-    };
-    while let Ok(event) = heard.try_recv() {
-        pass(event);
-    }
-    answer
-}
+/// How long a request may wait for a person beside its own time.
+const QUESTION_WAIT: std::time::Duration = std::time::Duration::from_mins(30);
 
 /// Faults that the model can do something about go into the tool's result; the rest is for the
 /// client.
@@ -202,15 +252,17 @@ fn for_the_model(fault: &Fault) -> bool {
     !matches!(fault.kind, Kind::Unauthenticated | Kind::Cancelled | Kind::Bug)
 }
 
-fn failure(fault: &Fault, purpose: Purpose, rules: Rules) -> Failure {
+fn failure(fault: &Fault, purpose: &Purpose, rules: Rules) -> Failure {
     let code = match (purpose, fault.kind, rules) {
         // Before 2026-07-28 a missing resource had a code of its own.
-        (Purpose::Resource, Kind::NotFound, Rules::Legacy(_)) => {
-            narrows_protocol::code::RESOURCE_NOT_FOUND
-        }
+        (
+            Purpose::Resource | Purpose::Passed(Method::ReadResource, _),
+            Kind::NotFound,
+            Rules::Legacy(_),
+        ) => narrows_protocol::code::RESOURCE_NOT_FOUND,
         _ => wire(fault.kind).rpc,
     };
-    let data = serde_json::to_value(FaultBody::from(fault)).ok();
+    let data = serde_json::value::to_raw_value(&FaultBody::from(fault)).ok();
     Failure { code, message: fault.to_string(), data, status: 200 }
 }
 

@@ -1,12 +1,15 @@
 //! MCP over standard streams: one message a line, both eras interleaved.
 
+use crate::caller::Caller;
 use crate::config::{Config, DRAIN, LAST_WORDS};
+use crate::conversation::Conversation;
+use crate::letters::Post;
 use crate::lines::{Line, Lines};
-use crate::mcp::{Front, Plan, Rules, Source, negotiate};
+use crate::mcp::{Exchange, Front, Params, Plan, Rules, Said, Source, negotiate};
 use crate::wire::{self, Failure, Request, clipped};
 use narrows_engine::Engine;
 use narrows_protocol::{Id, Message, Revision};
-use narrows_types::Principal;
+use narrows_types::{Mode, Principal};
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -125,8 +128,8 @@ async fn write<W: AsyncWrite + Unpin>(
 struct Door {
     front: Arc<Front>,
     outbox: mpsc::Sender<String>,
-    /// The revision agreed on by `initialize`, if the client is of the legacy era.
-    session: Option<Revision>,
+    /// What `initialize` opened, if the client is of the legacy era.
+    session: Option<Arc<Conversation>>,
     /// How to cancel each request.
     under_way: HashMap<Id, CancellationToken>,
     tasks: JoinSet<Id>,
@@ -145,6 +148,10 @@ impl Door {
                     self.ended(ended);
                     continue;
                 }
+                post = letters(self.session.as_ref()) => {
+                    self.tell(post).await;
+                    continue;
+                }
                 line = lines.next() => line?,
             };
             let taken = match line {
@@ -157,6 +164,18 @@ impl Door {
             };
             if taken.is_err() {
                 return Err(io::Error::from(io::ErrorKind::BrokenPipe));
+            }
+        }
+    }
+
+    /// Tells a client of the legacy era what changed.
+    async fn tell(&self, post: Post) {
+        if self.front.config.mode == Mode::Code {
+            return;
+        }
+        for (method, params) in post.notes() {
+            if self.send(wire::note(method, params.as_deref())).await.is_err() {
+                return;
             }
         }
     }
@@ -207,7 +226,7 @@ impl Door {
             return Ok(());
         }
         // The answers to a batch go back one by one, each as soon as it is known.
-        if self.session.is_some_and(wire::has_batches)
+        if self.session.as_ref().is_some_and(|s| wire::has_batches(s.revision))
             && let Some(messages) = wire::batch(line)
         {
             let messages = match messages {
@@ -236,8 +255,14 @@ impl Door {
                 }
                 Ok(())
             }
-            // We ask the client nothing, so there is nothing that it could answer.
-            Ok(Message::Response { .. }) => Ok(()),
+            Ok(Message::Response { id, outcome }) => {
+                if let Some(session) = &self.session
+                    && !session.answered(&id, outcome)
+                {
+                    tracing::debug!("the client answered what nobody asks, or not any more");
+                }
+                Ok(())
+            }
             Err(bad) => self.fail(bad.0.as_ref(), &bad.1).await,
         }
     }
@@ -251,14 +276,15 @@ impl Door {
             ));
             return self.fail(Some(id), &failure).await;
         }
-        let planned = self.rules(request).and_then(|rules| {
-            let plan = self.front.plan(rules, &request.method, request.params)?;
-            Ok((rules, plan))
+        let planned = Params::read(request.params).and_then(|params| {
+            let caller = self.caller(request, &params)?;
+            let plan = self.front.plan(&caller, &request.method, &params, request.params)?;
+            Ok((caller, plan))
         });
-        let (rules, pending) = match planned {
+        let (caller, plan) = match planned {
             Err(failure) => return self.fail(Some(id), &failure).await,
             Ok((_, Plan::Ready(body))) => return self.send(wire::response(id, &body)).await,
-            Ok((rules, Plan::Ask(pending))) => (rules, pending),
+            Ok(planned) => planned,
         };
         if self.tasks.len() >= REQUESTS_MAX {
             let message = format!("{REQUESTS_MAX} requests are under way; wait for answers");
@@ -266,39 +292,36 @@ impl Door {
         }
         let cancel = CancellationToken::new();
         self.under_way.insert(id.clone(), cancel.clone());
-        let (front, outbox, id) = (Arc::clone(&self.front), self.outbox.clone(), id.clone());
+        let exchange = self.front.start(&caller, plan);
+        let (outbox, id) = (self.outbox.clone(), id.clone());
         self.tasks.spawn(async move {
-            // A client that does not read loses progress, never an answer.
-            let notify = |message| drop(outbox.try_send(message));
-            let work = front.perform(*pending, rules, Principal::local(), notify);
             // A cancelled request is not answered.
-            if let Some(outcome) = cancel.run_until_cancelled(work).await {
-                let message = match outcome {
-                    Ok(body) => wire::response(&id, &body),
-                    Err(failure) => wire::failed(Some(&id), &failure),
-                };
-                // The outbox closes only when the whole door ends.
-                drop(outbox.send(message).await);
-            }
+            let _cancelled = cancel.run_until_cancelled(converse(exchange, &id, &outbox)).await;
             id
         });
         Ok(())
     }
 
-    /// Which rules the request plays by; opens the session on `initialize`.
-    fn rules(&mut self, request: &Request<'_>) -> Result<Rules, Failure> {
-        if let Some(rules) = request.modern(None)? {
-            return Ok(rules);
+    /// Who the request is from; opens the session on `initialize`.
+    fn caller(&mut self, request: &Request<'_>, params: &Params<'_>) -> Result<Caller, Failure> {
+        let mode = self.front.config.mode;
+        if request.is_modern(params, None)? {
+            return Ok(Caller::alone(Principal::local(), mode, params));
         }
         if request.method == "initialize" {
-            let revision = negotiate(request.params)?;
-            self.session = Some(revision);
-            return Ok(Rules::Legacy(revision));
+            let revision = negotiate(params)?;
+            let session = self.front.converse(revision, Principal::local(), params);
+            session.stand(self.outbox.clone());
+            self.session = Some(Arc::clone(&session));
+            return Ok(Caller::party(&session, mode));
         }
-        match self.session {
-            Some(revision) => Ok(Rules::Legacy(revision)),
+        match &self.session {
+            Some(session) => Ok(Caller::party(session, mode)),
             // A ping is allowed before the handshake.
-            None if request.method == "ping" => Ok(Rules::Legacy(Revision::LATEST_LEGACY)),
+            None if request.method == "ping" => Ok(Caller {
+                rules: Rules::Legacy(Revision::LATEST_LEGACY),
+                ..Caller::alone(Principal::local(), Mode::Code, params)
+            }),
             None => Err(Failure::no_era()),
         }
     }
@@ -311,6 +334,36 @@ impl Door {
         match tokio::time::timeout(WRITE_WAIT, self.outbox.send(message)).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(Gone),
+        }
+    }
+}
+
+/// What a conversation is to hear, once there is something.
+async fn letters(session: Option<&Arc<Conversation>>) -> Post {
+    match session {
+        Some(session) => session.letters.fetch().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Sends what is said of one request, and its answer.
+async fn converse(mut exchange: Exchange, id: &Id, outbox: &mpsc::Sender<String>) {
+    loop {
+        match exchange.next().await {
+            // A client that does not read loses progress, never a question or an answer.
+            Said::Note(message) => drop(outbox.try_send(message)),
+            // The outbox closes only when the whole door ends.
+            Said::Must(message) => drop(outbox.send(message).await),
+            Said::Asks => {
+                drop(exchange.take_questions());
+            }
+            Said::Last(outcome) => {
+                let message = match outcome {
+                    Ok(body) => wire::response(id, &body),
+                    Err(failure) => wire::failed(Some(id), &failure),
+                };
+                return drop(outbox.send(message).await);
+            }
         }
     }
 }

@@ -8,22 +8,27 @@ mod rest;
 mod stdio;
 
 use crate::config::Config;
+use crate::conversation::{Conversation, Opening};
+use crate::letters::{Letters, Lists};
 use crate::mcp::{Front, Source};
 use narrows_types::{
-    Answer, ArtifactId, ArtifactPart, Ask, Bill, Content, Event, Fault, Kind, Origin, Retry,
-    RunEnd, RunId, RunReport, SearchAnswer, SearchHit, ServerState, ServerStatus, Shaped,
-    ToolResult, Usage, What,
+    Answer, ArtifactId, ArtifactPart, Ask, Bill, Changes, ClientSession, Content, Event, Fault,
+    Kind, Offering, Origin, Principal, Retry, RunEnd, RunId, RunReport, SearchAnswer, SearchHit,
+    ServerState, ServerStatus, Shaped, ToolResult, Update, Usage, What,
 };
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc, watch};
 
-/// Answers in the engine's place.
-pub(crate) type Script = Arc<
+/// What takes the engine's place.
+pub(crate) type Script = Arc<Scripted>;
+
+/// Answers a request.
+pub(crate) type Answering = Box<
     dyn Fn(
             Ask,
             Option<mpsc::Sender<Event>>,
@@ -31,6 +36,40 @@ pub(crate) type Script = Arc<
         + Send
         + Sync,
 >;
+
+/// The engine's part, as a test wants it.
+pub(crate) struct Scripted {
+    pub(crate) answer: Answering,
+    pub(crate) changes: watch::Sender<Changes>,
+    pub(crate) updates: broadcast::Sender<Update>,
+    pub(crate) offers: Vec<Offering>,
+    pub(crate) definition: Option<Box<RawValue>>,
+    pub(crate) farewells: Mutex<Vec<ClientSession>>,
+}
+
+impl Default for Scripted {
+    fn default() -> Self {
+        Self {
+            answer: Box::new(|_, _| Box::pin(std::future::pending())),
+            changes: watch::Sender::default(),
+            updates: broadcast::Sender::new(16),
+            offers: Vec::new(),
+            definition: None,
+            farewells: Mutex::default(),
+        }
+    }
+}
+
+/// A conversation of a client that declared nothing.
+pub(crate) fn conversation(script: &Script) -> Arc<Conversation> {
+    let opening = Opening {
+        revision: narrows_protocol::Revision::LATEST_LEGACY,
+        principal: Principal::local(),
+        capabilities: None,
+        info: None,
+    };
+    Conversation::open(Source::Script(Arc::clone(script)), Letters::new(Lists::ALL), opening)
+}
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -192,8 +231,9 @@ fn config() -> Config {
 fn front(config: Config) -> (Front, Ledger) {
     let ledger = Ledger::default();
     let counted = ledger.clone();
-    let script: Script =
-        Arc::new(move |ask, events| Box::pin(scripted(counted.clone(), ask, events)));
+    let answer: Answering =
+        Box::new(move |ask, events| Box::pin(scripted(counted.clone(), ask, events)));
+    let script = Arc::new(Scripted { answer, ..Scripted::default() });
     (Front::new(Source::Script(script), Arc::new(config)), ledger)
 }
 

@@ -1,7 +1,7 @@
 //! JSON-RPC as the doors see it: messages in, answers out, and which era a request is of.
 
 use crate::fault::{FaultBody, ending, wire};
-use crate::mcp::Rules;
+use crate::mcp::{Params, string};
 use axum::http::HeaderMap;
 use narrows_protocol::header::{
     METHOD as METHOD_HEADER, NAME as NAME_HEADER, PROTOCOL_VERSION as PROTOCOL_VERSION_HEADER,
@@ -10,16 +10,16 @@ use narrows_protocol::{Id, Message, Revision, RpcError, code, envelope, meta};
 use narrows_types::Fault;
 use narrows_types::fault::clip;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use std::borrow::Cow;
 
 /// A JSON-RPC error, with the HTTP status that goes with it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Failure {
     pub(crate) code: i64,
     pub(crate) message: String,
-    pub(crate) data: Option<Value>,
+    pub(crate) data: Option<Box<RawValue>>,
     pub(crate) status: u16,
 }
 
@@ -49,7 +49,7 @@ impl Failure {
     /// A defect of ours.
     pub(crate) fn internal(fault: &Fault) -> Self {
         tracing::error!("{fault}");
-        let data = serde_json::to_value(FaultBody::from(fault)).ok();
+        let data = to_raw_value(&FaultBody::from(fault)).ok();
         Self { code: wire(fault.kind).rpc, message: fault.to_string(), data, status: 500 }
     }
 
@@ -61,7 +61,7 @@ impl Failure {
     /// The server ends before the request does.
     pub(crate) fn ending() -> Self {
         let fault = ending();
-        let (wire, data) = (wire(fault.kind), serde_json::to_value(FaultBody::from(&fault)).ok());
+        let (wire, data) = (wire(fault.kind), to_raw_value(&FaultBody::from(&fault)).ok());
         Self { code: wire.rpc, message: fault.to_string(), data, status: wire.status }
     }
 
@@ -85,15 +85,17 @@ impl Failure {
         let requested = clip(requested.to_owned(), 64);
         let supported: Vec<&str> = Revision::modern().map(Revision::as_str).collect();
         let message = format!("unsupported protocol version {requested}");
-        let data = Some(json!({"supported": supported, "requested": requested}));
+        let data = to_raw_value(&json!({"supported": supported, "requested": requested})).ok();
         Self { code: code::UNSUPPORTED_PROTOCOL_VERSION, message, data, status: 400 }
     }
 
-    fn mismatch(message: String) -> Self {
+    /// A header says something else than the body.
+    pub(crate) fn mismatch(message: String) -> Self {
         Self::new(code::HEADER_MISMATCH, message, 400)
     }
 
-    fn meta(message: String) -> Self {
+    /// What belongs to every request is wrong.
+    pub(crate) fn meta(message: String) -> Self {
         Self::new(code::INVALID_PARAMS, message, 400)
     }
 }
@@ -161,7 +163,7 @@ pub(crate) fn failed(id: Option<&Id>, failure: &Failure) -> String {
     let error = RpcError {
         code: failure.code,
         message: failure.message.clone(),
-        data: failure.data.as_ref().and_then(|data| serde_json::value::to_raw_value(data).ok()),
+        data: failure.data.clone(),
     };
     written(match id {
         Some(id) => envelope::failure(id, &error),
@@ -174,6 +176,22 @@ pub(crate) fn notification<T: Serialize>(method: &str, params: &T) -> String {
     written(envelope::notification(method, params))
 }
 
+/// A notification as it came.
+pub(crate) fn note(method: &str, params: Option<&RawValue>) -> String {
+    match params {
+        Some(params) => notification(method, &params),
+        None => notification(method, &json!({})),
+    }
+}
+
+/// A request of ours.
+pub(crate) fn request(id: &Id, method: &str, params: Option<&RawValue>) -> String {
+    written(match params {
+        Some(params) => envelope::request(id, method, &params),
+        None => envelope::request(id, method, &json!({})),
+    })
+}
+
 /// Everything that is written here is text, numbers and finished JSON, which cannot fail to be
 /// encoded; should it ever, the client hears of it.
 fn written(message: serde_json::Result<String>) -> String {
@@ -184,82 +202,60 @@ fn written(message: serde_json::Result<String>) -> String {
     })
 }
 
-#[derive(Default, Deserialize)]
-struct Claims<'a> {
-    #[serde(rename = "io.modelcontextprotocol/protocolVersion", default)]
-    version: Option<Value>,
-    #[serde(rename = "io.modelcontextprotocol/clientCapabilities", borrow, default)]
-    capabilities: Option<&'a RawValue>,
-}
-
-/// The parameters that say which era a request is of, and that headers repeat.
-#[derive(Default, Deserialize)]
-struct Params<'a> {
-    #[serde(rename = "_meta", borrow, default)]
-    meta: Option<Claims<'a>>,
-    #[serde(default)]
-    name: Option<Value>,
-    #[serde(default)]
-    uri: Option<Value>,
-}
-
 impl Request<'_> {
     /// Whether the request is of the modern era, and if so, whether it is whole: the revision and
     /// the capabilities in `_meta`, and over HTTP headers that say the same as the body.
-    pub(crate) fn modern(&self, headers: Option<&HeaderMap>) -> Result<Option<Rules>, Failure> {
-        let mut params = self.looked_at()?;
-        let claims = params.meta.take().unwrap_or_default();
+    pub(crate) fn is_modern(
+        &self,
+        params: &Params<'_>,
+        headers: Option<&HeaderMap>,
+    ) -> Result<bool, Failure> {
+        let meta = params.meta.as_ref();
+        let version = meta.and_then(|m| m.version);
+        let capabilities = meta.and_then(|m| m.capabilities);
         let named = match headers {
             Some(headers) => header(headers, PROTOCOL_VERSION_HEADER)?,
             None => None,
         };
-        let is_modern = claims.version.is_some()
-            || claims.capabilities.is_some()
+        let is_modern = version.is_some()
+            || capabilities.is_some()
             || self.method == "server/discover"
             || named.and_then(Revision::parse).is_some_and(Revision::is_modern);
         if !is_modern {
-            return Ok(None);
+            return Ok(false);
         }
-        let Some(Value::String(version)) = &claims.version else {
+        let Some(version) = version.and_then(string) else {
             let key = meta::PROTOCOL_VERSION;
             return Err(Failure::meta(format!("`_meta` lacks \"{key}\", a string")));
         };
-        if !claims.capabilities.is_some_and(|raw| raw.get().starts_with('{')) {
+        if !capabilities.is_some_and(|raw| raw.get().starts_with('{')) {
             let key = meta::CLIENT_CAPABILITIES;
             return Err(Failure::meta(format!("`_meta` lacks \"{key}\", an object")));
         }
         if let Some(headers) = headers {
-            same(PROTOCOL_VERSION_HEADER, named, version)?;
+            same(PROTOCOL_VERSION_HEADER, named, &version)?;
             same(METHOD_HEADER, header(headers, METHOD_HEADER)?, &self.method)?;
-            self.same_name(&params, headers)?;
+            self.same_name(params, headers)?;
         }
-        if !Revision::parse(version).is_some_and(Revision::is_modern) {
-            return Err(Failure::unsupported(version));
+        if !Revision::parse(&version).is_some_and(Revision::is_modern) {
+            return Err(Failure::unsupported(&version));
         }
-        Ok(Some(Rules::Modern))
-    }
-
-    fn looked_at(&self) -> Result<Params<'_>, Failure> {
-        let Some(params) = self.params else { return Ok(Params::default()) };
-        if !params.get().starts_with('{') {
-            return Err(Failure::meta("`params` is not an object".to_owned()));
-        }
-        serde_json::from_str(params.get())
-            .map_err(|e| Failure::meta(format!("`params` is not understood: {e}")))
+        Ok(true)
     }
 
     /// `Mcp-Name` repeats what the request is about, where it is about one thing.
     fn same_name(&self, params: &Params<'_>, headers: &HeaderMap) -> Result<(), Failure> {
         let about = match self.method.as_ref() {
-            "resources/read" => &params.uri,
-            "tools/call" | "prompts/get" => &params.name,
+            "resources/read" => params.uri,
+            "tools/call" | "prompts/get" => params.name,
+            "tasks/get" | "tasks/update" | "tasks/cancel" => params.task_id,
             _ => return Ok(()),
         };
         // Without a name the request fails later, for that reason.
-        let Some(Value::String(about)) = about else { return Ok(()) };
+        let Some(about) = about.and_then(string) else { return Ok(()) };
         let value = header(headers, NAME_HEADER)?;
         let decoded = value.map(decoded).transpose()?;
-        same(NAME_HEADER, decoded.as_deref(), about)
+        same(NAME_HEADER, decoded.as_deref(), &about)
     }
 }
 

@@ -8,6 +8,7 @@ mod audit;
 mod call;
 mod config;
 mod effects;
+mod news;
 mod own;
 mod pass;
 mod report;

@@ -1,13 +1,13 @@
 //! Batches: several messages in one body, which only revision 2025-03-26 (and before) has.
 
 use super::Shared;
-use crate::mcp::{Plan, Rules};
+use crate::caller::Caller;
+use crate::mcp::{Params, Plan, Said};
 use crate::wire::{self, Failure};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use futures_util::future::join_all;
-use narrows_protocol::{Id, Message, Revision};
-use narrows_types::Principal;
+use narrows_protocol::{Id, Message};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -16,10 +16,10 @@ use std::sync::Arc;
 pub(super) async fn take(
     shared: &Arc<Shared>,
     session: &str,
-    revision: Revision,
+    caller: &Caller,
     messages: &[&RawValue],
 ) -> Response {
-    let answers = join_all(messages.iter().map(|m| one(shared, session, revision, m))).await;
+    let answers = join_all(messages.iter().map(|m| one(shared, session, caller, m))).await;
     let answers: Vec<String> = answers.into_iter().flatten().collect();
     if answers.is_empty() {
         return StatusCode::ACCEPTED.into_response();
@@ -30,12 +30,12 @@ pub(super) async fn take(
 async fn one(
     shared: &Arc<Shared>,
     session: &str,
-    revision: Revision,
+    caller: &Caller,
     message: &RawValue,
 ) -> Option<String> {
     match wire::parse(message.get().as_bytes()) {
         Ok(Message::Request { id, method, params }) => {
-            let answered = request(shared, session, revision, (&id, &method, params)).await;
+            let answered = request(shared, session, caller, (&id, &method, params)).await;
             match answered {
                 Ok(body) => body.map(|body| wire::response(&id, &body)),
                 Err(failure) => Some(wire::failed(Some(&id), &failure)),
@@ -45,7 +45,12 @@ async fn one(
             shared.sessions.notified(session, &method, params);
             None
         }
-        Ok(Message::Response { .. }) => None,
+        Ok(Message::Response { id, outcome }) => {
+            if let Some(conversation) = &caller.conversation {
+                conversation.answered(&id, outcome);
+            }
+            None
+        }
         Err(bad) => Some(wire::failed(bad.0.as_ref(), &bad.1)),
     }
 }
@@ -54,19 +59,26 @@ async fn one(
 async fn request(
     shared: &Arc<Shared>,
     session: &str,
-    revision: Revision,
+    caller: &Caller,
     (id, method, params): (&Id, &str, Option<&RawValue>),
 ) -> Result<Option<Box<RawValue>>, Failure> {
     if method == "initialize" {
         return Err(Failure::request("initialize must not be part of a batch".to_owned()));
     }
-    let rules = Rules::Legacy(revision);
-    match shared.front.plan(rules, method, params)? {
-        Plan::Ready(body) => Ok(Some(body)),
-        Plan::Ask(pending) => {
-            let ticket = shared.sessions.begin(session, id)?;
-            let asked = shared.front.perform(*pending, rules, Principal::local(), drop);
-            ticket.cancel.run_until_cancelled(asked).await.transpose()
+    let looked_at = Params::read(params)?;
+    let plan = match shared.front.plan(caller, method, &looked_at, params)? {
+        Plan::Ready(body) => return Ok(Some(body)),
+        plan => plan,
+    };
+    let ticket = shared.sessions.begin(session, id)?;
+    let mut exchange = shared.front.start(caller, plan);
+    let answered = async {
+        loop {
+            // There is no stream to say anything else on.
+            if let Said::Last(outcome) = exchange.next().await {
+                return outcome;
+            }
         }
-    }
+    };
+    ticket.cancel.run_until_cancelled(answered).await.transpose()
 }

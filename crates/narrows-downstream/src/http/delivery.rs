@@ -1,17 +1,28 @@
 //! How an answer reaches an HTTP client: as JSON, or as a stream that ends with it.
 
+use super::sessions::Ticket;
+use crate::conversation::Conversation;
+use crate::mcp::{Exchange, Said};
+use crate::wire::{self, Failure};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream};
+use narrows_protocol::Id;
+use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 /// How often a silent stream shows that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How long a client that takes a stream waits for the first sign of life.
+const SILENCE: Duration = Duration::from_secs(5);
+/// Messages of no request that wait for a stream; further ones are refused.
+const STANDING_MAX: usize = 64;
 /// Proxies must not hold events back.
 const NO_BUFFERING: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
@@ -54,23 +65,131 @@ pub(crate) fn json(status: u16, message: String) -> Response {
     (status, [(header::CONTENT_TYPE, content_type)], Body::from(message)).into_response()
 }
 
-/// Messages as they come, then the one that `work` ends with. Nothing runs beside the response: a
-/// client that goes away drops the stream and `work` with it.
-pub(crate) fn stream(
-    work: impl Future<Output = Option<String>> + Send + 'static,
-    heard: mpsc::Receiver<String>,
-) -> Response {
-    let state = Streaming { work: Some(Box::pin(work)), heard, last: None };
-    events(stream::unfold(state, |mut state| async move {
-        let message = state.next().await?;
-        Some((Ok(Event::default().data(message)), state))
+/// An answer in the making. Nothing runs beside the response: a client that goes away drops it and
+/// all that is under way for it.
+pub(crate) struct Reply {
+    pub(crate) id: Id,
+    pub(crate) exchange: Exchange,
+    pub(crate) ticket: Option<Ticket>,
+    /// Cancelled when there is no more time for it.
+    pub(crate) over: CancellationToken,
+}
+
+/// One message of a reply.
+enum Sent {
+    /// Something before the answer.
+    More(String),
+    /// The answer, with its status.
+    Last(u16, String),
+}
+
+impl Reply {
+    /// What comes next; `None` if the request was cancelled, for it is not answered then.
+    async fn next(&mut self) -> Option<Sent> {
+        let outcome = loop {
+            let next = self.over.run_until_cancelled(self.exchange.next());
+            let said = match &self.ticket {
+                Some(ticket) => ticket.cancel.run_until_cancelled(next).await?,
+                None => next.await,
+            };
+            match said {
+                Some(Said::Note(message) | Said::Must(message)) => {
+                    return Some(Sent::More(message));
+                }
+                // Unanswered questions are declined.
+                Some(Said::Asks) => drop(self.exchange.take_questions()),
+                Some(Said::Last(outcome)) => break outcome,
+                None => break Err(Failure::ending()),
+            }
+        };
+        Some(match outcome {
+            Ok(body) => Sent::Last(200, wire::response(&self.id, &body)),
+            Err(failure) => Sent::Last(failure.status, wire::failed(Some(&self.id), &failure)),
+        })
+    }
+}
+
+/// One JSON message where the answer comes first and soon, else a stream that ends with it.
+pub(crate) async fn reply(mut reply: Reply, accepts: Accepts) -> Response {
+    let first = if accepts.stream {
+        match tokio::time::timeout(SILENCE, reply.next()).await {
+            Ok(first) => first,
+            Err(_elapsed) => return streamed(None, reply),
+        }
+    } else {
+        loop {
+            match reply.next().await {
+                Some(Sent::More(_)) => {}
+                last => break last,
+            }
+        }
+    };
+    match first {
+        None => StatusCode::ACCEPTED.into_response(),
+        Some(Sent::Last(status, message)) if accepts.json => json(status, message),
+        Some(first) => streamed(Some(first), reply),
+    }
+}
+
+fn streamed(first: Option<Sent>, reply: Reply) -> Response {
+    events(stream::unfold((first, Some(reply)), |(first, reply)| async move {
+        let mut reply = reply?;
+        let sent = match first {
+            Some(first) => first,
+            None => reply.next().await?,
+        };
+        Some(match sent {
+            Sent::More(message) => (Ok(Event::default().data(message)), (None, Some(reply))),
+            Sent::Last(_, message) => (Ok(Event::default().data(message)), (None, None)),
+        })
     }))
 }
 
-/// A stream on which nothing is sent but signs of life, until `end`.
-pub(crate) fn silence(end: impl Future<Output = ()> + Send + 'static) -> Response {
-    use futures_util::StreamExt as _;
-    events(stream::once(end).filter_map(|()| std::future::ready(None)))
+/// A stream of what belongs to no request, until `end`.
+pub(crate) fn standing(
+    conversation: Arc<Conversation>,
+    hears_changes: bool,
+    end: impl Future<Output = ()> + Send + 'static,
+) -> Response {
+    let (sender, heard) = mpsc::channel(STANDING_MAX);
+    conversation.stand(sender);
+    let state = Standing { conversation, heard, waiting: VecDeque::new(), hears_changes };
+    let state = (state, Box::pin(end));
+    events(stream::unfold(state, |(mut standing, mut end)| async move {
+        tokio::select! {
+            biased;
+            () = &mut end => None,
+            message = standing.next() => {
+                Some((Ok(Event::default().data(message)), (standing, end)))
+            }
+        }
+    }))
+}
+
+struct Standing {
+    conversation: Arc<Conversation>,
+    heard: mpsc::Receiver<String>,
+    waiting: VecDeque<String>,
+    hears_changes: bool,
+}
+
+impl Standing {
+    async fn next(&mut self) -> String {
+        loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return message;
+            }
+            tokio::select! {
+                Some(message) = self.heard.recv() => return message,
+                post = self.conversation.letters.fetch(), if self.hears_changes => {
+                    let notes = post.notes();
+                    let texts = notes.iter().map(|(method, p)| wire::note(method, p.as_deref()));
+                    self.waiting.extend(texts);
+                }
+                else => std::future::pending().await,
+            }
+        }
+    }
 }
 
 fn events<S>(events: S) -> Response
@@ -79,29 +198,6 @@ where
 {
     let live = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
     ([NO_BUFFERING], live).into_response()
-}
-
-struct Streaming {
-    work: Option<Pin<Box<dyn Future<Output = Option<String>> + Send>>>,
-    heard: mpsc::Receiver<String>,
-    last: Option<String>,
-}
-
-impl Streaming {
-    async fn next(&mut self) -> Option<String> {
-        if let Some(work) = &mut self.work {
-            tokio::select! {
-                biased;
-                Some(message) = self.heard.recv() => return Some(message),
-                last = work => self.last = last,
-            }
-            self.work = None;
-        }
-        match self.heard.try_recv() {
-            Ok(message) => Some(message),
-            Err(_empty) => self.last.take(),
-        }
-    }
 }
 
 #[cfg(test)]

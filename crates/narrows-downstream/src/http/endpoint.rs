@@ -5,36 +5,51 @@
 //! server never speaks first) and DELETE (its end).
 
 use super::batch;
-use super::delivery::{self, Accepts};
-use super::sessions::{Ticket, gone};
+use super::delivery::{self, Accepts, Reply};
+use super::mirrors;
+use super::sessions::gone;
 use super::{Closing, Shared};
-use crate::mcp::{Pending, Plan, Rules, negotiate};
+use crate::caller::Caller;
+use crate::conversation::Conversation;
+use crate::mcp::{Params, Plan, negotiate};
 use crate::wire::{self, Failure, Request};
 use axum::body::Body;
-use axum::extract::{Extension, State};
+use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use narrows_protocol::{Id, Message, Revision, header as names};
-use narrows_types::Principal;
+use narrows_types::{Mode, Principal};
+use serde::Deserialize;
 use std::sync::Arc;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-/// Notifications of one request that wait for the connection; further ones are dropped.
-const NOTIFICATIONS_MAX: usize = 64;
 /// The header that names a legacy session.
 const SESSION: HeaderName = HeaderName::from_static(names::SESSION);
 const ALLOW_POST: (HeaderName, HeaderValue) = (header::ALLOW, HeaderValue::from_static("POST"));
 
+/// What the address of a request may say.
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+pub(super) struct Wish {
+    /// What the client wants to see.
+    #[serde(default)]
+    mode: Option<Mode>,
+}
+
 /// Takes one message (or a batch, in the one revision that has them).
 pub(super) async fn post(
     State(shared): State<Arc<Shared>>,
+    wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
     closing: Option<Extension<Closing>>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let over = closing.map(|Extension(closing)| closing.over).unwrap_or_default();
-    match take(&shared, &headers, &over, body).await {
+    let Ok(Query(wish)) = wish else {
+        let message = "`mode` must be code, hybrid or mcp";
+        return refuse(None, &Failure::request(message.to_owned()));
+    };
+    let mode = wish.mode.unwrap_or(shared.front.config.mode);
+    match take(&shared, &headers, (&over, mode), body).await {
         Ok(response) => response,
         Err((id, failure)) => refuse(id.as_ref(), &failure),
     }
@@ -53,7 +68,7 @@ fn refuse(id: Option<&Id>, failure: &Failure) -> Response {
 async fn take(
     shared: &Arc<Shared>,
     headers: &HeaderMap,
-    over: &CancellationToken,
+    (over, mode): (&CancellationToken, Mode),
     body: Body,
 ) -> Result<Response, Refusal> {
     is_json(headers).map_err(anonymous)?;
@@ -64,17 +79,19 @@ async fn take(
     let limit = shared.front.config.body_bytes_max;
     let body = shared.bodies.read(body, limit).await.map_err(anonymous)?;
     let bytes = &body.bytes;
-    if let Some((session, revision)) = batching(shared, headers).map_err(anonymous)?
+    if let Some((session, conversation)) = batching(shared, headers).map_err(anonymous)?
         && let Some(messages) = wire::batch(bytes)
     {
         let messages = messages.map_err(anonymous)?;
-        let answers = over.run_until_cancelled(batch::take(shared, session, revision, &messages));
+        let caller = Caller::party(&conversation, mode);
+        let answers = over.run_until_cancelled(batch::take(shared, session, &caller, &messages));
         return answers.await.ok_or_else(|| anonymous(Failure::ending()));
     }
     match wire::parse(bytes).map_err(|bad| *bad)? {
         Message::Request { id, method, params } => {
             let request = Request { id, method, params };
-            let answered = answer(shared, headers, &Way { accepts, over }, &request).await;
+            let way = Way { accepts, over, mode };
+            let answered = answer(shared, headers, &way, &request).await;
             answered.map_err(|failure| (Some(request.id), failure))
         }
         Message::Notification { method, params } => {
@@ -84,10 +101,19 @@ async fn take(
             }
             Ok(StatusCode::ACCEPTED.into_response())
         }
-        Message::Response { .. } => Err(anonymous(Failure {
-            status: 400,
-            ..Failure::request("an answer to nothing: this server asks nothing".to_owned())
-        })),
+        Message::Response { id, outcome } => {
+            let nothing = || Failure {
+                status: 400,
+                ..Failure::request("an answer to nothing that was asked".to_owned())
+            };
+            let session = session(headers).map_err(anonymous)?;
+            let session = session.ok_or_else(nothing).map_err(anonymous)?;
+            let conversation = shared.sessions.visit(session).ok_or_else(gone);
+            if !conversation.map_err(anonymous)?.answered(&id, outcome) {
+                tracing::debug!("a client answered what nobody asks, or not any more");
+            }
+            Ok(StatusCode::ACCEPTED.into_response())
+        }
     }
 }
 
@@ -95,10 +121,11 @@ async fn take(
 fn batching<'h>(
     shared: &Shared,
     headers: &'h HeaderMap,
-) -> Result<Option<(&'h str, Revision)>, Failure> {
+) -> Result<Option<(&'h str, Arc<Conversation>)>, Failure> {
     let Some(session) = session(headers)? else { return Ok(None) };
-    let revision = shared.sessions.visit(session).filter(|r| wire::has_batches(*r));
-    Ok(revision.map(|revision| (session, revision)))
+    let conversation = shared.sessions.visit(session);
+    let conversation = conversation.filter(|c| wire::has_batches(c.revision));
+    Ok(conversation.map(|conversation| (session, conversation)))
 }
 
 /// How an answer is to leave.
@@ -106,6 +133,8 @@ struct Way<'a> {
     accepts: Accepts,
     /// Cancelled when there is no more time for it.
     over: &'a CancellationToken,
+    /// What the client sees.
+    mode: Mode,
 }
 
 async fn answer(
@@ -114,39 +143,43 @@ async fn answer(
     way: &Way<'_>,
     request: &Request<'_>,
 ) -> Result<Response, Failure> {
-    let Request { id, method, params } = request;
-    if let Some(rules) = request.modern(Some(headers))? {
-        return match shared.front.plan(rules, method, *params)? {
-            Plan::Ready(body) => Ok(delivery::json(200, wire::response(id, &body))),
-            Plan::Ask(pending) => Ok(ask(shared, way, rules, id, *pending, None).await),
+    let Request { id, method, params: whole } = request;
+    let params = Params::read(*whole)?;
+    let front = &shared.front;
+    let (caller, ticket) = if request.is_modern(&params, Some(headers))? {
+        let caller = Caller::alone(Principal::local(), way.mode, &params);
+        mirrors::check(front, &caller, (method, &params), headers).await?;
+        (caller, None)
+    } else if *method == "initialize" {
+        return initialize(shared, way.mode, request, &params).await;
+    } else {
+        let Some(session) = session(headers)? else {
+            return Err(Failure { status: 400, ..Failure::no_era() });
         };
-    }
-    if *method == "initialize" {
-        return initialize(shared, request);
-    }
-    let Some(session) = session(headers)? else {
-        return Err(Failure { status: 400, ..Failure::no_era() });
+        let conversation = shared.sessions.visit(session).ok_or_else(gone)?;
+        legacy_header(headers)?;
+        (Caller::party(&conversation, way.mode), Some(session))
     };
-    let revision = shared.sessions.visit(session).ok_or_else(gone)?;
-    legacy_header(headers)?;
-    let rules = Rules::Legacy(revision);
-    match shared.front.plan(rules, method, *params)? {
-        Plan::Ready(body) => Ok(delivery::json(200, wire::response(id, &body))),
-        Plan::Ask(pending) => {
-            let ticket = shared.sessions.begin(session, id)?;
-            Ok(ask(shared, way, rules, id, *pending, Some(ticket)).await)
-        }
-    }
+    let plan = match front.plan(&caller, method, &params, *whole)? {
+        Plan::Ready(body) => return Ok(delivery::json(200, wire::response(id, &body))),
+        plan => plan,
+    };
+    let ticket = ticket.map(|session| shared.sessions.begin(session, id)).transpose()?;
+    let exchange = front.start(&caller, plan);
+    let reply = Reply { id: id.clone(), exchange, ticket, over: way.over.clone() };
+    Ok(delivery::reply(reply, way.accepts).await)
 }
 
-fn initialize(shared: &Shared, request: &Request<'_>) -> Result<Response, Failure> {
-    let revision = negotiate(request.params)?;
-    let rules = Rules::Legacy(revision);
-    let Plan::Ready(body) = shared.front.plan(rules, &request.method, request.params)? else {
-        let fault = narrows_types::Fault::bug("initialize asked the engine");
-        return Err(Failure::internal(&fault));
-    };
-    let session = shared.sessions.open(revision)?;
+async fn initialize(
+    shared: &Shared,
+    mode: Mode,
+    request: &Request<'_>,
+    params: &Params<'_>,
+) -> Result<Response, Failure> {
+    let revision = negotiate(params)?;
+    let conversation = shared.front.converse(revision, Principal::local(), params);
+    let body = shared.front.introduce(&Caller::party(&conversation, mode)).await?;
+    let session = shared.sessions.open(conversation)?;
     let mut response = delivery::json(200, wire::response(&request.id, &body));
     // The id is made of letters and digits.
     if let Ok(value) = HeaderValue::from_str(&session) {
@@ -155,49 +188,10 @@ fn initialize(shared: &Shared, request: &Request<'_>) -> Result<Response, Failur
     Ok(response)
 }
 
-/// Asks the engine. Progress needs a stream; without it the answer is one JSON message if the
-/// client takes that.
-async fn ask(
-    shared: &Arc<Shared>,
-    way: &Way<'_>,
-    rules: Rules,
-    id: &Id,
-    pending: Pending,
-    ticket: Option<Ticket>,
-) -> Response {
-    let (accepts, over) = (way.accepts, way.over.clone());
-    let streamed = accepts.stream && (pending.token.is_some() || !accepts.json);
-    let (notices, heard) = mpsc::channel(NOTIFICATIONS_MAX);
-    let notify = move |message| drop(notices.try_send(message));
-    let (shared, id) = (Arc::clone(shared), id.clone());
-    let work = async move {
-        let asked = shared.front.perform(pending, rules, Principal::local(), notify);
-        let asked = async {
-            let answered = over.run_until_cancelled(asked).await;
-            answered.unwrap_or_else(|| Err(Failure::ending()))
-        };
-        let outcome = match &ticket {
-            // A cancelled request is not answered.
-            Some(ticket) => ticket.cancel.run_until_cancelled(asked).await?,
-            None => asked.await,
-        };
-        Some(match outcome {
-            Ok(body) => (200, wire::response(&id, &body)),
-            Err(failure) => (failure.status, wire::failed(Some(&id), &failure)),
-        })
-    };
-    if streamed {
-        return delivery::stream(async { work.await.map(|(_, message)| message) }, heard);
-    }
-    match work.await {
-        Some((status, message)) => delivery::json(status, message),
-        None => StatusCode::ACCEPTED.into_response(),
-    }
-}
-
 /// Opens a legacy session's stream. There is none in the modern era.
 pub(super) async fn get(
     State(shared): State<Arc<Shared>>,
+    wish: Result<Query<Wish>, axum::extract::rejection::QueryRejection>,
     closing: Option<Extension<Closing>>,
     headers: HeaderMap,
 ) -> Response {
@@ -213,7 +207,11 @@ pub(super) async fn get(
         Ok(ticket) => ticket,
         Err(failure) => return refuse(None, &failure),
     };
-    delivery::silence(async move {
+    let Some(conversation) = shared.sessions.visit(session) else {
+        return refuse(None, &gone());
+    };
+    let mode = wish.ok().and_then(|Query(wish)| wish.mode).unwrap_or(shared.front.config.mode);
+    let end = async move {
         let ended = ticket.cancel.cancelled();
         match closing {
             Some(Extension(closing)) => tokio::select! {
@@ -222,7 +220,8 @@ pub(super) async fn get(
             },
             None => ended.await,
         }
-    })
+    };
+    delivery::standing(conversation, mode != Mode::Code, end)
 }
 
 /// Ends a legacy session.

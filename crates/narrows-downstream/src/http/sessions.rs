@@ -1,7 +1,8 @@
 //! Sessions of the legacy era: what `initialize` agreed on, and what is under way in each.
 
+use crate::conversation::Conversation;
 use crate::wire::{self, Failure, clipped};
-use narrows_protocol::{Id, Revision};
+use narrows_protocol::Id;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,7 +29,7 @@ pub(crate) struct Sessions {
 }
 
 struct Session {
-    revision: Revision,
+    conversation: Arc<Conversation>,
     seen: Instant,
     /// Whether anything came after `initialize`.
     used: bool,
@@ -76,11 +77,11 @@ impl Sessions {
     /// Opens a session and gives its unguessable id. Expired ones end first; if it is still one
     /// too many, the one that was idle longest of
     /// those that were never used, or not for a while.
-    pub(crate) fn open(&self, revision: Revision) -> Result<String, Failure> {
-        self.open_at(revision, Instant::now())
+    pub(crate) fn open(&self, conversation: Arc<Conversation>) -> Result<String, Failure> {
+        self.open_at(conversation, Instant::now())
     }
 
-    fn open_at(&self, revision: Revision, now: Instant) -> Result<String, Failure> {
+    fn open_at(&self, conversation: Arc<Conversation>, now: Instant) -> Result<String, Failure> {
         let id = new_id()?;
         let mut all = self.lock();
         if all.len() >= self.max {
@@ -96,7 +97,7 @@ impl Sessions {
             all.remove(&oldest);
         }
         let session = Session {
-            revision,
+            conversation,
             seen: now,
             used: false,
             streams: 0,
@@ -107,12 +108,12 @@ impl Sessions {
         Ok(id)
     }
 
-    /// The session's revision, if it lives. Counts as use.
-    pub(crate) fn visit(&self, id: &str) -> Option<Revision> {
+    /// The session's conversation, if it lives. Counts as use.
+    pub(crate) fn visit(&self, id: &str) -> Option<Arc<Conversation>> {
         self.visit_at(id, Instant::now())
     }
 
-    fn visit_at(&self, id: &str, now: Instant) -> Option<Revision> {
+    fn visit_at(&self, id: &str, now: Instant) -> Option<Arc<Conversation>> {
         let mut all = self.lock();
         if all.get(id)?.expired(self.ttl, now) {
             all.remove(id);
@@ -121,7 +122,7 @@ impl Sessions {
         let session = all.get_mut(id)?;
         session.seen = session.seen.max(now);
         session.used = true;
-        Some(session.revision)
+        Some(Arc::clone(&session.conversation))
     }
 
     /// Enters a request.
@@ -237,7 +238,11 @@ mod tests {
     }
 
     fn open(sessions: &Sessions) -> String {
-        sessions.open(Revision::LATEST_LEGACY).unwrap()
+        sessions.open(conversation()).unwrap()
+    }
+
+    fn conversation() -> Arc<Conversation> {
+        crate::tests::conversation(&Arc::default())
     }
 
     const TTL: Duration = Duration::from_mins(1);
@@ -273,12 +278,12 @@ mod tests {
         let (first, second) = (open(&sessions), open(&sessions));
         let now = Instant::now() + SECOND;
         assert!(sessions.visit_at(&first, now).is_some());
-        let third = sessions.open_at(Revision::LATEST_LEGACY, now).unwrap();
+        let third = sessions.open_at(conversation(), now).unwrap();
         assert!(sessions.visit(&second).is_none());
         let busy = (sessions.listen(&first).unwrap(), sessions.listen(&third).unwrap());
-        assert_eq!(sessions.open(Revision::LATEST_LEGACY).unwrap_err().status, 503);
+        assert_eq!(sessions.open(conversation()).unwrap_err().status, 503);
         drop(busy);
-        sessions.open_at(Revision::LATEST_LEGACY, now + 9 * TTL).unwrap();
+        sessions.open_at(conversation(), now + 9 * TTL).unwrap();
         assert!(sessions.visit(&first).is_none() && sessions.visit(&third).is_none());
     }
 
@@ -295,7 +300,7 @@ mod tests {
         for id in ids {
             assert!(sessions.visit_at(&id, now).is_some());
         }
-        let open_at = |at| sessions.open_at(Revision::LATEST_LEGACY, at);
+        let open_at = |at| sessions.open_at(conversation(), at);
         assert_eq!(open_at(now + IDLE_MIN / 2).unwrap_err().status, 503);
         assert!(sessions.visit_at(&used, now).is_some());
         assert!(open_at(now + IDLE_MIN + SECOND).is_ok());

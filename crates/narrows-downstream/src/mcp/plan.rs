@@ -1,27 +1,39 @@
 //! From a method and its parameters to what is asked.
 
+use super::params::{Params, is_object, string, text};
 use super::{Body, FIXED, Front, RESOURCE_BYTES_MAX, Rules};
 use crate::arguments::{self, nearest};
+use crate::caller::Caller;
+use crate::conversation::severity;
 use crate::render::{self, ARTIFACT_URI, Keep};
 use crate::wire::{Failure, clipped};
 use narrows_protocol::Revision;
-use narrows_types::{ArtifactId, What};
-use serde::{Deserialize, Serialize};
+use narrows_types::{ArtifactId, ListAsk, ListKind, Method, Mode, PassAsk, What};
+use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// Methods that both eras know.
+/// Methods that both eras know, in every mode.
 const SHARED: [&str; 5] =
     ["tools/list", "tools/call", "resources/list", "resources/templates/list", "resources/read"];
+/// Those that are passed on only.
+const PASSED: [&str; 6] = [
+    "prompts/list",
+    "prompts/get",
+    "completion/complete",
+    "tasks/get",
+    "tasks/cancel",
+    "tasks/update",
+];
 const TOOLS: [&str; 2] = ["search", "run"];
-/// Bytes of a progress token, which is repeated in each notification.
-const TOKEN_BYTES_MAX: usize = 256;
 
 /// What is to be done with a request.
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// It is answered.
     Ready(Body),
+    /// The client wants to know who we are.
+    Introduce,
     /// The engine is to be asked.
     Ask(Box<Pending>),
 }
@@ -32,71 +44,60 @@ pub(crate) struct Pending {
     pub(crate) what: What,
     pub(crate) purpose: Purpose,
     /// The client wants progress under this token.
-    pub(crate) token: Option<Value>,
+    pub(crate) token: Option<Box<RawValue>>,
 }
 
 /// What the answer is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// The result of a tool call.
+    /// The result of a call of one of our tools.
     Tool,
-    /// The content of a resource.
+    /// The content of a resource of ours.
     Resource,
-}
-
-/// The parameters that we look at, of any method.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Params<'a> {
-    #[serde(rename = "_meta", default)]
-    meta: Option<Meta>,
-    #[serde(default)]
-    name: Option<Value>,
-    #[serde(borrow, default)]
-    arguments: Option<&'a RawValue>,
-    #[serde(default)]
-    uri: Option<Value>,
-    #[serde(default)]
-    cursor: Option<Value>,
-    #[serde(default)]
-    protocol_version: Option<Value>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Meta {
-    #[serde(default)]
-    progress_token: Option<Value>,
+    /// A request passed on, about this.
+    Passed(Method, String),
+    /// A page of a list.
+    Listed(ListKind),
 }
 
 impl Front {
-    /// Decides what a request asks for. Pure.
+    /// Decides what a request asks for. Pure, but for a level or a subscription that a conversation
+    /// keeps.
     pub(crate) fn plan(
         &self,
-        rules: Rules,
+        caller: &Caller,
         method: &str,
-        params: Option<&RawValue>,
+        params: &Params<'_>,
+        whole: Option<&RawValue>,
     ) -> Result<Plan, Failure> {
-        let params = read(params)?;
+        let rules = caller.rules;
         match (rules, method) {
-            (Rules::Modern, "server/discover") => self.discover().map(Plan::Ready),
-            (Rules::Legacy(revision), "initialize") => self.initialized(revision).map(Plan::Ready),
+            (Rules::Modern, "server/discover") | (Rules::Legacy(_), "initialize") => {
+                Ok(Plan::Introduce)
+            }
             (Rules::Legacy(_), "ping") => self.close(rules, json!({})),
-            (_, "tools/list") => {
-                no_cursor(&params)?;
-                self.close(rules, Self::list(rules, "tools", &self.config.tools))
+            (Rules::Legacy(_), "logging/setLevel") if caller.mode != Mode::Code => {
+                let level = text(params.level, "level")?;
+                if severity(&level).is_none() {
+                    let message = format!("there is no log level {}", clipped(&level));
+                    return Err(Failure::params(message));
+                }
+                if let Some(conversation) = &caller.conversation {
+                    conversation.set_log_level(&level);
+                }
+                self.close(rules, json!({}))
             }
-            (_, "resources/list") => {
-                no_cursor(&params)?;
-                self.close(rules, Self::list(rules, "resources", &[]))
-            }
-            (_, "resources/templates/list") => {
-                no_cursor(&params)?;
-                self.close(rules, Self::list(rules, "resourceTemplates", &[template()]))
-            }
-            (_, "tools/call") => self.call(rules, &params),
-            (_, "resources/read") => read_resource(&params),
-            _ => Err(unknown_method(rules, method)),
+            (_, "tools/call") => self.call(caller, params, whole),
+            (_, "resources/read") => read_resource(caller, params, whole),
+            _ => match (list_kind(method), caller.mode) {
+                (Some(kind), Mode::Code) if kind != ListKind::Prompts => {
+                    no_cursor(params)?;
+                    self.close(rules, self.own_list(rules, kind))
+                }
+                (Some(kind), Mode::Hybrid | Mode::Mcp) => list(caller, kind, params),
+                (None, Mode::Hybrid | Mode::Mcp) => pass(caller, method, params, whole),
+                _ => Err(unknown_method(caller, method)),
+            },
         }
     }
 
@@ -105,66 +106,43 @@ impl Front {
         sealed.map(Plan::Ready).map_err(|fault| Failure::internal(&fault))
     }
 
-    fn list(rules: Rules, key: &str, entries: &[Value]) -> Value {
-        let mut list = json!({key: entries});
+    /// The lists of code mode, which never change.
+    fn own_list(&self, rules: Rules, kind: ListKind) -> Value {
+        let entries = match kind {
+            ListKind::Tools => self.config.tools.clone(),
+            ListKind::Templates => vec![template()],
+            ListKind::Prompts | ListKind::Resources => Vec::new(),
+        };
+        let mut list = json!({kind.member(): entries});
         if let (Some(keep), Some(members)) = (Self::keep(rules, FIXED), list.as_object_mut()) {
-            members.insert("ttlMs".to_owned(), keep.ttl_ms.into());
-            members.insert("cacheScope".to_owned(), keep.cache_scope.into());
+            let Keep { ttl_ms, cache_scope } = keep;
+            members.insert("ttlMs".to_owned(), ttl_ms.into());
+            members.insert("cacheScope".to_owned(), cache_scope.into());
         }
         list
     }
 
-    fn discover(&self) -> Result<Body, Failure> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Discovered<'a> {
-            supported_versions: Vec<&'static str>,
-            capabilities: Value,
-            #[serde(skip_serializing_if = "str::is_empty")]
-            instructions: &'a str,
-            #[serde(flatten)]
-            keep: Keep,
-        }
-        let body = Discovered {
-            supported_versions: Revision::modern().map(Revision::as_str).collect(),
-            capabilities: capabilities(),
-            instructions: &self.config.instructions,
-            keep: FIXED,
-        };
-        self.seal(Rules::Modern).close(body).map_err(|fault| Failure::internal(&fault))
-    }
-
-    fn initialized(&self, revision: Revision) -> Result<Body, Failure> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Initialized<'a> {
-            protocol_version: &'static str,
-            capabilities: Value,
-            server_info: &'a RawValue,
-            #[serde(skip_serializing_if = "str::is_empty")]
-            instructions: &'a str,
-        }
-        let body = Initialized {
-            protocol_version: revision.as_str(),
-            capabilities: capabilities(),
-            server_info: &self.introduction,
-            instructions: &self.config.instructions,
-        };
-        let sealed = self.seal(Rules::Legacy(revision)).close(body);
-        sealed.map_err(|fault| Failure::internal(&fault))
-    }
-
-    fn call(&self, rules: Rules, params: &Params<'_>) -> Result<Plan, Failure> {
-        let name = text(params.name.as_ref(), "name")?;
-        let what = match name {
-            "run" => arguments::run(params.arguments).map(What::Run),
-            "search" => arguments::search(params.arguments).map(What::Search),
-            other => return Err(unknown_tool(other)),
+    fn call(
+        &self,
+        caller: &Caller,
+        params: &Params<'_>,
+        whole: Option<&RawValue>,
+    ) -> Result<Plan, Failure> {
+        let name = text(params.name, "name")?;
+        let what = match (name.as_ref(), caller.mode) {
+            ("run", Mode::Code | Mode::Hybrid) => arguments::run(params.arguments).map(What::Run),
+            ("search", Mode::Code | Mode::Hybrid) => {
+                arguments::search(params.arguments).map(What::Search)
+            }
+            (other, Mode::Code) => return Err(unknown_tool(other)),
+            (_, Mode::Hybrid | Mode::Mcp) => {
+                return passed(caller, Method::CallTool, name.into_owned(), (params, whole));
+            }
         };
         match what {
-            Ok(what) => pending(what, Purpose::Tool, params),
+            Ok(what) => asked(what, Purpose::Tool, params),
             // Wrong arguments are the model's to mend, so they go where the model looks.
-            Err(fault) => render::tool_fault(&fault, self.seal(rules))
+            Err(fault) => render::tool_fault(&fault, self.seal(caller.rules))
                 .map(Plan::Ready)
                 .map_err(|fault| Failure::internal(&fault)),
         }
@@ -172,67 +150,147 @@ impl Front {
 }
 
 /// The revision that a client of the legacy era gets: the one that it names, else the latest.
-pub(crate) fn negotiate(params: Option<&RawValue>) -> Result<Revision, Failure> {
-    let params = read(params)?;
-    let named = text(params.protocol_version.as_ref(), "protocolVersion")?;
-    let known = Revision::parse(named).filter(|r| !r.is_modern());
+pub(crate) fn negotiate(params: &Params<'_>) -> Result<Revision, Failure> {
+    let named = text(params.protocol_version, "protocolVersion")?;
+    let known = Revision::parse(&named).filter(|r| !r.is_modern());
     Ok(known.unwrap_or(Revision::LATEST_LEGACY))
 }
 
-fn pending(what: What, purpose: Purpose, params: &Params<'_>) -> Result<Plan, Failure> {
-    let token = params.meta.as_ref().and_then(|m| m.progress_token.clone());
-    match &token {
-        None | Some(Value::Number(_)) => {}
-        Some(Value::String(text)) if text.len() <= TOKEN_BYTES_MAX => {}
-        Some(_) => {
-            return Err(Failure::params(format!(
-                "`_meta.progressToken` must be a number or a string of at most {TOKEN_BYTES_MAX} bytes"
-            )));
-        }
-    }
+fn asked(what: What, purpose: Purpose, params: &Params<'_>) -> Result<Plan, Failure> {
+    let token = params.token()?;
     Ok(Plan::Ask(Box::new(Pending { what, purpose, token })))
 }
 
-fn read_resource(params: &Params<'_>) -> Result<Plan, Failure> {
-    let uri = text(params.uri.as_ref(), "uri")?;
+/// Passes the parameters on as they came.
+fn passed(
+    caller: &Caller,
+    method: Method,
+    about: String,
+    (params, whole): (&Params<'_>, Option<&RawValue>),
+) -> Result<Plan, Failure> {
+    let purpose = Purpose::Passed(method, about.clone());
+    let whole = whole.map(ToOwned::to_owned);
+    let params_text = match whole {
+        Some(whole) => whole,
+        None => super::raw(&json!({})),
+    };
+    let what = PassAsk { mode: caller.mode, method, about, params: params_text };
+    asked(What::Pass(what), purpose, params)
+}
+
+fn pass(
+    caller: &Caller,
+    method: &str,
+    params: &Params<'_>,
+    whole: Option<&RawValue>,
+) -> Result<Plan, Failure> {
+    let legacy = caller.rules != Rules::Modern;
+    let (method, about) = match method {
+        "prompts/get" => (Method::GetPrompt, text(params.name, "name")?.into_owned()),
+        "completion/complete" => completed(params.reference)?,
+        "resources/subscribe" if legacy => {
+            let uri = text(params.uri, "uri")?.into_owned();
+            if let Some(conversation) = &caller.conversation
+                && !conversation.letters.subscribe(&uri)
+            {
+                let max = crate::letters::SUBSCRIPTIONS_MAX;
+                return Err(Failure::busy(format!("{max} resources are subscribed to already")));
+            }
+            (Method::Subscribe, uri)
+        }
+        "resources/unsubscribe" if legacy => {
+            let uri = text(params.uri, "uri")?.into_owned();
+            if let Some(conversation) = &caller.conversation {
+                conversation.letters.unsubscribe(&uri);
+            }
+            (Method::Unsubscribe, uri)
+        }
+        "tasks/get" => (Method::GetTask, text(params.task_id, "taskId")?.into_owned()),
+        "tasks/cancel" => (Method::CancelTask, text(params.task_id, "taskId")?.into_owned()),
+        "tasks/update" if !legacy => {
+            (Method::UpdateTask, text(params.task_id, "taskId")?.into_owned())
+        }
+        "tasks/result" if legacy => {
+            (Method::TaskResult, text(params.task_id, "taskId")?.into_owned())
+        }
+        _ => return Err(unknown_method(caller, method)),
+    };
+    passed(caller, method, about, (params, whole))
+}
+
+/// What is to be completed: an argument of a prompt or of a resource template.
+fn completed(reference: Option<&RawValue>) -> Result<(Method, String), Failure> {
+    #[derive(serde::Deserialize)]
+    struct Reference {
+        r#type: String,
+        #[serde(default)]
+        name: Option<String>,
+        #[serde(default)]
+        uri: Option<String>,
+    }
+    let wrong = || {
+        let message = "`params.ref` must be {type: \"ref/prompt\", name} or {type: \
+                       \"ref/resource\", uri}";
+        Failure::params(message.to_owned())
+    };
+    let reference = reference.filter(|raw| is_object(raw)).ok_or_else(wrong)?;
+    let read: Reference = serde_json::from_str(reference.get()).map_err(|_wrong| wrong())?;
+    match (read.r#type.as_str(), read.name, read.uri) {
+        ("ref/prompt", Some(name), _) => Ok((Method::CompletePrompt, name)),
+        ("ref/resource", _, Some(uri)) => Ok((Method::CompleteResource, uri)),
+        _ => Err(wrong()),
+    }
+}
+
+fn list_kind(method: &str) -> Option<ListKind> {
+    use ListKind::{Prompts, Resources, Templates, Tools};
+    [Tools, Prompts, Resources, Templates].into_iter().find(|kind| kind.method() == method)
+}
+
+fn list(caller: &Caller, kind: ListKind, params: &Params<'_>) -> Result<Plan, Failure> {
+    let cursor = match params.cursor {
+        None => None,
+        Some(raw) => {
+            let wrong = || Failure::params("`params.cursor` is not a string".to_owned());
+            Some(string(raw).ok_or_else(wrong)?.into_owned())
+        }
+    };
+    let what = ListAsk { mode: caller.mode, kind, cursor };
+    asked(What::List(what), Purpose::Listed(kind), params)
+}
+
+fn read_resource(
+    caller: &Caller,
+    params: &Params<'_>,
+    whole: Option<&RawValue>,
+) -> Result<Plan, Failure> {
+    let uri = text(params.uri, "uri")?;
     let id = uri.strip_prefix(ARTIFACT_URI).filter(|id| {
         !id.is_empty()
             && id.len() <= 64
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
     });
-    let Some(id) = id else {
-        let message = format!("unknown resource {}; resources are {ARTIFACT_URI}ID", clipped(uri));
-        return Err(Failure::params(message));
-    };
-    let handle = ArtifactId(id.to_owned());
-    let what = What::Artifact { handle, offset: 0, bytes: RESOURCE_BYTES_MAX };
-    pending(what, Purpose::Resource, params)
-}
-
-fn read(params: Option<&RawValue>) -> Result<Params<'_>, Failure> {
-    match params {
-        None => Ok(Params::default()),
-        Some(raw) => serde_json::from_str(raw.get())
-            .map_err(|e| Failure::params(format!("`params` is not understood: {e}"))),
+    match id {
+        Some(id) => {
+            let handle = ArtifactId(id.to_owned());
+            let what = What::Artifact { handle, offset: 0, bytes: RESOURCE_BYTES_MAX };
+            asked(what, Purpose::Resource, params)
+        }
+        None if caller.mode == Mode::Code || uri.starts_with(ARTIFACT_URI) => {
+            let message =
+                format!("unknown resource {}; resources are {ARTIFACT_URI}ID", clipped(&uri));
+            Err(Failure::params(message))
+        }
+        None => passed(caller, Method::ReadResource, uri.into_owned(), (params, whole)),
     }
 }
 
-fn text<'a>(value: Option<&'a Value>, key: &str) -> Result<&'a str, Failure> {
-    value
-        .and_then(Value::as_str)
-        .ok_or_else(|| Failure::params(format!("`params.{key}` is missing or not a string")))
-}
-
-/// All lists have one page, so there is no cursor that we gave.
+/// The lists of code mode have one page, so there is no cursor that we gave.
 fn no_cursor(params: &Params<'_>) -> Result<(), Failure> {
     match params.cursor {
         None => Ok(()),
         Some(_) => Err(Failure::params("unknown cursor; the list has one page".to_owned())),
     }
-}
-
-fn capabilities() -> Value {
-    json!({"tools": {}, "resources": {}})
 }
 
 fn template() -> Value {
@@ -244,12 +302,13 @@ fn template() -> Value {
     })
 }
 
-fn unknown_method(rules: Rules, method: &str) -> Failure {
-    let own: &[&str] = match rules {
-        Rules::Modern => &["server/discover"],
+pub(crate) fn unknown_method(caller: &Caller, method: &str) -> Failure {
+    let own: &[&str] = match caller.rules {
+        Rules::Modern => &["server/discover", "subscriptions/listen"],
         Rules::Legacy(_) => &["initialize", "ping"],
     };
-    let known: Vec<&str> = SHARED.iter().chain(own).copied().collect();
+    let passed: &[&str] = if caller.mode == Mode::Code { &[] } else { &PASSED };
+    let known: Vec<&str> = SHARED.iter().chain(own).chain(passed).copied().collect();
     let hint = match nearest(method, &known) {
         Some(near) => format!("; did you mean {near}?"),
         None => String::new(),
@@ -259,7 +318,7 @@ fn unknown_method(rules: Rules, method: &str) -> Failure {
         message: format!("unknown method {}{hint}", clipped(method)),
         data: None,
         // The stateless era tells it by the status too; earlier clients expect 200.
-        status: if rules == Rules::Modern { 404 } else { 200 },
+        status: if caller.rules == Rules::Modern { 404 } else { 200 },
     }
 }
 

@@ -1,0 +1,55 @@
+//! Who sent a request: by which rules it plays, what it sees, and who it is to upstreams.
+
+use crate::conversation::Conversation;
+use crate::mcp::{Params, Rules, string};
+use narrows_types::{Client, Mode, Principal};
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+/// The sender of one request.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) rules: Rules,
+    pub(crate) principal: Principal,
+    pub(crate) mode: Mode,
+    pub(crate) client: Arc<Client>,
+    /// The conversation that the request belongs to, in the legacy era.
+    pub(crate) conversation: Option<Arc<Conversation>>,
+}
+
+impl Caller {
+    /// The sender of a request that stands alone: what is known of it stands in the request.
+    pub(crate) fn alone(principal: Principal, mode: Mode, params: &Params<'_>) -> Self {
+        let owned = |raw: Option<&RawValue>| raw.map(|raw| Arc::from(raw.to_owned()));
+        let meta = params.meta.as_ref();
+        let client = Client {
+            session: None,
+            modern: true,
+            capabilities: owned(meta.and_then(|m| m.capabilities)),
+            info: owned(meta.and_then(|m| m.info)),
+            log_level: meta.and_then(|m| m.log_level).and_then(string).map(Arc::from),
+            back: None,
+        };
+        let client = Arc::new(client);
+        Self { rules: Rules::Modern, principal, mode, client, conversation: None }
+    }
+
+    /// A party to a conversation.
+    pub(crate) fn party(conversation: &Arc<Conversation>, mode: Mode) -> Self {
+        Self {
+            rules: Rules::Legacy(conversation.revision),
+            principal: conversation.principal.clone(),
+            mode,
+            client: conversation.client(),
+            conversation: Some(Arc::clone(conversation)),
+        }
+    }
+}
+
+/// Whether a capability is declared in a JSON object of them.
+pub(crate) fn declares(capabilities: Option<&RawValue>, capability: &str) -> bool {
+    type Members<'a> = std::collections::BTreeMap<std::borrow::Cow<'a, str>, &'a RawValue>;
+    let Some(capabilities) = capabilities else { return false };
+    serde_json::from_str::<Members<'_>>(capabilities.get())
+        .is_ok_and(|members| members.get(capability).is_some_and(|raw| raw.get() != "null"))
+}

@@ -1,0 +1,72 @@
+//! Who answers.
+
+use narrows_engine::Engine;
+use narrows_types::{Answer, Ask, Changes, ClientSession, Event, Fault, Mode, Offering, Update};
+use serde_json::value::RawValue;
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, watch};
+
+/// The engine, or in tests what takes its place.
+#[derive(Clone)]
+pub(crate) enum Source {
+    Engine(Engine),
+    /// A test's own answers.
+    #[cfg(test)]
+    Script(crate::tests::Script),
+}
+
+impl Source {
+    pub(crate) async fn ask(
+        &self,
+        ask: Ask,
+        events: Option<mpsc::Sender<Event>>,
+    ) -> Result<Answer, Fault> {
+        match self {
+            Self::Engine(engine) => engine.ask(ask, events).await,
+            #[cfg(test)]
+            Self::Script(script) => (script.answer)(ask, events).await,
+        }
+    }
+
+    /// What upstreams can do; those that are not known yet are waited for.
+    pub(crate) async fn offers(&self, wait: Duration) -> Vec<Offering> {
+        match self {
+            Self::Engine(engine) => engine.offers(wait).await,
+            #[cfg(test)]
+            Self::Script(script) => script.offers.clone(),
+        }
+    }
+
+    /// What changes and what is updated from now on.
+    pub(crate) fn news(&self) -> (watch::Receiver<Changes>, broadcast::Receiver<Update>) {
+        match self {
+            Self::Engine(engine) => (engine.changes(), engine.updates()),
+            #[cfg(test)]
+            Self::Script(script) => (script.changes.subscribe(), script.updates.subscribe()),
+        }
+    }
+
+    /// A conversation ended.
+    pub(crate) fn farewell(&self, session: ClientSession) {
+        match self {
+            Self::Engine(engine) => engine.farewell(session),
+            #[cfg(test)]
+            Self::Script(script) => {
+                script
+                    .farewells
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .push(session);
+            }
+        }
+    }
+
+    /// A tool as its upstream defined it.
+    pub(crate) async fn definition(&self, mode: Mode, name: &str) -> Option<Box<RawValue>> {
+        match self {
+            Self::Engine(engine) => engine.definition(mode, name).await,
+            #[cfg(test)]
+            Self::Script(script) => script.definition.clone(),
+        }
+    }
+}
