@@ -180,11 +180,11 @@ impl Cell {
     pub(crate) fn headers(
         &self,
         tool: &str,
-        arguments: &RawValue,
+        arguments: &str,
     ) -> Result<Vec<(String, String)>, String> {
         let by_tool = self.mirrors.load();
         let Some(mirrors) = by_tool.get(tool) else { return Ok(Vec::new()) };
-        let arguments: Value = serde_json::from_str(arguments.get()).map_err(|e| e.to_string())?;
+        let arguments: Value = serde_json::from_str(arguments).map_err(|e| e.to_string())?;
         mirror::headers(mirrors, &arguments)
     }
 

@@ -216,7 +216,7 @@ impl Fleet {
         let mut reply = Err(Failure::Timeout);
         for _ in 0..2 {
             let connected = connect(cell, tool, start, deadline).await?;
-            let mirrored = mirrored(cell, &connected, tool, arguments)?;
+            let mirrored = mirrored(cell, &connected, tool, arguments.get())?;
             let body =
                 Body::Call { tool: tool.to_owned(), arguments: arguments.to_owned(), mirrored };
             let revision = Some(connected.agreed.revision);
@@ -349,7 +349,7 @@ pub(crate) fn mirrored(
     cell: &Cell,
     connected: &Connected,
     tool: &str,
-    arguments: &RawValue,
+    arguments: &str,
 ) -> Result<Vec<(String, String)>, UpstreamError> {
     if !connected.agreed.revision.is_modern() {
         return Ok(Vec::new());

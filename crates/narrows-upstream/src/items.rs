@@ -3,13 +3,13 @@
 use crate::board::{Cell, Connected};
 use crate::error::UpstreamError;
 use crate::fleet::{Fleet, connect, failed};
-use crate::relay::Members;
 use crate::session::Body;
 use crate::wire::Failure;
 use narrows_protocol::code;
-use narrows_types::{Client, ListKind};
+use narrows_types::{Client, ListKind, raw};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -171,21 +171,24 @@ fn page(text: &str, kind: ListKind, list: &mut Items) -> Result<Option<String>, 
     let not_understood = |e: serde_json::Error| {
         Failure::Protocol(format!("its list of {} is not understood: {e}", kind.member()))
     };
-    let page: Members<'_> = serde_json::from_str(text).map_err(not_understood)?;
-    let items: Vec<Box<RawValue>> = match page.get(kind.member()) {
-        Some(items) => serde_json::from_str(items.get()).map_err(not_understood)?,
+    if !text.trim_start().starts_with('{') {
+        let not = "it is no object".to_owned();
+        return Err(Failure::Protocol(format!("its list of {}: {not}", kind.member())));
+    }
+    let items: Vec<Box<RawValue>> = match raw::get(text, kind.member()) {
+        Some(items) => serde_json::from_str(items).map_err(not_understood)?,
         None => Vec::new(),
     };
     let room = ITEMS_MAX.saturating_sub(list.items.len());
     let sound = |item: &RawValue| item.get().len() <= ITEM_BYTES_MAX && is_named(kind, item);
     list.items.extend(items.into_iter().filter(|item| sound(item)).take(room));
-    let ttl = page.get("ttlMs").and_then(|ms| serde_json::from_str::<u64>(ms.get()).ok());
+    let ttl = raw::get(text, "ttlMs").and_then(|ms| ms.parse::<u64>().ok());
     list.ttl_ms = match (list.ttl_ms, ttl) {
         (Some(one), Some(two)) => Some(one.min(two)),
         (one, two) => one.or(two),
     };
-    list.private |= page.text("cacheScope").as_deref() == Some("private");
-    Ok(page.text("nextCursor"))
+    list.private |= raw::get_text(text, "cacheScope").as_deref() == Some("private");
+    Ok(raw::get_text(text, "nextCursor").map(Cow::into_owned))
 }
 
 /// Whether an item says what it is asked for by.

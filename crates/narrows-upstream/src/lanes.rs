@@ -12,6 +12,7 @@ use crate::keeper::Opening;
 use crate::session::{Introduction, Voice};
 use arc_swap::ArcSwap;
 use futures_util::future::select_all;
+use narrows_types::raw::{self, Edit};
 use narrows_types::{Client, ClientSession};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -230,8 +231,9 @@ pub(crate) fn declared(client: &Client) -> Arc<RawValue> {
     if client.modern || !declared.get().contains("\"tasks\"") {
         return Arc::clone(declared);
     }
-    match crate::relay::Members::of(declared) {
-        Ok(members) => members.without(&["tasks"]).into(),
+    match raw::edit(declared.get(), &[Edit::Remove("tasks")]) {
+        Ok(rest) => RawValue::from_string(rest.into_owned())
+            .map_or_else(|_broken| Arc::clone(declared), Arc::from),
         Err(_broken) => Arc::clone(declared),
     }
 }
@@ -244,8 +246,7 @@ pub(crate) fn can_be_asked(client: &Client) -> bool {
     if !KEYS.iter().any(|key| declared.get().contains(key)) {
         return false;
     }
-    let members = crate::relay::Members::of(declared);
-    members.is_ok_and(|members| KEYS.iter().any(|key| members.get(key).is_some()))
+    KEYS.iter().any(|key| raw::get(declared.get(), key).is_some())
 }
 
 #[cfg(test)]

@@ -8,11 +8,11 @@ use crate::error::UpstreamError;
 use crate::fleet::{Fleet, connect, failed, mirrored};
 use crate::keeper::{Want, Wish};
 use crate::lanes;
-use crate::relay::{Members, Relay, json};
+use crate::relay::{Relay, named};
 use crate::session::{Clock, Hears, Listener, Reply, severity};
 use crate::wire::Failure;
-use narrows_protocol::code;
-use narrows_types::{Client, Event, Method, Passed, WireError};
+use narrows_protocol::{RpcError, code};
+use narrows_types::{Client, Event, Method, Passed, WireError, raw};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -46,22 +46,18 @@ impl Fleet {
         let cell = self.cell(server)?;
         let start = Instant::now();
         let deadline = passing.deadline.min(start + cell.config.call_timeout);
-        let members = match Members::of(passing.params) {
-            Ok(members) => members,
-            Err(why) => return Ok(refused(format!("`params` are not understood: {why}"))),
-        };
         let about = match passing.name {
             Some(name) => Cow::Borrowed(name),
-            None => subject(passing.method, &members),
+            None => Cow::Owned(named(passing.method, passing.params.get()).unwrap_or_default()),
         };
-        let call = Call { cell, members, about: &about, start, deadline };
+        let call = Call { cell, about: &about, start, deadline };
         match passing.method {
             Method::Subscribe | Method::Unsubscribe => call.wish(&passing).await,
             Method::CallTool if !crate::listing::allowed(&cell.config, &about) => {
                 let what = format!("tool {server}.{about}");
                 Err(UpstreamError::Disabled { server: server.to_owned(), what })
             }
-            Method::CallTool if cell.inside.is_some() => call.inside().await,
+            Method::CallTool if cell.inside.is_some() => call.inside(passing.params).await,
             _ => call.pass(&passing, self.result_bytes()).await,
         }
     }
@@ -70,7 +66,6 @@ impl Fleet {
 /// One request to one upstream.
 struct Call<'a> {
     cell: &'a Cell,
-    members: Members<'a>,
     /// The upstream's name for what it is about.
     about: &'a str,
     start: Instant,
@@ -100,7 +95,7 @@ impl Call<'_> {
         &self,
         connected: &Connected,
         passing: &Passing<'_>,
-        added: &[(&'static str, &str)],
+        added: &[(&str, &str)],
         (deadline, result_bytes): (Instant, usize),
     ) -> Result<Reply, UpstreamError> {
         let client = &passing.client;
@@ -111,22 +106,28 @@ impl Call<'_> {
         let declared = if revision.is_modern() { Some(lanes::declared(client)) } else { None };
         let info = match client.info.as_deref() {
             Some(info) if revision.is_modern() => Cow::Borrowed(info.get()),
-            None if revision.is_modern() => Cow::Owned(json(connected.peer.introduction())),
+            None if revision.is_modern() => {
+                Cow::Owned(serde_json::to_string(connected.peer.introduction()).unwrap_or_default())
+            }
             _ => Cow::Borrowed("{}"),
         };
         let relay = Relay {
             method: passing.method,
             name: passing.name,
-            members: &self.members,
+            params: passing.params,
             revision,
             capabilities: declared.as_deref().map_or("{}", RawValue::get),
             info: &info,
             log_level: client.log_level.as_deref(),
             added,
         };
-        let mut letter = relay.letter(connected.peer.next_id());
+        let Ok(mut letter) = relay.letter(connected.peer.next_id()) else {
+            let message = "`params` are no object".to_owned();
+            let error = RpcError { code: code::INVALID_PARAMS, message, data: None };
+            return Ok(Err(Failure::Rpc(error)));
+        };
         if passing.method == Method::CallTool
-            && let Some(arguments) = self.members.get("arguments")
+            && let Some(arguments) = raw::get(passing.params.get(), "arguments")
         {
             letter.mirrored = mirrored(self.cell, connected, self.about, arguments)?;
         }
@@ -147,7 +148,7 @@ impl Call<'_> {
                 reason: e.to_string(),
             }),
             Err(Failure::Rpc(error)) => {
-                let narrows_protocol::RpcError { code, message, data } = error;
+                let RpcError { code, message, data } = error;
                 Ok(Passed::Error(WireError { code, message, data }))
             }
             Err(failure) => Err(failed(self.cell, self.about, failure, waited)),
@@ -161,15 +162,12 @@ impl Call<'_> {
     }
 
     /// A call of a tool inside Narrows.
-    async fn inside(&self) -> Result<Passed, UpstreamError> {
+    async fn inside(&self, params: &RawValue) -> Result<Passed, UpstreamError> {
         let Some(inside) = &self.cell.inside else {
             return Ok(refused("there is no such server".to_owned()));
         };
-        let nothing = || RawValue::from_string("{}".to_owned());
-        let arguments = match self.members.get("arguments") {
-            Some(arguments) => Ok(arguments.to_owned()),
-            None => nothing(),
-        };
+        let arguments = raw::get(params.get(), "arguments").unwrap_or("{}");
+        let arguments = RawValue::from_string(arguments.to_owned());
         let broken = |e: serde_json::Error| UpstreamError::Protocol {
             server: self.cell.name().to_owned(),
             reason: e.to_string(),
@@ -218,17 +216,4 @@ fn least(client: &Client) -> Option<u8> {
         (None, false) => Some(0),
         (None, true) => None,
     }
-}
-
-/// What a request is about, in the client's words.
-fn subject<'a>(method: Method, members: &Members<'_>) -> Cow<'a, str> {
-    let member = match method {
-        Method::CallTool | Method::GetPrompt => members.text("name"),
-        Method::ReadResource | Method::Subscribe | Method::Unsubscribe => members.text("uri"),
-        Method::CompletePrompt | Method::CompleteResource => None,
-        Method::GetTask | Method::UpdateTask | Method::CancelTask | Method::TaskResult => {
-            members.text("taskId")
-        }
-    };
-    Cow::Owned(member.unwrap_or_else(|| method.as_str().to_owned()))
 }

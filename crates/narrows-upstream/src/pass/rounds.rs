@@ -4,11 +4,11 @@
 use super::{Call, Passing};
 use crate::board::Connected;
 use crate::error::UpstreamError;
-use crate::relay::{Members, quoted};
 use crate::session::{Reply, THINKING_MAX, declined, next_number};
 use crate::wire::Failure;
 use narrows_protocol::RpcError;
-use narrows_types::{Event, Method, Question, WireError};
+use narrows_protocol::rounds::{self, InputRequired, asks};
+use narrows_types::{Event, Method, Question, WireError, raw};
 use serde_json::value::RawValue;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -16,18 +16,8 @@ use tokio::time::Instant;
 
 /// How often one request is sent.
 const ROUNDS_MAX: usize = 16;
-/// Questions of one round.
-const QUESTIONS_MAX: usize = 64;
 /// The pause before a request is sent again that nothing was asked for.
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// What an upstream needs before it answers.
-struct Needs {
-    /// Its questions: key, method, parameters.
-    questions: Vec<(String, String, Option<Box<RawValue>>)>,
-    /// What it wants back.
-    state: Option<Box<RawValue>>,
-}
 
 impl Call<'_> {
     /// Sends a request until it is answered.
@@ -46,13 +36,15 @@ impl Call<'_> {
             return Ok(reply);
         };
         for _ in 1..ROUNDS_MAX {
-            let needs = match &reply {
-                Ok(told) => needs(told.get()),
-                Err(_) => None,
+            let Some(told) = reply.as_ref().ok().filter(|told| needs(told.get())) else {
+                return Ok(reply);
             };
-            let Some(needs) = needs else { return Ok(reply) };
+            let asked_for = match InputRequired::read(told.get()) {
+                Ok(asked_for) => asked_for,
+                Err(why) => return Ok(Err(Failure::Protocol(why))),
+            };
             let asked = Instant::now();
-            let inputs = match ask(needs.questions, events).await {
+            let inputs = match ask(&asked_for.questions, events).await {
                 Ok(inputs) => inputs,
                 Err(WireError { code, message, data }) => {
                     return Ok(Err(Failure::Rpc(RpcError { code, message, data })));
@@ -62,43 +54,28 @@ impl Call<'_> {
             deadline += asked.elapsed();
             let mut added = Vec::with_capacity(2);
             added.extend(inputs.as_deref().map(|inputs| ("inputResponses", inputs)));
-            added.extend(needs.state.as_deref().map(|state| ("requestState", state.get())));
-            reply = self.send(connected, passing, &added, (deadline, result_bytes)).await?;
+            added.extend(asked_for.state.map(|state| ("requestState", state)));
+            let next = self.send(connected, passing, &added, (deadline, result_bytes)).await?;
+            reply = next;
         }
         let reason = format!("it asked for input in {ROUNDS_MAX} answers in a row");
         Ok(match reply {
-            Ok(told) if needs(told.get()).is_some() => Err(Failure::Protocol(reason)),
+            Ok(told) if needs(told.get()) => Err(Failure::Protocol(reason)),
             reply => reply,
         })
     }
 }
 
-/// What a result asks for, if it is no answer yet.
-fn needs(text: &str) -> Option<Needs> {
+/// Whether a result is no answer yet.
+fn needs(text: &str) -> bool {
     // Few are, and a result can be long.
-    if !text.contains("input_required") {
-        return None;
-    }
-    let result: Members<'_> = serde_json::from_str(text).ok()?;
-    if result.text("resultType").as_deref() != Some("input_required") {
-        return None;
-    }
-    let mut questions = Vec::new();
-    if let Some(asked) = result.get("inputRequests") {
-        let asked = Members::of(asked).ok()?;
-        for (key, request) in asked.iter().take(QUESTIONS_MAX) {
-            let request = Members::of(request).ok()?;
-            let params = request.get("params").map(RawValue::to_owned);
-            questions.push((key.to_owned(), request.text("method")?, params));
-        }
-    }
-    Some(Needs { questions, state: result.get("requestState").map(RawValue::to_owned) })
+    text.contains("input_required") && asks(text)
 }
 
 /// Asks all questions at once; gives the answers as the members of an object. The error is that of
 /// the client that refused one of them.
 async fn ask(
-    questions: Vec<(String, String, Option<Box<RawValue>>)>,
+    questions: &[rounds::Question<'_>],
     events: &mpsc::Sender<Event>,
 ) -> Result<Option<String>, WireError> {
     if questions.is_empty() {
@@ -107,12 +84,12 @@ async fn ask(
     }
     let until = Instant::now() + THINKING_MAX;
     let mut waiting = Vec::with_capacity(questions.len());
-    for (key, method, params) in questions {
+    for rounds::Question { key, method, params } in questions {
         let (answer, answered) = oneshot::channel();
         let question = Question {
             number: next_number(),
-            method: method.clone(),
-            params,
+            method: method.to_string(),
+            params: params.and_then(|params| RawValue::from_string(params.to_owned()).ok()),
             answer: Box::new(move |outcome| {
                 // Whoever does not wait any more needs no answer.
                 let _gone = answer.send(outcome);
@@ -126,15 +103,10 @@ async fn ask(
     for (key, method, answered) in waiting {
         let outcome = match tokio::time::timeout_at(until, answered).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_dropped)) => declined(&method),
-            Err(_elapsed) => declined(&method),
+            Ok(Err(_dropped)) => declined(method),
+            Err(_elapsed) => declined(method),
         };
-        if text.len() > 1 {
-            text.push(',');
-        }
-        text.push_str(&quoted(&key));
-        text.push(':');
-        text.push_str(outcome?.get());
+        raw::push_member(&mut text, key, outcome?.get());
     }
     text.push('}');
     Ok(Some(text))
@@ -142,36 +114,26 @@ async fn ask(
 
 #[cfg(test)]
 mod tests {
-    use super::{ask, needs};
+    use super::ask;
+    use narrows_protocol::rounds::Question;
     use narrows_types::Event;
     use serde_json::value::RawValue;
     use tokio::sync::mpsc;
 
-    #[test]
-    fn only_a_result_that_says_so_asks() {
-        assert!(needs(r#"{"content":[{"type":"text","text":"input_required"}]}"#).is_none());
-        let text = r#"{"resultType":"input_required","requestState":"s",
-            "inputRequests":{"a":{"method":"roots/list"},"b":{"method":"x","params":{ }}}}"#;
-        let needs = needs(text).unwrap();
-        assert_eq!(needs.state.unwrap().get(), "\"s\"");
-        assert_eq!(needs.questions[0].0, "a");
-        assert_eq!(needs.questions[1].2.as_ref().unwrap().get(), "{ }");
-    }
-
     #[tokio::test]
     async fn all_are_asked_at_once_and_a_dropped_one_is_declined() {
         let (events, mut heard) = mpsc::channel(4);
-        let questions = vec![
-            ("a".to_owned(), "elicitation/create".to_owned(), None),
-            ("b".to_owned(), "roots/list".to_owned(), None),
+        let questions = [
+            Question { key: "a".into(), method: "elicitation/create".into(), params: None },
+            Question { key: "b".into(), method: "roots/list".into(), params: None },
         ];
         let client = async {
-            let Some(Event::Question(one)) = heard.recv().await else { panic!() };
-            let Some(Event::Question(two)) = heard.recv().await else { panic!() };
+            let Some(Event::Question(one)) = heard.recv().await else { unreachable!() };
+            let Some(Event::Question(two)) = heard.recv().await else { unreachable!() };
             drop(one);
             (two.answer)(Ok(RawValue::from_string(r#"{"roots":[]}"#.to_owned()).unwrap()));
         };
-        let (inputs, ()) = tokio::join!(ask(questions, &events), client);
+        let (inputs, ()) = tokio::join!(ask(&questions, &events), client);
         assert_eq!(inputs.unwrap().unwrap(), r#"{"a":{"action":"cancel"},"b":{"roots":[]}}"#);
     }
 }

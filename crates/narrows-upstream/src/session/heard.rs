@@ -8,6 +8,7 @@ use super::{Hears, Listener, Session, number};
 use crate::news::Lists;
 use narrows_protocol::{Id, RpcError, code, envelope, views};
 use narrows_types::fault::clip;
+use narrows_types::raw::{self, Edit};
 use narrows_types::{Event, ListKind, Question};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -204,8 +205,8 @@ impl Session {
                 let _full = listener.try_send(event);
             }
             Hears::Client(listener) => {
-                let members = crate::relay::Members::of(params);
-                let params = members.ok().map(|members| members.without(&["progressToken"]));
+                let params = raw::edit(params.get(), &[Edit::Remove("progressToken")]).ok();
+                let params = params.and_then(|p| RawValue::from_string(p.into_owned()).ok());
                 let method = "notifications/progress".to_owned();
                 let _full = listener.tell(Event::Note { method, params });
             }

@@ -105,7 +105,7 @@ fn question(event: Option<Event>) -> Question {
 async fn parameters_arrive_as_they_are_but_for_one_hop() {
     let fleet = fleet(vec![whole("old", &[]), whole("new", &["modern"])]);
     let params = r#"{"name":"x.params","arguments":{ "n" : 1.50 },"vendor":[1],
-        "_meta":{"progressToken":"mine","traceparent":"00-a","baggage":"b","k":{}}}"#;
+        "_meta":{"progressToken":"mine","traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","baggage":"b","k":{}}}"#;
     let client = Client { capabilities: None, ..modern() };
     for (server, metas) in [("old", 3), ("new", 6)] {
         let through = through(&fleet, server, client.clone());
@@ -114,7 +114,7 @@ async fn parameters_arrive_as_they_are_but_for_one_hop() {
         assert_eq!(seen["name"], "params");
         assert_eq!(seen["vendor"], json!([1]));
         let meta = seen["_meta"].as_object().unwrap();
-        assert_eq!(meta["traceparent"], "00-a");
+        assert_eq!(meta["traceparent"], "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
         assert_eq!(meta["k"], json!({}));
         assert!(meta["progressToken"].is_i64() && !meta.contains_key("baggage"), "{meta:?}");
         assert_eq!(meta.len(), metas, "{meta:?}");
