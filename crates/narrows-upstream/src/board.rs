@@ -4,6 +4,7 @@
 use crate::builtin::Inside;
 use crate::config::{Era, Launch, ServerConfig};
 use crate::handshake::{Agreed, Offers};
+use crate::http::Places;
 use crate::items::{Items, Shelf};
 use crate::keeper::Want;
 use crate::lanes::Lanes;
@@ -80,6 +81,8 @@ pub(crate) struct Cell {
     offers: ArcSwapOption<Offers>,
     /// Connections of clients' own; its keeper looks after them.
     pub(crate) lanes: OnceLock<Arc<Lanes>>,
+    /// Where it is, if it is reached over HTTP: made when it is first started.
+    places: ArcSwapOption<Places>,
 }
 
 #[derive(Clone)]
@@ -120,6 +123,7 @@ impl Cell {
             nothing: Arc::default(),
             offers: ArcSwapOption::empty(),
             lanes: OnceLock::new(),
+            places: ArcSwapOption::empty(),
         }
     }
 
@@ -130,6 +134,24 @@ impl Cell {
     /// Whether it is reached over HTTP, where arguments may be repeated in headers.
     pub(crate) fn over_http(&self) -> bool {
         matches!(self.config.launch, Launch::Http { .. })
+    }
+
+    /// Where it is, which `make` says the first time.
+    pub(crate) fn places(
+        &self,
+        make: impl FnOnce() -> Result<Places, String>,
+    ) -> Result<Arc<Places>, String> {
+        if let Some(places) = self.known_places() {
+            return Ok(places);
+        }
+        let made = Arc::new(make()?);
+        // Whoever came first made those that all share.
+        let first = self.places.compare_and_swap(&None::<Arc<Places>>, Some(Arc::clone(&made)));
+        Ok(first.as_ref().map_or(made, Arc::clone))
+    }
+
+    pub(crate) fn known_places(&self) -> Option<Arc<Places>> {
+        self.places.load_full()
     }
 
     /// The connection, if there is one that takes requests.

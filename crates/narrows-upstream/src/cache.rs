@@ -113,7 +113,7 @@ fn key(launch: &Launch) -> String {
                 take(value);
             }
         }
-        Launch::Http { url, headers } => {
+        Launch::Http { url, headers, .. } => {
             take(url);
             for (name, value) in headers {
                 take(name);

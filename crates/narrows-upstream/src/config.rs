@@ -104,10 +104,15 @@ pub enum Launch {
         /// Where it runs.
         cwd: Option<PathBuf>,
     },
-    /// Streamable HTTP.
+    /// HTTP, at one place or at several that are the same.
     Http {
-        /// The endpoint.
+        /// The endpoint: `http:`, `https:`, or `unix:/path/of.sock:/mcp`.
         url: String,
+        /// Further endpoints of the same upstream: each request, or each legacy session, goes to
+        /// the one that has the least to do.
+        urls: Vec<String>,
+        /// How it is spoken to.
+        transport: Transport,
         /// Headers of every request.
         headers: BTreeMap<String, String>,
     },
@@ -115,8 +120,21 @@ pub enum Launch {
     Builtin(Builtin),
 }
 
+/// How an HTTP upstream is spoken to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// Found out by asking.
+    #[default]
+    Auto,
+    /// Streamable HTTP.
+    Streamable,
+    /// HTTP+SSE, the transport of 2024-11-05.
+    Sse,
+}
+
 /// Tools inside Narrows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Builtin {
     /// Files under folders.
     Files {
@@ -132,6 +150,12 @@ pub enum Builtin {
 }
 
 impl Launch {
+    /// One HTTP endpoint without headers.
+    pub fn http(url: impl Into<String>) -> Self {
+        let (urls, headers) = (Vec::new(), BTreeMap::new());
+        Self::Http { url: url.into(), urls, transport: Transport::Auto, headers }
+    }
+
     /// `stdio`, `http` or `builtin`.
     pub fn transport(&self) -> &'static str {
         match self {
@@ -152,9 +176,11 @@ impl fmt::Debug for Launch {
                 .field("env", &env.keys().collect::<Vec<_>>())
                 .field("cwd", cwd)
                 .finish(),
-            Self::Http { url, headers } => f
+            Self::Http { url, urls, transport, headers } => f
                 .debug_struct("Http")
                 .field("url", &url.split('?').next().unwrap_or_default())
+                .field("further", &urls.len())
+                .field("transport", transport)
                 .field("headers", &headers.keys().collect::<Vec<_>>())
                 .finish(),
             Self::Builtin(builtin) => builtin.fmt(f),

@@ -3,8 +3,13 @@
 
 mod endpoint;
 mod exchange;
+mod places;
+mod sse;
+mod stream;
 
 pub(crate) use endpoint::Endpoint;
+pub(crate) use places::Places;
+pub(crate) use sse::start as start_sse;
 
 use crate::wire::{Letter, Outgoing, Wire};
 use exchange::Exchange;
@@ -14,20 +19,20 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-/// Exchanges under way with one endpoint, notifications included.
+/// Exchanges under way over one connection, notifications included.
 const EXCHANGES_MAX: usize = 2_048;
 /// How long a message that wants no answer may take.
 const NOTICE_WAIT: Duration = Duration::from_secs(10);
 
-/// The endpoint is spoken to from now on; nothing is sent yet.
-pub(crate) fn start(endpoint: Arc<Endpoint>) -> Wire {
+/// The upstream is spoken to from now on; nothing is sent yet.
+pub(crate) fn start(places: Arc<Places>) -> Wire {
     Wire::new(true, |to_send, received| {
-        let exchange = Arc::new(Exchange::new(endpoint, received));
+        let exchange = Arc::new(Exchange::new(places, received));
         Pump { exchange, under_way: JoinSet::new(), requests: HashMap::new() }.run(to_send)
     })
 }
 
-/// The owner of all exchanges with one endpoint.
+/// The owner of all exchanges over one connection.
 struct Pump {
     exchange: Arc<Exchange>,
     under_way: JoinSet<Option<i64>>,

@@ -11,6 +11,7 @@ mod config;
 mod error;
 mod fleet;
 mod handshake;
+mod health;
 mod http;
 mod items;
 mod keeper;
@@ -26,7 +27,7 @@ mod stdio;
 mod wire;
 
 pub use builtin::NativeTool;
-pub use config::{Builtin, Config, Era, Launch, ServerConfig};
+pub use config::{Builtin, Config, Era, Launch, ServerConfig, Transport};
 pub use error::UpstreamError;
 pub use fleet::{CallOptions, Fleet};
 pub use items::Items;

@@ -31,7 +31,9 @@ fn server(server: &Upstream) -> upstream::ServerConfig {
             cwd: cwd.clone(),
         },
         Launch::Http { url, headers } => {
-            upstream::Launch::Http { url: url.expose().to_owned(), headers: exposed(headers) }
+            let (urls, transport) = (Vec::new(), upstream::Transport::Auto);
+            let url = url.expose().to_owned();
+            upstream::Launch::Http { url, urls, transport, headers: exposed(headers) }
         }
         Launch::Files { folders, write } => upstream::Launch::Builtin(upstream::Builtin::Files {
             folders: folders.clone(),

@@ -22,6 +22,13 @@ pub struct NativeTool {
     work: Work,
 }
 
+/// The same work, not only the same name: a reload keeps what did not change.
+impl PartialEq for NativeTool {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.work, &other.work) && self.spec.name == other.spec.name
+    }
+}
+
 impl NativeTool {
     /// A tool that `work` does: it takes the arguments as `A` and gives back what becomes the
     /// structured result, or why it refuses (a result with `is_error`, as of any other server).

@@ -1,11 +1,13 @@
 //! Where an HTTP upstream is, and the headers that it gets.
 
-use crate::wire::Letter;
+use super::exchange::unsent;
+use crate::wire::{Failure, Letter};
 use narrows_protocol::{Revision, header};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long a connection may take to be made.
@@ -14,12 +16,15 @@ const CONNECT_WAIT: Duration = Duration::from_secs(10);
 const IDLE_CONNECTIONS_MAX: usize = 32;
 /// Redirects that are followed, all within one origin.
 const REDIRECTS_MAX: usize = 3;
+/// Where an upstream behind a Unix socket is asked, if its config does not say.
+const SOCKET_PATH: &str = "/mcp";
 
 /// An endpoint with what every request to it carries.
 pub(crate) struct Endpoint {
     client: Client,
     url: Url,
     headers: HeaderMap,
+    shown: String,
 }
 
 impl Endpoint {
@@ -29,9 +34,17 @@ impl Endpoint {
         headers: &BTreeMap<String, String>,
         agent: &str,
     ) -> Result<Self, String> {
-        let url = Url::parse(url).map_err(|e| format!("its `url` is none: {e}"))?;
+        let (socket, url) = match url.strip_prefix("unix:") {
+            Some(rest) => {
+                let (socket, path) = socket(rest)?;
+                (Some(socket), format!("http://localhost{path}"))
+            }
+            None => (None, url.to_owned()),
+        };
+        let url = Url::parse(&url).map_err(|e| format!("its `url` is none: {e}"))?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(format!("its `url` has scheme {}; http or https is taken", url.scheme()));
+            let scheme = url.scheme();
+            return Err(format!("its `url` has scheme {scheme}; http, https or unix is taken"));
         }
         let mut map = HeaderMap::new();
         for (name, value) in headers {
@@ -45,19 +58,57 @@ impl Endpoint {
         if rustls::crypto::CryptoProvider::get_default().is_none() {
             return Err("no TLS provider is installed in this process".to_owned());
         }
-        let client = Client::builder()
+        let mut client = Client::builder()
             .user_agent(agent)
             .connect_timeout(CONNECT_WAIT)
             .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
             .tcp_nodelay(true)
-            .redirect(Policy::custom(within_origin))
-            .build()
-            .map_err(|e| format!("no HTTP client: {e}"))?;
-        Ok(Self { client, url, headers: map })
+            .redirect(Policy::custom(within_origin));
+        let shown = match &socket {
+            Some(socket) => format!("unix:{}", socket.display()),
+            None => url.origin().ascii_serialization(),
+        };
+        if let Some(socket) = socket {
+            client = client.unix_socket(socket);
+        }
+        let client = client.build().map_err(|e| format!("no HTTP client: {e}"))?;
+        Ok(Self { client, url, headers: map, shown })
+    }
+
+    /// Where it is, as far as the log may tell.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Sends a request.
+    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
+        request.send().await.map_err(|e| unsent(&e))
+    }
+
+    /// Where HTTP+SSE wants its messages: a place of the same origin, since they carry credentials.
+    pub(super) fn beside(&self, target: &str) -> Result<Url, String> {
+        let url = self.url.join(target.trim()).map_err(|e| format!("its endpoint is none: {e}"))?;
+        if url.origin() != self.url.origin() {
+            return Err("it wants its messages at another origin".to_owned());
+        }
+        Ok(url)
+    }
+
+    /// A message to another place than that of the stream.
+    pub(super) fn post_to(&self, target: Url, letter: Letter) -> RequestBuilder {
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        era(&mut headers, letter.revision, None);
+        self.client.post(target).headers(headers).body(letter.body)
     }
 
     /// A message.
-    pub(super) fn post(&self, letter: Letter, session: Option<&HeaderValue>) -> RequestBuilder {
+    pub(super) fn post(
+        &self,
+        letter: &Letter,
+        body: String,
+        session: Option<&HeaderValue>,
+    ) -> RequestBuilder {
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
@@ -71,7 +122,7 @@ impl Endpoint {
                 set(&mut headers, name, value);
             }
         }
-        self.client.post(self.url.clone()).headers(headers).body(letter.body)
+        self.client.post(self.url.clone()).headers(headers).body(body)
     }
 
     /// The stream of a legacy server's own messages, from the event after `last`.
@@ -100,6 +151,19 @@ impl Endpoint {
         era(&mut headers, revision, Some(session));
         self.client.delete(self.url.clone()).headers(headers)
     }
+}
+
+/// The socket and the path of `unix:/socket`, `unix:///socket` or either with `:/path`.
+fn socket(rest: &str) -> Result<(PathBuf, &str), String> {
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let (socket, path) = match rest.split_once(":/") {
+        Some((socket, _)) => (socket, rest.get(socket.len() + 1..).unwrap_or(SOCKET_PATH)),
+        None => (rest, SOCKET_PATH),
+    };
+    if socket.starts_with('/') && socket.len() > 1 {
+        return Ok((PathBuf::from(socket), path));
+    }
+    Err("its `url` names no socket; write unix:/path/of.sock or unix:/path/of.sock:/mcp".to_owned())
 }
 
 /// The headers that tell the revision and the session.

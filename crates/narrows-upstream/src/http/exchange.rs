@@ -1,8 +1,8 @@
 //! One request and its answer, whatever form the answer takes.
 
-use super::endpoint::Endpoint;
+use super::places::{Places, Visit};
+use super::stream::{Stream, room};
 use crate::wire::{Budget, Failure, Incoming, Letter, MESSAGE_BYTES_MAX, Packet, Room};
-use narrows_protocol::sse::{Event, Reader};
 use narrows_protocol::{Id, Message, Revision, RpcError, header, views};
 use narrows_types::fault::clip;
 use reqwest::header::{CONTENT_TYPE, HeaderValue, LOCATION, RETRY_AFTER};
@@ -27,9 +27,11 @@ const SOUND_AFTER: Duration = Duration::from_secs(10);
 /// How long the end of a session may take.
 const GOODBYE_WAIT: Duration = Duration::from_secs(2);
 
-/// What all exchanges with one endpoint share.
+/// What all exchanges with one upstream share.
 pub(super) struct Exchange {
-    endpoint: Arc<Endpoint>,
+    places: Arc<Places>,
+    /// Where the legacy session is: all of it stays there.
+    home: OnceLock<Visit>,
     received: mpsc::Sender<Incoming>,
     session: OnceLock<HeaderValue>,
     revision: OnceLock<Revision>,
@@ -50,14 +52,15 @@ pub(super) fn too_many() -> Failure {
     Failure::Busy { reason: "too many exchanges are under way".to_owned(), retry_ms: 500 }
 }
 
-fn lost(reason: String, sent: bool) -> Failure {
+pub(super) fn lost(reason: String, sent: bool) -> Failure {
     Failure::Lost { reason, sent }
 }
 
 impl Exchange {
-    pub(super) fn new(endpoint: Arc<Endpoint>, received: mpsc::Sender<Incoming>) -> Self {
+    pub(super) fn new(places: Arc<Places>, received: mpsc::Sender<Incoming>) -> Self {
         Self {
-            endpoint,
+            places,
+            home: OnceLock::new(),
             received,
             session: OnceLock::new(),
             revision: OnceLock::new(),
@@ -86,23 +89,57 @@ impl Exchange {
         let _gone = self.received.send(incoming).await;
     }
 
-    async fn post(&self, mut letter: Letter) -> Result<(), Failure> {
+    /// Sends a request to the place with the least to do, or to that of its session. What surely
+    /// did not arrive at one place goes to the next.
+    async fn deliver(
+        &self,
+        mut letter: Letter,
+        session: Option<&HeaderValue>,
+    ) -> Result<(Visit, Response), Failure> {
         let room = std::mem::take(&mut letter.room);
+        let home = self.home.get().filter(|_| !is_modern(&letter));
+        let mut tried = Vec::new();
+        let mut failure = lost("it has no place".to_owned(), false);
+        while let Some(visit) = home.map(Visit::again).or_else(|| self.places.visit(&tried)) {
+            let is_last = home.is_some() || tried.len() + 1 >= self.places.len();
+            let body = if is_last { std::mem::take(&mut letter.body) } else { letter.body.clone() };
+            let request = visit.endpoint.post(&letter, body, session);
+            failure = match visit.endpoint.send(request).await {
+                Ok(response) if response.status().is_success() => {
+                    drop(room);
+                    return Ok((visit, response));
+                }
+                Ok(response) if is_last || !turned_away(response.status()) => {
+                    if failed(response.status()) {
+                        visit.bad();
+                    }
+                    return Ok((visit, response));
+                }
+                Ok(response) => self.refusal(response).await,
+                Err(failure) => failure,
+            };
+            visit.bad();
+            if is_last
+                || !matches!(failure, Failure::Lost { sent: false, .. } | Failure::Busy { .. })
+            {
+                return Err(failure);
+            }
+            tried.push(visit);
+        }
+        Err(failure)
+    }
+
+    async fn post(&self, letter: Letter) -> Result<(), Failure> {
         let (id, opens) = (letter.id, letter.method == "initialize");
-        let legacy = !letter.revision.is_some_and(Revision::is_modern);
+        let legacy = !is_modern(&letter);
         if let Some(revision) = letter.revision.filter(|_| legacy) {
             // Kept for the stream and for the end; it is agreed on once.
             let _known = self.revision.set(revision);
         }
         let session = self.session.get().filter(|_| legacy && !opens);
-        let request = self.endpoint.post(letter, session);
-        let response = request.send().await.map_err(|e| unsent(&e))?;
-        drop(room);
+        let (visit, response) = self.deliver(letter, session).await?;
         if response.status() == StatusCode::NOT_FOUND && session.is_some() {
-            if let Some(id) = id {
-                self.fail(id, lost("it forgot the session".to_owned(), false)).await;
-            }
-            self.pass(Incoming::Expired).await;
+            self.expire(id).await;
             return Ok(());
         }
         if !response.status().is_success() {
@@ -110,38 +147,60 @@ impl Exchange {
             let refused = self.refusal(response).await;
             // Many servers that were restarted say it this way.
             if status == StatusCode::BAD_REQUEST && session.is_some() && forgot(&refused) {
-                if let Some(id) = id {
-                    self.fail(id, lost("it forgot the session".to_owned(), false)).await;
-                }
-                self.pass(Incoming::Expired).await;
+                self.expire(id).await;
                 return Ok(());
             }
             return Err(refused);
         }
-        if opens && let Some(session) = response.headers().get(header::SESSION) {
-            let _first = self.session.set(session.clone());
+        if opens {
+            if let Some(session) = response.headers().get(header::SESSION) {
+                let _first = self.session.set(session.clone());
+            }
+            let _first = self.home.set(visit.again());
         }
         let Some(id) = id else { return Ok(()) };
-        match media(&response).as_str() {
-            "text/event-stream" => self.stream(response, id, legacy).await,
-            "application/json" => {
-                let packet = self.body(response, MESSAGE_BYTES_MAX).await?;
-                let (only_answer_to, via) = (Some(id), Some(id));
-                self.pass(Incoming::Message { packet, only_answer_to, via }).await;
-                Ok(())
-            }
+        let outcome = match media(&response).as_str() {
+            "text/event-stream" => self.stream(&visit, response, id, legacy).await,
+            "application/json" => match self.body(response, MESSAGE_BYTES_MAX).await {
+                Ok(packet) => {
+                    let (only_answer_to, via) = (Some(id), Some(id));
+                    self.pass(Incoming::Message { packet, only_answer_to, via }).await;
+                    Ok(())
+                }
+                Err(failure) => Err(failure),
+            },
             other => {
                 let other = clip(other.to_owned(), 60);
                 Err(Failure::Protocol(format!("it answered with content of type `{other}`")))
             }
+        };
+        match outcome {
+            Ok(()) => visit.good(),
+            Err(_) => visit.bad(),
         }
+        outcome
+    }
+
+    /// The upstream forgot the session, so that it did nothing with the request.
+    pub(super) async fn expire(&self, id: Option<i64>) {
+        if let Some(id) = id {
+            self.fail(id, lost("it forgot the session".to_owned(), false)).await;
+        }
+        self.pass(Incoming::Expired).await;
     }
 
     /// Reads events until the answer; takes the stream up again where the server allows it.
-    async fn stream(&self, response: Response, id: i64, legacy: bool) -> Result<(), Failure> {
+    async fn stream(
+        &self,
+        visit: &Visit,
+        response: Response,
+        id: i64,
+        legacy: bool,
+    ) -> Result<(), Failure> {
         let mut progress = Progress::default();
         let mut outcome = self.events(response, Some(id), &mut progress).await;
-        for _ in 0..RESUMES_MAX {
+        let mut fruitless = 0;
+        while fruitless < RESUMES_MAX {
             if progress.answered {
                 return Ok(());
             }
@@ -151,12 +210,20 @@ impl Exchange {
             self.pass(Incoming::Paused { id, retry_ms }).await;
             tokio::time::sleep(pause).await;
             let revision = self.revision.get().copied();
-            let request = self.endpoint.get(revision, self.session.get(), Some(&last));
-            let response = request.send().await.map_err(|e| unsent(&e))?;
-            if media(&response) != "text/event-stream" || !response.status().is_success() {
-                break;
+            let request = visit.endpoint.get(revision, self.session.get(), Some(&last));
+            match visit.endpoint.send(request).await {
+                Ok(response) if is_stream(&response) => {
+                    outcome = self.events(response, Some(id), &mut progress).await;
+                }
+                // A server that is started anew may come back.
+                Ok(response) if failed(response.status()) => {}
+                Err(Failure::Lost { .. }) => {}
+                Ok(_) => break,
+                Err(failure) => return Err(failure),
             }
-            outcome = self.events(response, Some(id), &mut progress).await;
+            // A server that polls may close as often as it has something new to say.
+            let new = progress.last_id.as_ref() != Some(&last);
+            fruitless = if new { 0 } else { fruitless + 1 };
         }
         if progress.answered {
             return Ok(());
@@ -168,58 +235,42 @@ impl Exchange {
     /// Passes the messages of a stream on until it ends or the answer came.
     async fn events(
         &self,
-        mut response: Response,
+        response: Response,
         id: Option<i64>,
         progress: &mut Progress,
     ) -> Result<(), Failure> {
-        let mut reader = Reader::new(MESSAGE_BYTES_MAX);
-        let mut room = Room::default();
-        loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
-                Ok(None) => return Ok(()),
-                Err(e) => return Err(lost(format!("its stream broke off: {}", root(&e)), true)),
-            };
-            room.join(self.room(chunk.len())?);
-            let events = reader.feed(&chunk).map_err(|long| {
-                Failure::Protocol(format!("it sent an event of more than {} bytes", long.bytes_max))
-            })?;
-            for Event { data, id: event_id, retry_ms, .. } in events {
-                progress.last_id = event_id.or(progress.last_id.take());
-                progress.pause = retry_ms
-                    .map(|ms| Duration::from_millis(ms).min(RESUME_PAUSE_MAX))
-                    .or(progress.pause);
-                if data.is_empty() {
-                    continue;
-                }
-                let answered = id.is_some_and(|id| answers(data.as_bytes(), id));
-                let packet = Packet { bytes: data.into_bytes(), room: std::mem::take(&mut room) };
-                self.pass(Incoming::Message { packet, only_answer_to: None, via: id }).await;
-                progress.answered |= answered;
+        let mut stream = Stream::new(response, &self.budget);
+        while let Some((event, room)) = stream.next().await? {
+            progress.last_id = event.id.or(progress.last_id.take());
+            progress.pause = event
+                .retry_ms
+                .map(|ms| Duration::from_millis(ms).min(RESUME_PAUSE_MAX))
+                .or(progress.pause);
+            if event.data.is_empty() {
+                continue;
             }
-            if progress.answered {
+            let answered = id.is_some_and(|id| answers(event.data.as_bytes(), id));
+            let packet = Packet { bytes: event.data.into_bytes(), room };
+            self.pass(Incoming::Message { packet, only_answer_to: None, via: id }).await;
+            if answered {
+                progress.answered = true;
                 return Ok(());
             }
-            if chunk.ends_with(b"\n\n") || chunk.ends_with(b"\r\n\r\n") {
-                // Nothing of an event is left over, also if it was a sign of life only.
-                room = Room::default();
-            }
         }
+        Ok(())
     }
 
     /// Hears a legacy server's own messages, if it offers a stream for them.
     pub(super) async fn listen(&self) {
         let revision = self.revision.get().copied();
+        let Some(home) = self.home.get() else { return };
         let mut progress = Progress::default();
         let (mut failures, mut heard) = (0, false);
         while failures < RESUMES_MAX {
             let last = progress.last_id.clone();
-            let request = self.endpoint.get(revision, self.session.get(), last.as_deref());
-            match request.send().await {
-                Ok(response)
-                    if response.status().is_success()
-                        && media(&response) == "text/event-stream" =>
-                {
+            let request = home.endpoint.get(revision, self.session.get(), last.as_deref());
+            match home.endpoint.send(request).await {
+                Ok(response) if is_stream(&response) => {
                     if std::mem::replace(&mut heard, true) {
                         self.pass(Incoming::Resumed).await;
                     }
@@ -227,23 +278,18 @@ impl Exchange {
                     if let Err(failure) = self.events(response, None, &mut progress).await {
                         tracing::debug!("the server's own stream: {failure}");
                     }
-                    failures = if start.elapsed() >= SOUND_AFTER { 0 } else { failures + 1 };
+                    let new = progress.last_id != last || start.elapsed() >= SOUND_AFTER;
+                    failures = if new { 0 } else { failures + 1 };
                 }
                 // It offers none.
                 Ok(_) => return,
-                Err(e) => {
-                    tracing::debug!("the server's own stream: {}", root(&e));
+                Err(failure) => {
+                    tracing::debug!("the server's own stream: {failure}");
                     failures += 1;
                 }
             }
             tokio::time::sleep(progress.pause.unwrap_or(RESUME_PAUSE)).await;
         }
-    }
-
-    /// Room for bytes that came.
-    fn room(&self, bytes: usize) -> Result<Room, Failure> {
-        let full = || lost("narrows holds too many bytes of its answers already".to_owned(), true);
-        self.budget.room_now(bytes).ok_or_else(full)
     }
 
     /// The whole body, bounded.
@@ -252,7 +298,7 @@ impl Exchange {
         loop {
             match response.chunk().await {
                 Ok(Some(chunk)) if packet.bytes.len() + chunk.len() <= bytes_max => {
-                    packet.room.join(self.room(chunk.len())?);
+                    packet.room.join(room(&self.budget, chunk.len())?);
                     packet.bytes.extend_from_slice(&chunk);
                 }
                 Ok(Some(_)) => {
@@ -266,7 +312,7 @@ impl Exchange {
     }
 
     /// What a status other than success means.
-    async fn refusal(&self, response: Response) -> Failure {
+    pub(super) async fn refusal(&self, response: Response) -> Failure {
         #[derive(Deserialize)]
         struct Refused {
             error: RpcError,
@@ -307,9 +353,10 @@ impl Exchange {
     /// Ends a legacy session, so that the server need not keep it.
     pub(super) async fn say_goodbye(&self) {
         let Some(session) = self.session.get() else { return };
-        let request = self.endpoint.delete(self.revision.get().copied(), session);
+        let Some(home) = self.home.get() else { return };
+        let request = home.endpoint.delete(self.revision.get().copied(), session);
         // A server may refuse; it forgets the session in its own time then.
-        let _refused = tokio::time::timeout(GOODBYE_WAIT, request.send()).await;
+        let _refused = tokio::time::timeout(GOODBYE_WAIT, home.endpoint.send(request)).await;
     }
 }
 
@@ -324,6 +371,25 @@ fn answers(bytes: &[u8], id: i64) -> bool {
         Ok(Message::Response { id: Id::Text(answered), .. }) => answered.parse() == Ok(id),
         _ => false,
     }
+}
+
+fn is_modern(letter: &Letter) -> bool {
+    letter.revision.is_some_and(Revision::is_modern)
+}
+
+/// Statuses of a server that surely did nothing with the request.
+fn turned_away(status: StatusCode) -> bool {
+    status == StatusCode::TOO_MANY_REQUESTS
+}
+
+/// Statuses that tell of the server, not of the request.
+fn failed(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 502..=504)
+}
+
+/// Whether a response is a stream of events.
+pub(super) fn is_stream(response: &Response) -> bool {
+    response.status().is_success() && media(response) == "text/event-stream"
 }
 
 /// The media type without its parameters, lower case.
@@ -358,7 +424,7 @@ fn plain(target: &str) -> String {
 }
 
 /// A request that got no response.
-fn unsent(error: &reqwest::Error) -> Failure {
+pub(super) fn unsent(error: &reqwest::Error) -> Failure {
     if error.is_connect() {
         return lost(format!("no connection: {}", root(error)), false);
     }
@@ -366,7 +432,7 @@ fn unsent(error: &reqwest::Error) -> Failure {
 }
 
 /// The innermost cause; the outer ones repeat the address, which may hold a secret.
-fn root(error: &reqwest::Error) -> String {
+pub(super) fn root(error: &reqwest::Error) -> String {
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {
         cause = inner;

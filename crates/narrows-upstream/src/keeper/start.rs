@@ -2,10 +2,10 @@
 
 use crate::board::Cell;
 use crate::cache::Cache;
-use crate::config::{Era, Launch};
+use crate::config::{Era, Launch, Transport};
 use crate::error::UpstreamError;
 use crate::handshake::{self, Agreed};
-use crate::http::Endpoint;
+use crate::http::{Endpoint, Places};
 use crate::session::{End, Introduction, Peer, Session, Terms, Voice};
 use crate::spawn::{Nursery, Order};
 use crate::wire::{Failure, Wire};
@@ -82,13 +82,41 @@ impl Starter {
     /// Opens a connection within the configured time.
     pub(crate) async fn open_as(&self, opening: &Opening) -> Result<Started, Failure> {
         let deadline = Instant::now() + self.cell.config.start_timeout;
-        let outcome = self.attempt(opening, opening.era, deadline).await;
+        let era = self.era(opening.era);
+        let outcome = self.attempt(opening, era, deadline).await;
+        let Err(failure) = &outcome else { return outcome };
         // A server may die of a question that it does not know.
-        let may_be_legacy = opening.era == Era::Auto && self.known() != Some(Era::Legacy);
-        if may_be_legacy && matches!(outcome, Err(Failure::Lost { sent: true, .. })) {
+        let may_be_legacy = era == Era::Auto && self.known() != Some(Era::Legacy);
+        if may_be_legacy && matches!(failure, Failure::Lost { sent: true, .. }) {
             return self.attempt(opening, Era::Legacy, deadline).await;
         }
+        let Some(places) = self.may_be_sse(failure) else { return outcome };
+        places.set_sse(true);
+        let older = self.attempt(opening, Era::Legacy, deadline).await;
+        if older.is_ok() {
+            return older;
+        }
+        // It is not that either: what it said first tells more.
+        places.set_sse(false);
         outcome
+    }
+
+    /// The places of an upstream that says no to both openings as a server of 2024-11-05 would, and
+    /// whose config leaves open how it is spoken to.
+    fn may_be_sse(&self, failure: &Failure) -> Option<Arc<Places>> {
+        let open =
+            matches!(self.cell.config.launch, Launch::Http { transport: Transport::Auto, .. })
+                && self.cell.config.era != Era::Modern;
+        let says_no = matches!(failure, Failure::Http { status: 400 | 404 | 405, .. });
+        self.cell.known_places().filter(|places| open && says_no && !places.is_sse())
+    }
+
+    /// HTTP+SSE is older than the newer era.
+    fn era(&self, era: Era) -> Era {
+        let is_sse =
+            matches!(self.cell.config.launch, Launch::Http { transport: Transport::Sse, .. })
+                || self.cell.known_places().is_some_and(|places| places.is_sse());
+        if is_sse { Era::Legacy } else { era }
     }
 
     pub(crate) fn error(&self, failure: &Failure) -> UpstreamError {
@@ -166,10 +194,17 @@ impl Starter {
                 };
                 stdio::start(self.cell.name(), order, nursery).await
             }
-            (Launch::Http { url, headers }, _) => {
-                let agent = format!("{}/{}", introduction.name, introduction.version);
-                let endpoint = Endpoint::new(url, headers, &agent)?;
-                Ok(http::start(Arc::new(endpoint)))
+            (Launch::Http { url, urls, transport, headers }, _) => {
+                let places = self.cell.places(|| {
+                    let agent = format!("{}/{}", introduction.name, introduction.version);
+                    let all = std::iter::once(url).chain(urls);
+                    let all = all.map(|url| Endpoint::new(url, headers, &agent));
+                    Ok(Places::new(all.collect::<Result<_, _>>()?))
+                })?;
+                if *transport == Transport::Sse || places.is_sse() {
+                    return Ok(http::start_sse(places));
+                }
+                Ok(http::start(places))
             }
             _ => Err("it cannot be started".to_owned()),
         }

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 fn remote(name: &str, url: &str) -> ServerConfig {
     let headers = BTreeMap::from([("authorization".to_owned(), "Bearer t0ken".to_owned())]);
-    ServerConfig::new(name, Launch::Http { url: url.to_owned(), headers })
+    let Launch::Http { url, urls, transport, .. } = Launch::http(url) else { unreachable!() };
+    ServerConfig::new(name, Launch::Http { url, urls, transport, headers })
 }
 
 fn over(web: &Web) -> Fleet {
@@ -334,7 +335,10 @@ async fn an_endpoint_that_cannot_be_used_says_why() {
     let closed = format!("http://{}/mcp?key=s3cr3t", listener.local_addr().unwrap());
     drop(listener);
     let bad = BTreeMap::from([("x-key".to_owned(), "s3cr3t\n".to_owned())]);
-    let bad = Launch::Http { url: "http://127.0.0.1/".to_owned(), headers: bad };
+    let Launch::Http { url, urls, transport, .. } = Launch::http("http://127.0.0.1/") else {
+        unreachable!()
+    };
+    let bad = Launch::Http { url, urls, transport, headers: bad };
     let fleet = fleet(vec![
         remote("closed", &closed),
         remote("odd", "ftp://example.org/"),
@@ -343,7 +347,7 @@ async fn an_endpoint_that_cannot_be_used_says_why() {
     ]);
     for (server, why) in [
         ("closed", "server closed did not start: no connection: Connection refused (os error 111)"),
-        ("odd", "server odd did not start: its `url` has scheme ftp; http or https is taken"),
+        ("odd", "server odd did not start: its `url` has scheme ftp; http, https or unix is taken"),
         ("none", "server none did not start: its `url` is none: relative URL without a base"),
         ("bad", "server bad did not start: header x-key has a value that no header can carry"),
     ] {

@@ -7,5 +7,6 @@ mod house;
 mod http;
 mod opening;
 mod passing;
+mod remote;
 mod stdio;
 mod web;
