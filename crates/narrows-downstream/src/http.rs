@@ -6,6 +6,7 @@ mod delivery;
 mod endpoint;
 mod guard;
 mod listener;
+mod local;
 mod mirrors;
 mod sessions;
 
@@ -18,9 +19,11 @@ use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
+use axum::serve::Listener;
 use body::Bodies;
 use guard::Guard;
 use listener::{Bounded, UnderWay};
+pub use local::LocalDoor;
 use narrows_engine::Engine;
 use sessions::Sessions;
 use std::io;
@@ -80,6 +83,15 @@ pub async fn serve_http(
     router: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
+    serve(listener, router, shutdown).await
+}
+
+/// Serves any kind of listener.
+async fn serve<L>(listener: L, router: Router, shutdown: CancellationToken) -> io::Result<()>
+where
+    L: Listener<Io: listener::Stream>,
+    L::Addr: std::fmt::Debug,
+{
     let closing = Closing { begun: shutdown.clone(), over: CancellationToken::new() };
     let over = closing.over.clone();
     let router = router

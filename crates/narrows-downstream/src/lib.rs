@@ -21,5 +21,5 @@ mod tests;
 mod wire;
 
 pub use config::Config;
-pub use http::{router, serve_http};
+pub use http::{LocalDoor, router, serve_http};
 pub use stdio::{serve_lines, serve_stdio};

@@ -10,7 +10,7 @@ use narrows_store::{Clock, Store};
 use narrows_types::{Answer, Ask, Event, Fault, Kind, Layer, LayerState, Origin, Principal, What};
 use narrows_upstream::Fleet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -91,6 +91,24 @@ impl House {
         self.with_upkeep(downstream::serve_http(listener, self.router(), shutdown))
             .await
             .map_err(|e| Fault::bug(format!("http at {address}: {e}")))
+    }
+
+    /// The same at a Unix socket.
+    pub(crate) async fn serve_local(
+        &self,
+        path: &Path,
+        bound: impl FnOnce(),
+        shutdown: CancellationToken,
+    ) -> Result<(), Fault> {
+        let place = path.display();
+        let door = downstream::LocalDoor::bind(path).map_err(|e| {
+            Fault::new(Kind::Unavailable, Origin::Narrows, format!("cannot bind unix:{place}: {e}"))
+                .hint("choose another path with --http")
+        })?;
+        bound();
+        self.with_upkeep(door.serve(self.router(), shutdown))
+            .await
+            .map_err(|e| Fault::bug(format!("http at unix:{place}: {e}")))
     }
 
     /// Serves, and beside it keeps the house in order: a client is answered at once, and its first

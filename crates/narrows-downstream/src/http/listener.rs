@@ -7,14 +7,13 @@ use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use futures_util::StreamExt as _;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
@@ -28,34 +27,51 @@ const IDLE_MAX: Duration = Duration::from_millis(if cfg!(test) { 2_000 } else { 
 /// than any request may take: a stream shows signs of life, an answer as JSON does not.
 const SILENCE_MAX: Duration = Duration::from_mins(15);
 
-pub(crate) struct Bounded {
-    listener: TcpListener,
+pub(crate) struct Bounded<L> {
+    listener: L,
     places: Arc<Semaphore>,
 }
 
-impl Bounded {
-    pub(crate) fn new(listener: TcpListener) -> Self {
+impl<L> Bounded<L> {
+    pub(crate) fn new(listener: L) -> Self {
         Self { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) }
     }
 }
 
-impl Listener for Bounded {
-    type Io = Connection;
-    type Addr = SocketAddr;
+/// A kind of connection.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// Made ready to be served.
+    fn opened(&self) {}
+}
+
+impl Stream for TcpStream {
+    fn opened(&self) {
+        if let Err(e) = self.set_nodelay(true) {
+            tracing::debug!("no TCP_NODELAY: {e}");
+        }
+    }
+}
+
+impl Stream for UnixStream {}
+
+impl<L> Listener for Bounded<L>
+where
+    L: Listener<Io: Stream>,
+{
+    type Io = Connection<L::Io>;
+    type Addr = L::Addr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let Ok(place) = Arc::clone(&self.places).acquire_owned().await else {
             // The semaphore is never closed.
             return std::future::pending().await;
         };
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        if let Err(e) = stream.set_nodelay(true) {
-            tracing::debug!("no TCP_NODELAY for {address}: {e}");
-        }
+        let (stream, address) = self.listener.accept().await;
+        stream.opened();
         (Connection::new(stream, place), address)
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
+    fn local_addr(&self) -> io::Result<L::Addr> {
         self.listener.local_addr()
     }
 }
@@ -64,8 +80,11 @@ impl Listener for Bounded {
 #[derive(Clone, Default)]
 pub(crate) struct UnderWay(Arc<AtomicUsize>);
 
-impl Connected<IncomingStream<'_, Bounded>> for UnderWay {
-    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+impl<L> Connected<IncomingStream<'_, Bounded<L>>> for UnderWay
+where
+    L: Listener<Io: Stream>,
+{
+    fn connect_info(stream: IncomingStream<'_, Bounded<L>>) -> Self {
         stream.io().under_way.clone()
     }
 }
@@ -111,8 +130,8 @@ pub(crate) async fn track(
 }
 
 /// A connection that ends when it is overdue and gives its place back.
-pub(crate) struct Connection {
-    stream: TcpStream,
+pub(crate) struct Connection<S> {
+    stream: S,
     under_way: UnderWay,
     /// When bytes last came or went.
     heard: Instant,
@@ -122,8 +141,8 @@ pub(crate) struct Connection {
     _place: OwnedSemaphorePermit,
 }
 
-impl Connection {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit) -> Self {
+impl<S> Connection<S> {
+    fn new(stream: S, place: OwnedSemaphorePermit) -> Self {
         let now = Instant::now();
         Self {
             stream,
@@ -165,7 +184,7 @@ impl Connection {
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: Stream> AsyncRead for Connection<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -179,7 +198,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: Stream> AsyncWrite for Connection<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -121,10 +121,10 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  narrows serve                          MCP on standard input and output\n  narrows serve --http 127.0.0.1:7300    MCP at /mcp, REST at /v1, OpenAPI at /openapi.json"
+    after_help = "Examples:\n  narrows serve                          MCP on standard input and output\n  narrows serve --http 127.0.0.1:7300    MCP at /mcp, REST at /v1, OpenAPI at /openapi.json\n  narrows serve --http unix:/run/user/1000/narrows.sock    the same at a Unix socket that only you can open"
 )]
 pub(crate) struct ServeArgs {
-    /// Serve HTTP at this address instead of standard input and output
+    /// Serve HTTP at this address (or unix:PATH) instead of standard input and output
     #[arg(long, value_name = "ADDR")]
     pub(crate) http: Option<String>,
 }

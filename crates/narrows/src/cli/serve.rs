@@ -5,7 +5,8 @@ use super::args::ServeArgs;
 use super::exit::{Fail, OK};
 use crate::config::load;
 use narrows_types::Fault;
-use std::net::SocketAddr;
+use std::net::{AddrParseError, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -26,10 +27,15 @@ impl Desk {
         }
         let house = self.house(&loaded).await?;
         let shutdown = CancellationToken::new();
-        let address = loaded.settings.serve.http.as_deref().map(str::parse::<SocketAddr>);
+        let address = loaded.settings.serve.http.as_deref().map(Address::parse);
         let served = match address {
             None => drain(house.serve_stdio(shutdown.clone()), &shutdown).await,
-            Some(Ok(address)) => {
+            Some(Ok(Address::Local(path))) => {
+                let bound =
+                    || self.out.note(&format!("narrows serves unix:{} at /mcp", path.display()));
+                drain(house.serve_local(&path, bound, shutdown.clone()), &shutdown).await
+            }
+            Some(Ok(Address::Net(address))) => {
                 let bound =
                     |at: SocketAddr| self.out.note(&format!("narrows serves http://{at}/mcp"));
                 drain(house.serve_http(address, bound, shutdown.clone()), &shutdown).await
@@ -38,6 +44,22 @@ impl Desk {
         };
         house.close().await;
         served.map(|()| OK).map_err(Fail::Fault)
+    }
+}
+
+/// Where HTTP is served.
+enum Address {
+    Net(SocketAddr),
+    /// A Unix socket: `unix:PATH`.
+    Local(PathBuf),
+}
+
+impl Address {
+    fn parse(text: &str) -> Result<Self, AddrParseError> {
+        match text.strip_prefix("unix:") {
+            Some(path) => Ok(Self::Local(PathBuf::from(path))),
+            None => text.parse().map(Self::Net),
+        }
     }
 }
 

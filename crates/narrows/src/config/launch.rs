@@ -326,12 +326,13 @@ pub(super) fn sections(settings: &Settings, written: &Tree, problems: &mut Vec<P
         );
     }
     if let Some(http) = &serve.http
+        && http.strip_prefix("unix:").is_none_or(str::is_empty)
         && http.parse::<std::net::SocketAddr>().is_err()
     {
         problems.push(
             Problem::new("`serve.http` must be an address with a port")
                 .at(&at(&["serve", "http"]))
-                .hint("say 127.0.0.1:7300 or [::1]:7300, for example"),
+                .hint("say 127.0.0.1:7300, [::1]:7300 or unix:/run/narrows.sock, for example"),
         );
     }
     let url = &settings.store.url;

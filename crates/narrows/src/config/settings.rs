@@ -227,7 +227,8 @@ pub(crate) enum Mode {
 pub(crate) struct Serve {
     /// What an agent sees.
     pub(crate) mode: Mode,
-    /// Serve HTTP at this address (`127.0.0.1:7300`) instead of standard input and output.
+    /// Serve HTTP at this address (`127.0.0.1:7300`, `unix:PATH`) instead of standard input and
+    /// output.
     pub(crate) http: Option<String>,
     /// Values of `Host` that are served beside loopback names; `*` serves any.
     pub(crate) allowed_hosts: Vec<String>,
