@@ -16,11 +16,11 @@ use narrows_protocol::Revision;
 use narrows_protocol::mirror::{self, Mirror, mirrors};
 use narrows_types::fault::clip;
 use narrows_types::{
-    Changes, ListKind, Offering, ServerListing, ServerState, ServerStatus, Update,
+    Changes, ListKind, Offering, ServerListing, ServerState, ServerStatus, ToolSpec, Update, raw,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -71,6 +71,8 @@ pub(crate) struct Cell {
     /// The arguments that modern servers want repeated in headers, by tool.
     mirrors: ArcSwap<HashMap<String, Vec<Mirror>>>,
     listing: ArcSwapOption<ServerListing>,
+    /// Tools that are called as tasks only.
+    task_only: ArcSwap<HashSet<String>>,
     condition: ArcSwap<Condition>,
     /// What all of its connections tell by themselves.
     pub(crate) news: Arc<News>,
@@ -117,6 +119,7 @@ impl Cell {
             offer: ArcSwapOption::empty(),
             mirrors: ArcSwap::default(),
             listing: ArcSwapOption::new(listing),
+            task_only: ArcSwap::default(),
             condition: ArcSwap::from_pointee(Condition { state, last_error: None }),
             news,
             shelf: Shelf::default(),
@@ -210,8 +213,16 @@ impl Cell {
         mirror::headers(mirrors, &arguments)
     }
 
+    /// Whether a tool of a legacy server is called as a task only.
+    pub(crate) fn needs_task(&self, tool: &str) -> bool {
+        self.task_only.load().contains(tool)
+    }
+
     /// Takes what it offers now.
     pub(crate) fn set_offer(&self, offer: Offer) {
+        let task_only = offer.tools.iter().filter(|tool| tool_needs_task(tool));
+        let task_only = task_only.map(|tool| tool.name.clone()).collect();
+        self.task_only.store(Arc::new(task_only));
         self.listing.store(Some(Arc::new(offer.listing(&self.config))));
         if self.over_http() {
             let mirrored = offer.tools.iter().filter_map(|tool| {
@@ -312,6 +323,12 @@ impl Cell {
     }
 }
 
+fn tool_needs_task(tool: &ToolSpec) -> bool {
+    let Some(definition) = tool.definition.as_deref() else { return false };
+    let execution = raw::get(definition.get(), "execution");
+    execution.and_then(|e| raw::get(e, "taskSupport")) == Some(r#""required""#)
+}
+
 /// All upstreams in the order of the config.
 pub(crate) struct Board {
     pub(crate) cells: Vec<Arc<Cell>>,
@@ -375,7 +392,7 @@ impl Board {
 
 /// Whether two states of all listings are the same to a reader.
 fn same(one: &[ServerListing], two: &[ServerListing]) -> bool {
-    let tool = |one: &narrows_types::ToolSpec, two: &narrows_types::ToolSpec| {
+    let tool = |one: &ToolSpec, two: &ToolSpec| {
         one.name == two.name
             && one.title == two.title
             && one.description == two.description

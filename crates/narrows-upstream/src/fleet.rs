@@ -306,7 +306,7 @@ fn cell(
     Ok((Cell::new(server, None, Some(wants), updates), Some(heard)))
 }
 
-async fn ask_tools(cell: &Cell, fresh: bool) {
+pub(crate) async fn ask_tools(cell: &Cell, fresh: bool) {
     let Some(wants) = &cell.wants else { return };
     let (reply, listed) = oneshot::channel();
     if wants.send(Want::Tools { fresh, reply }).await.is_ok() {

@@ -1,11 +1,12 @@
 //! Passing requests of clients on, and what comes back as it came.
 
 mod rounds;
+mod tasks;
 mod way;
 
 use crate::board::{Cell, Connected};
 use crate::error::UpstreamError;
-use crate::fleet::{Fleet, connect, failed, mirrored};
+use crate::fleet::{Fleet, ask_tools, connect, failed, mirrored};
 use crate::keeper::{Want, Wish};
 use crate::lanes;
 use crate::relay::{Relay, named};
@@ -50,7 +51,8 @@ impl Fleet {
             Some(name) => Cow::Borrowed(name),
             None => Cow::Owned(named(passing.method, passing.params.get()).unwrap_or_default()),
         };
-        let call = Call { cell, about: &about, start, deadline };
+        let result_bytes = self.result_bytes();
+        let call = Call { cell, about: &about, start, deadline, result_bytes };
         match passing.method {
             Method::Subscribe | Method::Unsubscribe => call.wish(&passing).await,
             Method::CallTool if !crate::listing::allowed(&cell.config, &about) => {
@@ -58,7 +60,7 @@ impl Fleet {
                 Err(UpstreamError::Disabled { server: server.to_owned(), what })
             }
             Method::CallTool if cell.inside.is_some() => call.inside(passing.params).await,
-            _ => call.pass(&passing, self.result_bytes()).await,
+            _ => call.pass(&passing).await,
         }
     }
 }
@@ -70,21 +72,48 @@ struct Call<'a> {
     about: &'a str,
     start: Instant,
     deadline: Instant,
+    result_bytes: usize,
+}
+
+/// One message of a request.
+#[derive(Clone, Copy)]
+struct Shot<'a> {
+    method: Method,
+    params: &'a RawValue,
+    /// The parameters name the thing by its own name already.
+    own: bool,
+    /// Members in place of those of the same name.
+    added: &'a [(&'a str, &'a str)],
+    /// It is told that the client knows tasks of the extension, for we translate them.
+    tasks: bool,
+    deadline: Instant,
+}
+
+impl<'a> Shot<'a> {
+    /// What the client asked.
+    fn new(passing: &Passing<'a>, deadline: Instant) -> Self {
+        let (method, params) = (passing.method, passing.params);
+        Self { method, params, own: false, added: &[], tasks: false, deadline }
+    }
 }
 
 impl Call<'_> {
-    async fn pass(
-        &self,
-        passing: &Passing<'_>,
-        result_bytes: usize,
-    ) -> Result<Passed, UpstreamError> {
+    async fn pass(&self, passing: &Passing<'_>) -> Result<Passed, UpstreamError> {
         let mut reply = Err(Failure::Timeout);
         for _ in 0..2 {
             let way = self.way(passing).await?;
-            reply = self.rounds(way.connected(), passing, result_bytes).await?;
-            // It surely never arrived.
-            if !matches!(reply, Err(Failure::Lost { sent: false, .. })) {
-                break;
+            reply = self.answered(way.connected(), passing).await?;
+            match &reply {
+                // It surely never arrived.
+                Err(Failure::Lost { sent: false, .. }) => {}
+                // Our headers follow an old definition of the tool.
+                Err(Failure::Rpc(error)) if error.code == code::HEADER_MISMATCH => {
+                    let listed = ask_tools(self.cell, true);
+                    if tokio::time::timeout_at(self.deadline, listed).await.is_err() {
+                        break;
+                    }
+                }
+                _ => break,
             }
         }
         self.passed(reply)
@@ -95,15 +124,18 @@ impl Call<'_> {
         &self,
         connected: &Connected,
         passing: &Passing<'_>,
-        added: &[(&str, &str)],
-        (deadline, result_bytes): (Instant, usize),
+        shot: Shot<'_>,
     ) -> Result<Reply, UpstreamError> {
         let client = &passing.client;
         let revision = connected.agreed.revision;
         if let Some(level) = client.log_level.as_ref().filter(|_| !revision.is_modern()) {
-            connected.log(level, deadline).await;
+            connected.log(level, shot.deadline).await;
         }
         let declared = if revision.is_modern() { Some(lanes::declared(client)) } else { None };
+        let declared = declared.as_deref().map_or("{}", RawValue::get);
+        let declared =
+            if shot.tasks { tasks::with_tasks(declared).into() } else { declared.into() };
+        let declared: Cow<'_, str> = declared;
         let info = match client.info.as_deref() {
             Some(info) if revision.is_modern() => Cow::Borrowed(info.get()),
             None if revision.is_modern() => {
@@ -112,22 +144,22 @@ impl Call<'_> {
             _ => Cow::Borrowed("{}"),
         };
         let relay = Relay {
-            method: passing.method,
-            name: passing.name,
-            params: passing.params,
+            method: shot.method,
+            name: passing.name.filter(|_| !shot.own),
+            params: shot.params,
             revision,
-            capabilities: declared.as_deref().map_or("{}", RawValue::get),
+            capabilities: &declared,
             info: &info,
             log_level: client.log_level.as_deref(),
-            added,
+            added: shot.added,
         };
         let Ok(mut letter) = relay.letter(connected.peer.next_id()) else {
             let message = "`params` are no object".to_owned();
             let error = RpcError { code: code::INVALID_PARAMS, message, data: None };
             return Ok(Err(Failure::Rpc(error)));
         };
-        if passing.method == Method::CallTool
-            && let Some(arguments) = raw::get(passing.params.get(), "arguments")
+        if shot.method == Method::CallTool
+            && let Some(arguments) = raw::get(shot.params.get(), "arguments")
         {
             letter.mirrored = mirrored(self.cell, connected, self.about, arguments)?;
         }
@@ -136,7 +168,7 @@ impl Call<'_> {
             clock: Arc::new(Clock::default()),
             severity: least(client),
         });
-        Ok(connected.peer.send(letter, hears, result_bytes, Some(deadline)).await)
+        Ok(connected.peer.send(letter, hears, self.result_bytes, Some(shot.deadline)).await)
     }
 
     /// The reply as a client takes it.

@@ -1,7 +1,7 @@
 //! A legacy client and a modern upstream: the upstream answers that it needs input, the client is
 //! asked for it, and the request is sent again with what it said.
 
-use super::{Call, Passing};
+use super::{Call, Passing, Shot};
 use crate::board::Connected;
 use crate::error::UpstreamError;
 use crate::session::{Reply, THINKING_MAX, declined, next_number};
@@ -25,10 +25,9 @@ impl Call<'_> {
         &self,
         connected: &Connected,
         passing: &Passing<'_>,
-        result_bytes: usize,
+        mut shot: Shot<'_>,
     ) -> Result<Reply, UpstreamError> {
-        let mut deadline = self.deadline;
-        let mut reply = self.send(connected, passing, &[], (deadline, result_bytes)).await?;
+        let mut reply = self.send(connected, passing, shot).await?;
         let relayed = passing.client.modern || !connected.agreed.revision.is_modern();
         let may_ask =
             matches!(passing.method, Method::CallTool | Method::GetPrompt | Method::ReadResource);
@@ -51,11 +50,11 @@ impl Call<'_> {
                 }
             };
             // The client's time is not the upstream's.
-            deadline += asked.elapsed();
+            shot.deadline += asked.elapsed();
             let mut added = Vec::with_capacity(2);
             added.extend(inputs.as_deref().map(|inputs| ("inputResponses", inputs)));
             added.extend(asked_for.state.map(|state| ("requestState", state)));
-            let next = self.send(connected, passing, &added, (deadline, result_bytes)).await?;
+            let next = self.send(connected, passing, Shot { added: &added, ..shot }).await?;
             reply = next;
         }
         let reason = format!("it asked for input in {ROUNDS_MAX} answers in a row");
@@ -74,7 +73,7 @@ fn needs(text: &str) -> bool {
 
 /// Asks all questions at once; gives the answers as the members of an object. The error is that of
 /// the client that refused one of them.
-async fn ask(
+pub(super) async fn ask(
     questions: &[rounds::Question<'_>],
     events: &mpsc::Sender<Event>,
 ) -> Result<Option<String>, WireError> {

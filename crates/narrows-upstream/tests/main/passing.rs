@@ -138,7 +138,7 @@ async fn every_method_reaches_its_upstream() {
         assert_eq!(serde_json::from_str::<Value>(seen).unwrap()["name"], "p");
         // What the upstream does not know, it says so itself.
         let task = through.pass(Method::GetTask, None, r#"{"taskId":"t"}"#).await.unwrap();
-        assert!(matches!(task, Passed::Error(WireError { code: -32601, .. })), "{task:?}");
+        assert!(matches!(task, Passed::Error(WireError { code: -32602, .. })), "{task:?}");
         let error = through.pass(Method::CallTool, None, r#"{"name":"fail"}"#).await.unwrap();
         let Passed::Error(error) = error else { unreachable!("{error:?}") };
         assert_eq!((error.code, error.message.as_str()), (-32099, "no\nway"));
@@ -461,5 +461,53 @@ async fn the_config_says_which_era() {
     let fleet = fleet(vec![server]);
     let (through, _heard) = hearing(&fleet, "one", legacy(1));
     assert_eq!(through.call("state", json!({})).await["opened"], json!(null));
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
+async fn tasks_cross_the_eras() {
+    let fleet = fleet(vec![whole("old", &[]), whole("new", &["modern"])]);
+    fleet.list_all(PATIENCE).await;
+    let about = r#"{"taskId":"t1"}"#;
+    // A legacy client asks a modern server for a task, and is asked what the task needs.
+    let (one, mut heard) = hearing(&fleet, "new", legacy(1));
+    let started = one.pass(Method::CallTool, None, r#"{"name":"task","task":{"ttl":1}}"#).await;
+    let started = result(started);
+    assert_eq!(started["task"]["taskId"], "t1");
+    assert_eq!(
+        (&started["task"]["ttl"], &started["task"]["pollInterval"]),
+        (&json!(60000), &json!(60))
+    );
+    let state = result(one.pass(Method::GetTask, None, about).await);
+    assert_eq!((&state["status"], &state["ttl"]), (&json!("input_required"), &json!(60000)));
+    assert!(state.get("inputRequests").is_none() && state.get("resultType").is_none());
+    let client = async {
+        let asked = question(heard.recv().await);
+        assert_eq!(asked.method, "roots/list");
+        (asked.answer)(Ok(raw(&json!({"roots": []}))));
+    };
+    let (outcome, ()) = tokio::join!(one.pass(Method::TaskResult, None, about), client);
+    assert_eq!(told(&result(outcome)), json!({"r": {"roots": []}}));
+    assert_eq!(result(one.pass(Method::CancelTask, None, about).await)["status"], "cancelled");
+    // A modern client that knows tasks is answered with one by a legacy server.
+    let tasks = json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+    let client =
+        Client { modern: true, capabilities: Some(raw(&tasks).into()), ..Client::default() };
+    let two = through(&fleet, "old", client);
+    let params = r#"{"name":"task"}"#;
+    let started = result(two.pass(Method::CallTool, None, params).await);
+    assert_eq!((&started["resultType"], &started["ttlMs"]), (&json!("task"), &json!(60000)));
+    let state = result(two.pass(Method::GetTask, None, about).await);
+    assert_eq!((&state["resultType"], &state["status"]), (&json!("complete"), &json!("working")));
+    let state = result(two.pass(Method::GetTask, None, about).await);
+    assert_eq!(state["status"], "completed");
+    assert_eq!(told(&state["result"]), "worked");
+    // Who knows of no tasks need not.
+    let three = through(&fleet, "old", Client { modern: true, ..Client::default() });
+    assert_eq!(three.call("task", json!({})).await, "worked");
+    // Within one era they pass as they are.
+    let four = through(&fleet, "old", Client::default());
+    let started = four.pass(Method::CallTool, None, r#"{"name":"task","task":{}}"#).await;
+    assert_eq!(result(started)["task"]["status"], "working");
     fleet.shutdown().await;
 }
