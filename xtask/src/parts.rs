@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The Python environments, each from `external/py/NAME.txt`.
-const ENVIRONMENTS: [&str; 3] = ["servers", "sqlite", "tools"];
+const ENVIRONMENTS: [&str; 5] = ["servers", "sqlite", "tools", "fastmcp", "langchain"];
+/// What comes from npm, each from `external/NAME/package.json`.
+const FOLDERS: [&str; 2] = ["npm", "conformance"];
 /// Programs and the Debian packages that have them.
 const PROGRAMS: [(&str, &str, &str); 5] = [
     ("node", "--version", "nodejs"),
@@ -48,7 +50,9 @@ pub(crate) fn install() -> Result<Parts, Fail> {
     let external = root.join("crates/narrows-testkit/external");
     fs::create_dir_all(&cache)?;
     debian()?;
-    npm(&external.join("npm"), &cache.join("npm"))?;
+    for name in FOLDERS {
+        npm(&external.join(name), &cache.join(name))?;
+    }
     for name in ENVIRONMENTS {
         python(&external.join("py").join(format!("{name}.txt")), &cache.join("py").join(name))?;
     }
