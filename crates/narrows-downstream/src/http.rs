@@ -9,6 +9,7 @@ mod listener;
 mod local;
 mod mirrors;
 mod sessions;
+mod streams;
 
 use crate::config::{Config, DRAIN, LAST_WORDS};
 use crate::fault::ending;

@@ -357,6 +357,7 @@ async fn converse(mut exchange: Exchange, id: &Id, outbox: &mpsc::Sender<String>
             Said::Asks => {
                 drop(exchange.take_questions());
             }
+            Said::Paused(_) => {}
             Said::Last(outcome) => {
                 let message = match outcome {
                     Ok(body) => wire::response(id, &body),

@@ -3,6 +3,7 @@
 mod client;
 mod http_legacy;
 mod http_modern;
+mod http_streams;
 mod http_wire;
 mod rest;
 mod stdio;
@@ -170,6 +171,20 @@ async fn program(code: &str, events: Option<mpsc::Sender<Event>>) -> Result<Answ
                 let event = Event::Progress { fraction, message: message.to_owned() };
                 events.send(event).await.expect("the door listens");
             }
+        }
+        "poll" => {
+            let events = events.expect("the door listens");
+            let paused = Event::Paused { retry_ms: Some(10) };
+            events.send(paused).await.expect("the door listens");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        "slow" | "stuck" => {
+            let event = Event::Progress { fraction: Some(0.5), message: "half".to_owned() };
+            events.expect("the door listens").send(event).await.expect("the door listens");
+            if code == "stuck" {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
         "fault" => {
             return Err(

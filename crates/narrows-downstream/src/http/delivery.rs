@@ -1,6 +1,7 @@
 //! How an answer reaches an HTTP client: as JSON, or as a stream that ends with it.
 
 use super::sessions::Ticket;
+use super::streams::Streams;
 use crate::conversation::Conversation;
 use crate::mcp::{Exchange, Said};
 use crate::wire::{self, Failure};
@@ -71,21 +72,28 @@ pub(crate) struct Reply {
     pub(crate) id: Id,
     pub(crate) exchange: Exchange,
     pub(crate) ticket: Option<Ticket>,
+    /// Where its stream is kept, if the client can come back to it.
+    pub(crate) streams: Option<Arc<Streams>>,
     /// Cancelled when there is no more time for it.
     pub(crate) over: CancellationToken,
 }
 
 /// One message of a reply.
-enum Sent {
+pub(super) enum Sent {
+    /// Something before the answer that may be lost.
+    Note(String),
     /// Something before the answer.
     More(String),
+    /// The client is to poll for the rest, in so many milliseconds.
+    Pause(Option<u64>),
     /// The answer, with its status.
     Last(u16, String),
 }
 
 impl Reply {
-    /// What comes next; `None` if the request was cancelled, for it is not answered then.
-    async fn next(&mut self) -> Option<Sent> {
+    /// What comes next; `None` if the request was cancelled, for it is not answered then. May be
+    /// dropped and called again.
+    pub(super) async fn next(&mut self) -> Option<Sent> {
         let outcome = loop {
             let next = self.over.run_until_cancelled(self.exchange.next());
             let said = match &self.ticket {
@@ -93,9 +101,13 @@ impl Reply {
                 None => next.await,
             };
             match said {
-                Some(Said::Note(message) | Said::Must(message)) => {
-                    return Some(Sent::More(message));
+                Some(Said::Note(message)) => return Some(Sent::Note(message)),
+                Some(Said::Must(message)) => return Some(Sent::More(message)),
+                Some(Said::Paused(retry_ms)) if self.streams.is_some() => {
+                    return Some(Sent::Pause(retry_ms));
                 }
+                // A client that could not come back is left waiting.
+                Some(Said::Paused(_)) => {}
                 // Unanswered questions are declined.
                 Some(Said::Asks) => drop(self.exchange.take_questions()),
                 Some(Said::Last(outcome)) => break outcome,
@@ -119,7 +131,7 @@ pub(crate) async fn reply(mut reply: Reply, accepts: Accepts) -> Response {
     } else {
         loop {
             match reply.next().await {
-                Some(Sent::More(_)) => {}
+                Some(Sent::Note(_) | Sent::More(_) | Sent::Pause(_)) => {}
                 last => break last,
             }
         }
@@ -132,16 +144,24 @@ pub(crate) async fn reply(mut reply: Reply, accepts: Accepts) -> Response {
 }
 
 fn streamed(first: Option<Sent>, reply: Reply) -> Response {
-    events(stream::unfold((first, Some(reply)), |(first, reply)| async move {
+    if let Some(streams) = reply.streams.clone().filter(|streams| streams.has_room()) {
+        return streams.open(first, reply);
+    }
+    events(stream::unfold((first, Some(reply)), |(mut first, reply)| async move {
         let mut reply = reply?;
-        let sent = match first {
-            Some(first) => first,
-            None => reply.next().await?,
-        };
-        Some(match sent {
-            Sent::More(message) => (Ok(Event::default().data(message)), (None, Some(reply))),
-            Sent::Last(_, message) => (Ok(Event::default().data(message)), (None, None)),
-        })
+        loop {
+            let sent = match first.take() {
+                Some(first) => first,
+                None => reply.next().await?,
+            };
+            return Some(match sent {
+                Sent::Pause(_) => continue,
+                Sent::Note(text) | Sent::More(text) => {
+                    (Ok(Event::default().data(text)), (None, Some(reply)))
+                }
+                Sent::Last(_, text) => (Ok(Event::default().data(text)), (None, None)),
+            });
+        }
     }))
 }
 
@@ -192,7 +212,7 @@ impl Standing {
     }
 }
 
-fn events<S>(events: S) -> Response
+pub(super) fn events<S>(events: S) -> Response
 where
     S: Stream<Item = Result<Event, Infallible>> + Send + 'static,
 {

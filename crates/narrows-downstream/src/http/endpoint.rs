@@ -1,8 +1,8 @@
 //! `/mcp`: Streamable HTTP in both eras.
 //!
 //! A request that carries the modern `_meta` stands alone. `initialize` opens a legacy session,
-//! named by `Mcp-Session-Id` from then on; only such a session has GET (a silent stream, since the
-//! server never speaks first) and DELETE (its end).
+//! named by `Mcp-Session-Id` from then on; only such a session has GET (a stream of what belongs to
+//! no request, or the rest of one that broke off) and DELETE (its end).
 
 use super::batch;
 use super::delivery::{self, Accepts, Reply};
@@ -164,9 +164,10 @@ async fn answer(
         Plan::Ready(body) => return Ok(delivery::json(200, wire::response(id, &body))),
         plan => plan,
     };
+    let streams = ticket.and_then(|session| shared.sessions.kept(session));
     let ticket = ticket.map(|session| shared.sessions.begin(session, id)).transpose()?;
     let exchange = front.start(&caller, plan);
-    let reply = Reply { id: id.clone(), exchange, ticket, over: way.over.clone() };
+    let reply = Reply { id: id.clone(), exchange, ticket, streams, over: way.over.clone() };
     Ok(delivery::reply(reply, way.accepts).await)
 }
 
@@ -209,6 +210,14 @@ pub(super) async fn get(
     };
     let Some(conversation) = shared.sessions.visit(session) else {
         return refuse(None, &gone());
+    };
+    // Whoever comes back to what is kept no more hears what belongs to no request.
+    let ticket = match shared.sessions.kept(session) {
+        None => ticket,
+        Some(kept) => match kept.resume(&headers, ticket) {
+            Ok(response) => return response,
+            Err(ticket) => ticket,
+        },
     };
     let mode = wish.ok().and_then(|Query(wish)| wish.mode).unwrap_or(shared.front.config.mode);
     let end = async move {

@@ -1,8 +1,9 @@
 //! Sessions of the legacy era: what `initialize` agreed on, and what is under way in each.
 
+use super::streams::{Shelf, Streams};
 use crate::conversation::Conversation;
 use crate::wire::{self, Failure, clipped};
-use narrows_protocol::Id;
+use narrows_protocol::{Id, Revision};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,10 +27,12 @@ pub(crate) struct Sessions {
     all: Mutex<HashMap<String, Session>>,
     max: usize,
     ttl: Duration,
+    shelf: Shelf,
 }
 
 struct Session {
     conversation: Arc<Conversation>,
+    kept: Arc<Streams>,
     seen: Instant,
     /// Whether anything came after `initialize`.
     used: bool,
@@ -66,7 +69,7 @@ pub(crate) struct Ticket {
 
 impl Sessions {
     pub(crate) fn new(max: usize, ttl: Duration) -> Self {
-        Self { all: Mutex::default(), max: max.max(1), ttl }
+        Self { all: Mutex::default(), max: max.max(1), ttl, shelf: Shelf::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Session>> {
@@ -98,6 +101,7 @@ impl Sessions {
         }
         let session = Session {
             conversation,
+            kept: Arc::new(Streams::new(self.shelf.clone())),
             seen: now,
             used: false,
             streams: 0,
@@ -123,6 +127,14 @@ impl Sessions {
         session.seen = session.seen.max(now);
         session.used = true;
         Some(Arc::clone(&session.conversation))
+    }
+
+    /// The streams that a session's client can come back to; none where its revision has no such.
+    pub(crate) fn kept(&self, id: &str) -> Option<Arc<Streams>> {
+        let all = self.lock();
+        let session = all.get(id)?;
+        let may = session.conversation.revision >= Revision::V2025_11_25;
+        may.then(|| Arc::clone(&session.kept))
     }
 
     /// Enters a request.

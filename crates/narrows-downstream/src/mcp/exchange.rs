@@ -30,6 +30,8 @@ pub(crate) enum Said {
     /// The client must be asked before it can go on, and only its next request can carry the
     /// answers: the exchange is to be parked.
     Asks,
+    /// The upstream lets itself be polled, in so many milliseconds; the client may be told the same.
+    Paused(Option<u64>),
     /// Send the answer; nothing comes after it.
     Last(Result<Body, Failure>),
 }
@@ -138,7 +140,7 @@ impl Voice {
                 self.questions.retain(|question| question.number != number);
                 self.conversation.as_ref()?.withdraw(number).map(Said::Must)
             }
-            Event::Paused { .. } => None,
+            Event::Paused { retry_ms } => Some(Said::Paused(retry_ms)),
         }
     }
 
