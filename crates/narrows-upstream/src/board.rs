@@ -182,6 +182,14 @@ impl Cell {
         self.config.era == Era::Modern || self.lanes.get().is_some_and(|lanes| lanes.modern_only())
     }
 
+    /// It was found out that it does not speak the legacy era.
+    pub(crate) fn set_modern_only(&self) {
+        self.offer.rcu(|offer| {
+            let offer = offer.as_deref()?;
+            Some(Arc::new(Offer { modern_only: true, ..offer.clone() }))
+        });
+    }
+
     /// What it declared, if that is known.
     pub(crate) fn offers(&self) -> Option<Offers> {
         self.offers.load().as_deref().copied()

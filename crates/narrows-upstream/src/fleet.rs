@@ -32,8 +32,6 @@ const SLOW_START: Duration = Duration::from_secs(8);
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(6);
 /// How long a notification may take to be handed over.
 const NOTICE_WAIT: Duration = Duration::from_secs(5);
-/// Updates of resources that a slow reader may be behind.
-const UPDATES_MAX: usize = 1_024;
 /// Bytes of an upstream's error message that is passed on.
 const MESSAGE_BYTES_MAX: usize = 280;
 
@@ -85,7 +83,7 @@ impl Fleet {
         let stop = CancellationToken::new();
         let mut cells = Vec::with_capacity(config.servers.len());
         let mut kept = Vec::new();
-        let (updates, _) = broadcast::channel(UPDATES_MAX);
+        let (updates, _) = broadcast::channel(crate::news::WAITING_MAX);
         for server in config.servers {
             let (cell, wants) = cell(server, updates.clone())?;
             let kept_offer = means.cache.as_ref().filter(|_| wants.is_some());

@@ -47,6 +47,8 @@ pub(crate) enum Want {
     Updates(Wish),
     /// A client went away.
     Farewell(ClientSession),
+    /// To keep that it speaks the modern era only.
+    ModernOnly,
 }
 
 /// What the keeper's own tasks come back with. `u64` is the connection that they belong to.
@@ -118,6 +120,7 @@ impl Keeper {
         let cache = means.cache.clone();
         let (lanes, heard) = Lanes::new(Arc::clone(&means.introduction));
         let starter = Starter::new(Arc::clone(&cell), means, stop.clone());
+        lanes.set_modern_only(cell.offer().is_some_and(|offer| offer.modern_only));
         let lanes = cell.lanes.get_or_init(|| Arc::new(lanes));
         let (kept, lanes) = (Arc::clone(&cell), Arc::clone(lanes));
         let steward = Steward::new(kept, lanes, starter.clone(), heard, stop.child_token());
@@ -179,6 +182,10 @@ impl Keeper {
         match want {
             Want::Updates(wish) => self.wish(wish),
             Want::Farewell(session) => self.farewell(session),
+            Want::ModernOnly => {
+                self.cell.set_modern_only();
+                self.keep();
+            }
             Want::Connection(reply) => match &self.phase {
                 Phase::Up { connected, .. } if !connected.peer.is_closed() => {
                     // Whoever went away needs no connection.

@@ -4,6 +4,7 @@ use super::{Call, Passing};
 use crate::board::Connected;
 use crate::error::UpstreamError;
 use crate::fleet::{connect, failed};
+use crate::keeper::Want;
 use crate::lanes::{self, NoLane, Turn};
 use crate::wire::Failure;
 use std::sync::Arc;
@@ -44,6 +45,10 @@ impl Call<'_> {
             Ok(Ok(turn)) => Ok(Way::Own(turn)),
             Ok(Err(NoLane::Era)) => {
                 lanes.set_modern_only(true);
+                if let Some(wants) = &self.cell.wants {
+                    // Else it is found out again after the next start.
+                    let _full = wants.try_send(Want::ModernOnly);
+                }
                 Ok(Way::Shared(shared().await?))
             }
             Ok(Err(NoLane::Full)) => Err(UpstreamError::Busy {

@@ -70,6 +70,8 @@ impl Session {
                     self.questions.belongs(number, owner);
                     return None;
                 }
+                // It reads what it was told before.
+                Err(Event::Question(question)) if listener.is_full() => return Some(question),
                 Err(unheard) => event = unheard,
             }
         }

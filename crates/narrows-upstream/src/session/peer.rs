@@ -29,6 +29,11 @@ pub(crate) enum Hears {
 }
 
 impl Listener {
+    /// Whether it is behind.
+    pub(super) fn is_full(&self) -> bool {
+        self.events.as_ref().is_some_and(|events| events.capacity() == 0 && !events.is_closed())
+    }
+
     /// Tells the client, or gives the event back.
     pub(super) fn tell(&self, event: Event) -> Result<(), Event> {
         match &self.events {
