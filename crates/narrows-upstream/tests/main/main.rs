@@ -8,6 +8,7 @@ mod house;
 mod http;
 mod opening;
 mod passing;
+mod real;
 mod remote;
 mod stdio;
 mod web;
