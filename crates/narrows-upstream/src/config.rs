@@ -1,5 +1,6 @@
 //! What upstreams there are and how they are reached.
 
+use crate::oauth::OAuth;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,6 +18,8 @@ pub struct Config {
     pub start_concurrency: usize,
     /// Bytes of the result of one call; a larger one is refused before it is read.
     pub result_bytes_max: usize,
+    /// How logins at HTTP upstreams are kept and made.
+    pub logins: Logins,
     /// How we introduce ourselves.
     pub client_name: String,
     /// Our version.
@@ -31,10 +34,21 @@ impl Default for Config {
             cache_dir: None,
             start_concurrency: 4,
             result_bytes_max: 16 << 20,
+            logins: Logins::default(),
             client_name: "narrows".to_owned(),
             client_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
+}
+
+/// How logins at HTTP upstreams are kept and made.
+#[derive(Debug, Clone, Default)]
+pub struct Logins {
+    /// Where they are kept between starts; `None` keeps them as long as the process.
+    pub folder: Option<PathBuf>,
+    /// Follow the authorization server's redirect without a person. Only for tests: a real one
+    /// asks a person.
+    pub follow: bool,
 }
 
 /// One upstream.
@@ -46,6 +60,8 @@ pub struct ServerConfig {
     pub enabled: bool,
     /// How it is reached.
     pub launch: Launch,
+    /// How we log in, if it is an HTTP upstream that wants it.
+    pub oauth: Option<OAuth>,
     /// From launch to listed.
     pub start_timeout: Duration,
     /// The longest call.
@@ -67,6 +83,7 @@ impl ServerConfig {
             name: name.into(),
             enabled: true,
             launch,
+            oauth: None,
             start_timeout: Duration::from_secs(30),
             call_timeout: Duration::from_mins(1),
             era: Era::Auto,

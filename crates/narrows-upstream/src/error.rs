@@ -64,6 +64,14 @@ pub enum UpstreamError {
         /// 401 or 403.
         status: u16,
     },
+    /// Only a login by a person helps.
+    #[error("server {server}: {reason}")]
+    Login {
+        /// The name.
+        server: String,
+        /// Why.
+        reason: String,
+    },
     /// It broke the protocol.
     #[error("server {server} broke the protocol: {reason}")]
     Protocol {
@@ -111,7 +119,11 @@ impl UpstreamError {
     pub(crate) fn is_of_the_connection(&self) -> bool {
         matches!(
             self,
-            Self::Lost { .. } | Self::Refused { .. } | Self::Timeout { .. } | Self::Protocol { .. }
+            Self::Lost { .. }
+                | Self::Refused { .. }
+                | Self::Login { .. }
+                | Self::Timeout { .. }
+                | Self::Protocol { .. }
         )
     }
 }
@@ -136,9 +148,9 @@ impl From<UpstreamError> for Fault {
             UpstreamError::Refused { server, .. } => {
                 fault(Kind::Upstream, server).hint("set its credentials in the config's `headers`")
             }
-            UpstreamError::Answered { server, .. } | UpstreamError::Protocol { server, .. } => {
-                fault(Kind::Upstream, server)
-            }
+            UpstreamError::Login { server, .. }
+            | UpstreamError::Answered { server, .. }
+            | UpstreamError::Protocol { server, .. } => fault(Kind::Upstream, server),
             UpstreamError::TooLarge { server, .. } => {
                 fault(Kind::Limit, server).hint("ask for less: filter, or take a page at a time")
             }

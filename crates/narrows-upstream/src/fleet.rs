@@ -79,7 +79,7 @@ impl Fleet {
             version: config.client_version.clone(),
         });
         let cache = config.cache_dir.map(Cache::new);
-        let means = Means { introduction, nursery, cache };
+        let means = Means { introduction, nursery, cache, logins: config.logins.clone() };
         let stop = CancellationToken::new();
         let mut cells = Vec::with_capacity(config.servers.len());
         let mut kept = Vec::new();
@@ -394,6 +394,7 @@ pub(crate) fn failed(cell: &Cell, tool: &str, failure: Failure, waited: Duration
         Failure::Timeout => timeout(server, tool, waited),
         Failure::Lost { reason, .. } => UpstreamError::Lost { server, reason },
         Failure::Refused { status } => UpstreamError::Refused { server, status },
+        Failure::Login { reason } => UpstreamError::Login { server, reason },
         Failure::Busy { reason, retry_ms } => UpstreamError::Busy { server, reason, retry_ms },
         Failure::Protocol(reason) => UpstreamError::Protocol { server, reason },
         Failure::TooLarge { bytes, limit } => {

@@ -117,6 +117,7 @@ fn is_another_era(failure: &Failure) -> bool {
         Failure::Timeout | Failure::Http { .. } | Failure::Protocol(_) => true,
         Failure::Lost { .. }
         | Failure::Refused { .. }
+        | Failure::Login { .. }
         | Failure::Busy { .. }
         | Failure::TooLarge { .. } => false,
     }

@@ -18,6 +18,7 @@ mod keeper;
 mod lanes;
 mod listing;
 mod news;
+mod oauth;
 mod pass;
 mod relay;
 mod secrets;
@@ -27,8 +28,9 @@ mod stdio;
 mod wire;
 
 pub use builtin::NativeTool;
-pub use config::{Builtin, Config, Era, Launch, ServerConfig, Transport};
+pub use config::{Builtin, Config, Era, Launch, Logins, ServerConfig, Transport};
 pub use error::UpstreamError;
 pub use fleet::{CallOptions, Fleet};
 pub use items::Items;
+pub use oauth::{Grant, LoggedIn, Login, OAuth, login, logout, status};
 pub use pass::Passing;

@@ -210,6 +210,8 @@ pub(crate) enum Failure {
     Lost { reason: String, sent: bool },
     /// Credentials are missing or wrong.
     Refused { status: u16 },
+    /// Only a login by a person helps.
+    Login { reason: String },
     /// An HTTP status that says no.
     Http { status: u16, reason: String },
     /// The upstream, or we, have too much to do.
@@ -227,9 +229,10 @@ impl std::fmt::Display for Failure {
                 write!(f, "it answered with error {}: {}", error.code, error.message)
             }
             Self::Timeout => f.write_str("it did not answer in time"),
-            Self::Lost { reason, .. } | Self::Busy { reason, .. } | Self::Protocol(reason) => {
-                f.write_str(reason)
-            }
+            Self::Lost { reason, .. }
+            | Self::Busy { reason, .. }
+            | Self::Login { reason }
+            | Self::Protocol(reason) => f.write_str(reason),
             Self::Refused { status } => {
                 write!(f, "it refused our credentials (HTTP {status}); set `headers` in the config")
             }

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what each command does.
 
 pub(crate) mod args;
+mod auth;
 mod call;
 mod client;
 mod config;
@@ -116,6 +117,7 @@ impl Desk {
             Command::Demo => self.demo().await,
             Command::Config(args) => self.config(args.what),
             Command::Import(args) => self.import(&args),
+            Command::Auth(args) => self.auth(args.what).await,
             Command::Add(args) => self.add(args),
             Command::Remove(args) => self.remove(&args),
             Command::Install(args) => self.install(&args),

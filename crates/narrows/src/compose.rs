@@ -1,6 +1,7 @@
 //! From the settings to each crate's own config.
 
-use crate::config::settings::Era;
+use crate::config::secret::Secret;
+use crate::config::settings::{Era, Grant, OAuth};
 use crate::config::{Environment, Launch, Settings, Upstream};
 use narrows_catalog::manifest;
 use narrows_upstream as upstream;
@@ -11,6 +12,10 @@ use std::time::Duration;
 pub(crate) fn upstream(settings: &Settings, env: &Environment) -> upstream::Config {
     upstream::Config {
         servers: settings.servers.iter().map(server).collect(),
+        logins: upstream::Logins {
+            folder: Some(env.data_dir().join("logins")),
+            follow: env.var("NARROWS_LOGIN_FOLLOW") == Some("1"),
+        },
         cache_dir: settings.upstream.cache.then(|| env.data_dir().join("tools")),
         start_concurrency: size(settings.upstream.start_parallel),
         // On the wire a result stands twice, as text and as structured content.
@@ -20,7 +25,7 @@ pub(crate) fn upstream(settings: &Settings, env: &Environment) -> upstream::Conf
 }
 
 fn server(server: &Upstream) -> upstream::ServerConfig {
-    let exposed = |pairs: &std::collections::BTreeMap<String, crate::config::secret::Secret>| {
+    let exposed = |pairs: &std::collections::BTreeMap<String, Secret>| {
         pairs.iter().map(|(k, v)| (k.clone(), v.expose().to_owned())).collect()
     };
     let launch = match &server.launch {
@@ -42,6 +47,7 @@ fn server(server: &Upstream) -> upstream::ServerConfig {
         Launch::Time => upstream::Launch::Builtin(upstream::Builtin::Time),
     };
     upstream::ServerConfig {
+        oauth: server.oauth.as_ref().map(oauth),
         enabled: server.enabled,
         start_timeout: server.start_timeout,
         call_timeout: server.call_timeout,
@@ -54,6 +60,22 @@ fn server(server: &Upstream) -> upstream::ServerConfig {
         tools_hide: server.tools_hide.clone(),
         idle_stop: server.idle_stop,
         ..upstream::ServerConfig::new(server.name.as_str(), launch)
+    }
+}
+
+fn oauth(oauth: &OAuth) -> upstream::OAuth {
+    let exposed = |secret: &Option<Secret>| secret.as_ref().map(|s| s.expose().to_owned());
+    upstream::OAuth {
+        client_id: oauth.client_id.clone(),
+        client_secret: exposed(&oauth.client_secret),
+        client_metadata_url: oauth.client_metadata_url.clone(),
+        scopes: oauth.scopes.clone(),
+        redirect_port: oauth.redirect_port,
+        grant: match oauth.grant {
+            Grant::Person => upstream::Grant::Person,
+            Grant::Client => upstream::Grant::Client,
+        },
+        private_key: exposed(&oauth.private_key),
     }
 }
 

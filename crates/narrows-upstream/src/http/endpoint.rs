@@ -1,9 +1,10 @@
 //! Where an HTTP upstream is, and the headers that it gets.
 
 use super::exchange::unsent;
+use crate::oauth::{Keys, Verdict};
 use crate::wire::{Failure, Letter};
 use narrows_protocol::{Revision, header};
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use std::collections::BTreeMap;
@@ -18,6 +19,8 @@ const IDLE_CONNECTIONS_MAX: usize = 32;
 const REDIRECTS_MAX: usize = 3;
 /// Where an upstream behind a Unix socket is asked, if its config does not say.
 const SOCKET_PATH: &str = "/mcp";
+/// Times that one request is sent, each with another login.
+const LOGINS_MAX: u32 = 4;
 
 /// An endpoint with what every request to it carries.
 pub(crate) struct Endpoint {
@@ -25,6 +28,7 @@ pub(crate) struct Endpoint {
     url: Url,
     headers: HeaderMap,
     shown: String,
+    keys: Option<Keys>,
 }
 
 impl Endpoint {
@@ -33,6 +37,7 @@ impl Endpoint {
         url: &str,
         headers: &BTreeMap<String, String>,
         agent: &str,
+        keys: Option<Keys>,
     ) -> Result<Self, String> {
         let (socket, url) = match url.strip_prefix("unix:") {
             Some(rest) => {
@@ -72,7 +77,7 @@ impl Endpoint {
             client = client.unix_socket(socket);
         }
         let client = client.build().map_err(|e| format!("no HTTP client: {e}"))?;
-        Ok(Self { client, url, headers: map, shown })
+        Ok(Self { client, url, headers: map, shown, keys })
     }
 
     /// Where it is, as far as the log may tell.
@@ -80,9 +85,38 @@ impl Endpoint {
         &self.shown
     }
 
-    /// Sends a request.
+    /// Sends a request, with our login if there is one; one that is refused is sent again as long
+    /// as a login gives something new to show.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
-        request.send().await.map_err(|e| unsent(&e))
+        let Some(keys) = &self.keys else {
+            return request.send().await.map_err(|e| unsent(&e));
+        };
+        let mut next = Some(request);
+        for _ in 0..LOGINS_MAX {
+            let Some(request) = next.take() else { break };
+            // A body that cannot be sent twice is sent once.
+            next = request.try_clone();
+            let used = keys.bearer().await;
+            let request = match &used {
+                Some(bearer) => request.header(AUTHORIZATION, bearer.value.clone()),
+                None => request,
+            };
+            let response = request.send().await.map_err(|e| unsent(&e))?;
+            let status = response.status().as_u16();
+            if !matches!(status, 401 | 403) {
+                keys.accepted();
+                return Ok(response);
+            }
+            if next.is_none() {
+                return Ok(response);
+            }
+            match keys.challenged(status, response.headers(), used.as_deref()).await {
+                Verdict::Retry => {}
+                Verdict::Foreign => return Ok(response),
+                Verdict::Login(reason) => return Err(Failure::Login { reason }),
+            }
+        }
+        Err(Failure::Login { reason: "it refuses every login".to_owned() })
     }
 
     /// Where HTTP+SSE wants its messages: a place of the same origin, since they carry credentials.

@@ -129,7 +129,12 @@ mod tests {
         // A second test in the same process finds it installed.
         let _again = rustls::crypto::ring::default_provider().install_default();
         let at = |n: u16| {
-            Endpoint::new(&format!("http://127.0.0.1:{}/mcp", 1 + n), &BTreeMap::new(), "test")
+            Endpoint::new(
+                &format!("http://127.0.0.1:{}/mcp", 1 + n),
+                &BTreeMap::new(),
+                "test",
+                None,
+            )
         };
         Places::new((0..count).map(|n| at(n).unwrap()).collect())
     }

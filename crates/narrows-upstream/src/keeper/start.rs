@@ -2,10 +2,11 @@
 
 use crate::board::Cell;
 use crate::cache::Cache;
-use crate::config::{Era, Launch, Transport};
+use crate::config::{Era, Launch, Logins, Transport};
 use crate::error::UpstreamError;
 use crate::handshake::{self, Agreed};
 use crate::http::{Endpoint, Places};
+use crate::oauth::{self, Keys};
 use crate::session::{End, Introduction, Peer, Session, Terms, Voice};
 use crate::spawn::{Nursery, Order};
 use crate::wire::{Failure, Wire};
@@ -13,6 +14,7 @@ use crate::{http, stdio};
 use narrows_protocol::Revision;
 use narrows_types::Back;
 use narrows_types::fault::clip;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ pub(crate) struct Means {
     pub(crate) introduction: Arc<Introduction>,
     pub(crate) nursery: Option<Nursery>,
     pub(crate) cache: Option<Cache>,
+    pub(crate) logins: Logins,
 }
 
 /// A connection that is open. Its session must be driven for anything to happen.
@@ -182,6 +185,20 @@ impl Starter {
         }
     }
 
+    /// What logs us in at one of its addresses.
+    fn keys(
+        &self,
+        url: &str,
+        headers: &BTreeMap<String, String>,
+        agent: &str,
+    ) -> Result<Option<Keys>, String> {
+        let (server, oauth) = (self.cell.name(), self.cell.config.oauth.clone());
+        if url.starts_with("unix:") || !oauth::takes_part(oauth.as_ref(), headers) {
+            return Ok(None);
+        }
+        Keys::new(server, url, oauth.unwrap_or_default(), &self.means.logins, agent).map(Some)
+    }
+
     async fn open(&self) -> Result<Wire, String> {
         let Means { nursery, introduction, .. } = &self.means;
         match (&self.cell.config.launch, nursery) {
@@ -198,7 +215,9 @@ impl Starter {
                 let places = self.cell.places(|| {
                     let agent = format!("{}/{}", introduction.name, introduction.version);
                     let all = std::iter::once(url).chain(urls);
-                    let all = all.map(|url| Endpoint::new(url, headers, &agent));
+                    let all = all.map(|url| {
+                        Endpoint::new(url, headers, &agent, self.keys(url, headers, &agent)?)
+                    });
                     Ok(Places::new(all.collect::<Result<_, _>>()?))
                 })?;
                 if *transport == Transport::Sse || places.is_sse() {

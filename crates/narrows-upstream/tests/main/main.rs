@@ -6,6 +6,7 @@ mod asking;
 mod cache;
 mod house;
 mod http;
+mod oauth;
 mod opening;
 mod passing;
 mod real;

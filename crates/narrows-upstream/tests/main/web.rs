@@ -12,8 +12,12 @@ use tokio::task::JoinSet;
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
     pub(crate) verb: String,
+    /// Path and query.
+    pub(crate) target: String,
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: Value,
+    /// The body as it came, if it is no JSON.
+    pub(crate) text: String,
 }
 
 impl Request {
@@ -153,8 +157,11 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Request> {
     let length = headers.get("content-length").and_then(|l| l.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    let verb = first.split(' ').next()?.to_owned();
-    Some(Request { verb, headers, body: serde_json::from_slice(&body).unwrap_or_default() })
+    let mut words = first.split(' ').map(str::to_owned);
+    let (verb, target) = (words.next()?, words.next()?);
+    let text = String::from_utf8_lossy(&body).into_owned();
+    let body = serde_json::from_slice(&body).unwrap_or_default();
+    Some(Request { verb, target, headers, body, text })
 }
 
 /// False if the client went away first.

@@ -103,6 +103,8 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Take over the servers of your clients
     Import(ImportArgs),
+    /// Log in at servers that want it (OAuth)
+    Auth(AuthArgs),
     /// Connect a server
     Add(AddArgs),
     /// Disconnect a server
@@ -247,6 +249,42 @@ pub(crate) struct CallArgs {
     /// Its arguments
     #[arg(value_name = "JSON|KEY=VALUE|KEY:=JSON")]
     pub(crate) arguments: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  narrows auth login linear           opens a browser
+  narrows auth status
+  narrows auth logout linear
+
+What a login gives is kept in a file that only you can read, renewed when it ends, and sent to no
+other server.")]
+pub(crate) struct AuthArgs {
+    #[command(subcommand)]
+    pub(crate) what: AuthWhat,
+}
+
+/// What to do with logins.
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuthWhat {
+    /// Log in at a server
+    Login {
+        /// The server
+        server: String,
+        /// Only print the address
+        #[arg(long)]
+        no_browser: bool,
+        /// How long to wait for you, in seconds
+        #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        wait_s: u64,
+    },
+    /// Show where you are logged in
+    Status,
+    /// Forget a login
+    Logout {
+        /// The server
+        server: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -82,6 +82,7 @@ fn settings(folder: &Path) -> Settings {
     let server = |name: &str, launch| Upstream {
         name: name.to_owned(),
         enabled: true,
+        oauth: None,
         launch,
         start_timeout: Duration::from_secs(30),
         call_timeout: Duration::from_mins(1),

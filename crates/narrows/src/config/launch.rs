@@ -5,7 +5,7 @@ use super::decode::decode;
 use super::expand::Scope;
 use super::problem::{Problem, dotted};
 use super::secret::Secret;
-use super::settings::{BuiltinKind, Era, Server, Transport};
+use super::settings::{BuiltinKind, Era, OAuth, Server, Transport};
 use super::tree::{Entry, Kind, Place, Tree};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ pub(crate) struct Upstream {
     /// Switched off by the config, or because it could not be set up (see the warnings).
     pub(crate) enabled: bool,
     pub(crate) launch: Launch,
+    pub(crate) oauth: Option<OAuth>,
     pub(crate) start_timeout: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) idle_stop: Option<Duration>,
@@ -88,6 +89,7 @@ pub(super) fn server(
         name: entry.key.clone(),
         enabled: server.enabled.unwrap_or(true) && missing.is_empty(),
         launch,
+        oauth: server.oauth,
         start_timeout: positive("start_timeout_ms", server.start_timeout_ms, 30_000)?,
         call_timeout: positive("call_timeout_ms", server.call_timeout_ms, 60_000)?,
         idle_stop,
@@ -230,6 +232,7 @@ fn fitting(server: &Server, tree: &Tree, at: &str, way: &str) -> Result<(), Prob
         ("cwd", server.cwd.is_some(), way == "command", "`command`"),
         ("idle_stop_ms", server.idle_stop_ms.is_some(), way == "command", "`command`"),
         ("headers", server.headers.is_some(), way == "url", "`url`"),
+        ("oauth", server.oauth.is_some(), way == "url", "`url`"),
         ("folders", server.folders.is_some(), files, "`builtin = \"files\"`"),
         ("write", server.write.is_some(), files, "`builtin = \"files\"`"),
     ];

@@ -1,6 +1,10 @@
 //! What can be set: the sections of `narrows.toml`. The schema that `narrows config schema` prints
 //! is made from these types and their comments.
 
+mod oauth;
+
+pub(crate) use oauth::{Grant, OAuth};
+
 use super::secret::Secret;
 use narrows_types::{Layer, Limits};
 use schemars::JsonSchema;
@@ -55,6 +59,8 @@ pub(crate) struct Server {
     pub(crate) url: Option<Secret>,
     /// Headers of every request to `url`.
     pub(crate) headers: Option<BTreeMap<String, Secret>>,
+    /// How Narrows logs in at `url`.
+    pub(crate) oauth: Option<OAuth>,
     /// Tools that are part of Narrows.
     pub(crate) builtin: Option<BuiltinKind>,
     /// For `builtin = "files"`: the folders whose files are reached, relative to this file.

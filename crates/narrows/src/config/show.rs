@@ -39,7 +39,9 @@ pub(crate) fn masked(tree: &Tree, path: &[String]) -> Tree {
     let mut out = tree.clone();
     let names: Vec<&str> = path.iter().map(String::as_str).collect();
     match names.as_slice() {
-        ["servers", _, "env" | "headers", name] => hide::scalar(name, &mut out, &mut mask),
+        ["servers", _, "env" | "headers" | "oauth", name] => {
+            hide::scalar(name, &mut out, &mut mask);
+        }
         ["servers", _, "url" | "command"] => {
             if let Kind::Text(text) = &mut out.kind {
                 *text = mask_url(text);
