@@ -5,6 +5,7 @@ use crate::mcp::{Params, Rules, string};
 use narrows_types::{Client, Mode, Principal};
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// The sender of one request.
 #[derive(Clone)]
@@ -15,6 +16,8 @@ pub(crate) struct Caller {
     pub(crate) client: Arc<Client>,
     /// The conversation that the request belongs to, in the legacy era.
     pub(crate) conversation: Option<Arc<Conversation>>,
+    /// Cancelled when the server is about to end: what has no end of its own ends then.
+    pub(crate) ending: CancellationToken,
 }
 
 impl Caller {
@@ -31,7 +34,8 @@ impl Caller {
             back: None,
         };
         let client = Arc::new(client);
-        Self { rules: Rules::Modern, principal, mode, client, conversation: None }
+        let (conversation, ending) = (None, CancellationToken::new());
+        Self { rules: Rules::Modern, principal, mode, client, conversation, ending }
     }
 
     /// A party to a conversation.
@@ -42,7 +46,13 @@ impl Caller {
             mode,
             client: conversation.client(),
             conversation: Some(Arc::clone(conversation)),
+            ending: CancellationToken::new(),
         }
+    }
+
+    /// Whether the client declared that it can be asked this.
+    pub(crate) fn declares(&self, capability: &str) -> bool {
+        declares(self.client.capabilities.as_deref(), capability)
     }
 }
 

@@ -11,9 +11,10 @@ mod plan;
 mod results;
 mod source;
 
-pub(crate) use exchange::{Exchange, Said};
-pub(crate) use params::{Params, string};
+pub(crate) use exchange::{Exchange, Parking, Said, Work};
+pub(crate) use params::{Params, is_object, string};
 pub(crate) use plan::{Pending, Plan, Purpose, negotiate};
+pub(crate) use results::with_member;
 pub(crate) use source::Source;
 
 use crate::caller::Caller;
@@ -21,14 +22,16 @@ use crate::config::Config;
 use crate::conversation::{Conversation, Opening};
 use crate::fault::{FaultBody, wire};
 use crate::letters::{Letters, Lists, Round};
+use crate::parking::{Lot, Remembered};
 use crate::render::{self, Keep, Seal};
 use crate::wire::Failure;
-use narrows_protocol::Revision;
+use narrows_protocol::{Id, Revision};
 use narrows_types::{Answer, Ask, Event, Fault, Kind, Method, Passed, Principal, What, WireError};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// Events of one request that wait for its door; further ones are dropped.
@@ -62,6 +65,11 @@ pub(crate) struct Front {
     introduction: Body,
     /// Who hears of changes.
     round: Arc<Round>,
+    /// Requests that wait for answers.
+    lot: Arc<Lot>,
+    /// Streams of changes that may still be opened.
+    pub(crate) listens: Arc<Semaphore>,
+    carried: AtomicBool,
     /// What runs beside requests; it ends with the front.
     chores: Mutex<JoinSet<()>>,
 }
@@ -72,8 +80,10 @@ impl Front {
             "name": config.server_name,
             "version": config.server_version,
         }));
-        let (round, chores) = (Arc::default(), Mutex::default());
-        Self { source, config, introduction, round, chores }
+        let listens = Arc::new(Semaphore::new(crate::listen::LISTENS_MAX));
+        let (round, lot, chores) = (Arc::default(), Lot::new(), Mutex::default());
+        let carried = AtomicBool::new(false);
+        Self { source, config, introduction, round, lot, listens, carried, chores }
     }
 
     /// Opens a conversation with a client of the legacy era.
@@ -92,14 +102,19 @@ impl Front {
     }
 
     /// Sees to it that letters come to this box.
-    fn deliver_to(&self, letters: &Arc<Letters>) {
+    pub(crate) fn deliver_to(&self, letters: &Arc<Letters>) {
         self.round.enter(letters);
+        if !self.carried.swap(true, Ordering::AcqRel) {
+            let (changes, updates) = self.source.news();
+            self.chore(Arc::clone(&self.round).carry(changes, updates));
+        }
+    }
+
+    /// Runs something beside the requests.
+    pub(crate) fn chore(&self, chore: impl Future<Output = ()> + Send + 'static) {
         let mut chores = self.chores.lock().unwrap_or_else(PoisonError::into_inner);
         while chores.try_join_next().is_some() {}
-        if chores.is_empty() {
-            let (changes, updates) = self.source.news();
-            chores.spawn(Arc::clone(&self.round).carry(changes, updates));
-        }
+        chores.spawn(chore);
     }
 
     pub(crate) fn seal(&self, rules: Rules) -> Seal<'_> {
@@ -116,14 +131,29 @@ impl Front {
     }
 
     /// Starts what was planned. Dropping the exchange cancels it.
-    pub(crate) fn start(self: &Arc<Self>, caller: &Caller, plan: Plan) -> Exchange {
+    pub(crate) fn start(self: &Arc<Self>, caller: &Caller, id: &Id, plan: Plan) -> Exchange {
         let (events, heard) = mpsc::channel(EVENTS_MAX);
         let (front, client) = (Arc::clone(self), caller.clone());
-        let (work, token): (exchange::Work, _) = match plan {
+        let mut parking = None;
+        let (work, token): (Work, _) = match plan {
+            Plan::Listen(filter) => {
+                let work = Box::pin(crate::listen::hear(front, client, id.clone(), filter, events));
+                return Exchange::new(work, heard, caller, None).insisting();
+            }
+            Plan::Resume(pending) => {
+                let Pending { what, token, .. } = *pending;
+                let Some(parking) = self.parking(caller, &what, true) else {
+                    let failure = Failure::params("`requestState` is of no use here".to_owned());
+                    let work = Box::pin(std::future::ready(Err(failure)));
+                    return Exchange::new(work, heard, caller, None);
+                };
+                return Exchange::resume(client, parking, token);
+            }
             Plan::Ready(body) => (Box::pin(std::future::ready(Ok(body))), None),
             Plan::Introduce => (Box::pin(async move { front.introduce(&client).await }), None),
             Plan::Ask(pending) => {
                 let Pending { what, purpose, token } = *pending;
+                parking = self.parking(caller, &what, false);
                 // Questions and log messages come without a token too.
                 let listens = token.is_some() || matches!(what, What::Pass(_));
                 let events = listens.then_some(events);
@@ -131,7 +161,24 @@ impl Front {
                 (Box::pin(work), token)
             }
         };
-        Exchange::new(work, heard, caller, token)
+        Exchange::new(work, heard, caller, token).with_parking(parking)
+    }
+
+    /// A place to wait at for a request whose client may be asked by an answer only.
+    fn parking(&self, caller: &Caller, what: &What, resumes: bool) -> Option<Parking> {
+        const ASKING: [Method; 3] = [Method::CallTool, Method::GetPrompt, Method::ReadResource];
+        let What::Pass(ask) = what else { return None };
+        let asked = ["elicitation", "sampling", "roots"].iter().any(|c| caller.declares(c));
+        let may = caller.rules == Rules::Modern && ASKING.contains(&ask.method);
+        (may && (asked || resumes)).then(|| Parking {
+            lot: Arc::clone(&self.lot),
+            request: Remembered {
+                principal: caller.principal.name.clone(),
+                method: ask.method.as_str(),
+                params: ask.params.clone(),
+            },
+            rounds: 0,
+        })
     }
 
     async fn perform(

@@ -73,6 +73,7 @@ where
         front: Arc::new(front),
         outbox,
         session: None,
+        ending: shutdown.child_token(),
         under_way: HashMap::new(),
         tasks: JoinSet::new(),
     };
@@ -130,6 +131,8 @@ struct Door {
     outbox: mpsc::Sender<String>,
     /// What `initialize` opened, if the client is of the legacy era.
     session: Option<Arc<Conversation>>,
+    /// Cancelled when no more requests are read.
+    ending: CancellationToken,
     /// How to cancel each request.
     under_way: HashMap<Id, CancellationToken>,
     tasks: JoinSet<Id>,
@@ -182,6 +185,7 @@ impl Door {
 
     /// Waits for what is under way; what takes too long is ended and its client told.
     async fn drain(&mut self) {
+        self.ending.cancel();
         let all = async {
             while let Some(ended) = self.tasks.join_next().await {
                 self.ended(ended);
@@ -292,7 +296,7 @@ impl Door {
         }
         let cancel = CancellationToken::new();
         self.under_way.insert(id.clone(), cancel.clone());
-        let exchange = self.front.start(&caller, plan);
+        let exchange = self.front.start(&caller, id, plan);
         let (outbox, id) = (self.outbox.clone(), id.clone());
         self.tasks.spawn(async move {
             // A cancelled request is not answered.
@@ -306,7 +310,8 @@ impl Door {
     fn caller(&mut self, request: &Request<'_>, params: &Params<'_>) -> Result<Caller, Failure> {
         let mode = self.front.config.mode;
         if request.is_modern(params, None)? {
-            return Ok(Caller::alone(Principal::local(), mode, params));
+            let ending = self.ending.clone();
+            return Ok(Caller { ending, ..Caller::alone(Principal::local(), mode, params) });
         }
         if request.method == "initialize" {
             let revision = negotiate(params)?;
@@ -354,10 +359,7 @@ async fn converse(mut exchange: Exchange, id: &Id, outbox: &mpsc::Sender<String>
             Said::Note(message) => drop(outbox.try_send(message)),
             // The outbox closes only when the whole door ends.
             Said::Must(message) => drop(outbox.send(message).await),
-            Said::Asks => {
-                drop(exchange.take_questions());
-            }
-            Said::Paused(_) => {}
+            Said::Asks | Said::Withdrawn(_) | Said::Paused(_) => {}
             Said::Last(outcome) => {
                 let message = match outcome {
                     Ok(body) => wire::response(id, &body),

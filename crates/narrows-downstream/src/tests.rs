@@ -5,6 +5,7 @@ mod http_legacy;
 mod http_modern;
 mod http_streams;
 mod http_wire;
+mod passing;
 mod rest;
 mod stdio;
 

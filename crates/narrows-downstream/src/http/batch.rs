@@ -71,7 +71,7 @@ async fn request(
         plan => plan,
     };
     let ticket = shared.sessions.begin(session, id)?;
-    let mut exchange = shared.front.start(caller, plan);
+    let mut exchange = shared.front.start(caller, id, plan);
     let answered = async {
         loop {
             // There is no stream to say anything else on.

@@ -43,13 +43,13 @@ pub(super) async fn post(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let over = closing.map(|Extension(closing)| closing.over).unwrap_or_default();
+    let Closing { begun, over } = closing.map(|Extension(closing)| closing).unwrap_or_default();
     let Ok(Query(wish)) = wish else {
         let message = "`mode` must be code, hybrid or mcp";
         return refuse(None, &Failure::request(message.to_owned()));
     };
     let mode = wish.mode.unwrap_or(shared.front.config.mode);
-    match take(&shared, &headers, (&over, mode), body).await {
+    match take(&shared, &headers, (&over, &begun, mode), body).await {
         Ok(response) => response,
         Err((id, failure)) => refuse(id.as_ref(), &failure),
     }
@@ -68,7 +68,7 @@ fn refuse(id: Option<&Id>, failure: &Failure) -> Response {
 async fn take(
     shared: &Arc<Shared>,
     headers: &HeaderMap,
-    (over, mode): (&CancellationToken, Mode),
+    (over, begun, mode): (&CancellationToken, &CancellationToken, Mode),
     body: Body,
 ) -> Result<Response, Refusal> {
     is_json(headers).map_err(anonymous)?;
@@ -90,7 +90,7 @@ async fn take(
     match wire::parse(bytes).map_err(|bad| *bad)? {
         Message::Request { id, method, params } => {
             let request = Request { id, method, params };
-            let way = Way { accepts, over, mode };
+            let way = Way { accepts, over, begun, mode };
             let answered = answer(shared, headers, &way, &request).await;
             answered.map_err(|failure| (Some(request.id), failure))
         }
@@ -133,6 +133,8 @@ struct Way<'a> {
     accepts: Accepts,
     /// Cancelled when there is no more time for it.
     over: &'a CancellationToken,
+    /// Cancelled when the server is about to end.
+    begun: &'a CancellationToken,
     /// What the client sees.
     mode: Mode,
 }
@@ -147,7 +149,8 @@ async fn answer(
     let params = Params::read(*whole)?;
     let front = &shared.front;
     let (caller, ticket) = if request.is_modern(&params, Some(headers))? {
-        let caller = Caller::alone(Principal::local(), way.mode, &params);
+        let ending = way.begun.clone();
+        let caller = Caller { ending, ..Caller::alone(Principal::local(), way.mode, &params) };
         mirrors::check(front, &caller, (method, &params), headers).await?;
         (caller, None)
     } else if *method == "initialize" {
@@ -166,7 +169,7 @@ async fn answer(
     };
     let streams = ticket.and_then(|session| shared.sessions.kept(session));
     let ticket = ticket.map(|session| shared.sessions.begin(session, id)).transpose()?;
-    let exchange = front.start(&caller, plan);
+    let exchange = front.start(&caller, id, plan);
     let reply = Reply { id: id.clone(), exchange, ticket, streams, over: way.over.clone() };
     Ok(delivery::reply(reply, way.accepts).await)
 }

@@ -41,10 +41,10 @@ pub(super) async fn check(
     let arguments: Value = arguments.unwrap_or_default();
     let expected = mirror::headers(&mirrors, &arguments).map_err(Failure::mismatch)?;
     for mirror in &mirrors {
-        let name = format!("{}{}", header::PARAM, mirror.header.to_ascii_lowercase());
-        let expected = expected.iter().find(|(known, _)| *known == name).map(|(_, value)| value);
-        let given = wire::header(headers, &name)?;
-        same(&name, given, expected.map(String::as_str))?;
+        let name = &mirror.header;
+        let expected = expected.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        let given = wire::header(headers, name)?;
+        same(name, given, expected.map(String::as_str))?;
     }
     Ok(())
 }

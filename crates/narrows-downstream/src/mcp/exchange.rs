@@ -4,6 +4,7 @@ use super::results::with_member;
 use super::{Body, Rules};
 use crate::caller::Caller;
 use crate::conversation::{Conversation, wanted};
+use crate::parking::{Lot, Remembered, checked};
 use crate::progress::Meter;
 use crate::wire::{self, Failure, notification};
 use narrows_types::{Event, Question};
@@ -20,16 +21,18 @@ const TOGETHER: Duration = Duration::from_millis(30);
 /// The answer in the making.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Result<Body, Failure>> + Send>>;
 
-/// What a door is to do next.
+/// What a door is to do next. Doors see notes, what must arrive, and the answer; the rest is
+/// between an exchange and the parking lot.
 #[derive(Debug)]
 pub(crate) enum Said {
     /// Send this; it may be lost where a client does not read.
     Note(String),
     /// Send this; it must arrive.
     Must(String),
-    /// The client must be asked before it can go on, and only its next request can carry the
-    /// answers: the exchange is to be parked.
+    /// The client must be asked before it can go on.
     Asks,
+    /// The upstream does not want the answer to this question any more.
+    Withdrawn(u64),
     /// The upstream lets itself be polled, in so many milliseconds; the client may be told the same.
     Paused(Option<u64>),
     /// Send the answer; nothing comes after it.
@@ -39,9 +42,23 @@ pub(crate) enum Said {
 /// A request under way. Dropping it cancels the request.
 pub(crate) struct Exchange {
     work: Option<Work>,
+    /// An earlier exchange is being taken up again.
+    resuming: Option<Resuming>,
     last: Option<Result<Body, Failure>>,
     heard: mpsc::Receiver<Event>,
     voice: Voice,
+    /// How it can be parked, where its client can be asked by no other way.
+    parking: Option<Parking>,
+}
+
+type Resuming = Pin<Box<dyn Future<Output = Result<Exchange, Failure>> + Send>>;
+
+/// Where an exchange is parked, and as what.
+#[derive(Clone)]
+pub(crate) struct Parking {
+    pub(crate) lot: Arc<Lot>,
+    pub(crate) request: Remembered,
+    pub(crate) rounds: u32,
 }
 
 impl Exchange {
@@ -54,17 +71,84 @@ impl Exchange {
         let voice = Voice {
             conversation: caller.conversation.clone(),
             log_level: caller.client.log_level.clone(),
+            capabilities: caller.client.capabilities.clone(),
             modern: caller.rules == Rules::Modern,
+            must: false,
             token,
             meter: Meter::default(),
             asked: Vec::new(),
             questions: Vec::new(),
         };
-        Self { work: Some(work), last: None, heard, voice }
+        Self { work: Some(work), resuming: None, last: None, heard, voice, parking: None }
     }
 
-    /// What comes next. May be dropped and called again: nothing is lost.
+    /// With a place to be parked at.
+    pub(crate) fn with_parking(self, parking: Option<Parking>) -> Self {
+        Self { parking, ..self }
+    }
+
+    /// Every notification must arrive.
+    pub(crate) fn insisting(mut self) -> Self {
+        self.voice.must = true;
+        self
+    }
+
+    /// The exchange that a retry goes on with.
+    pub(crate) fn resume(caller: Caller, parking: Parking, token: Option<Box<RawValue>>) -> Self {
+        let (_events, heard) = mpsc::channel(1);
+        let none: Work = Box::pin(std::future::pending());
+        let this = Self::new(none, heard, &caller, None);
+        let resuming: Resuming = Box::pin(async move {
+            let found = parking.lot.resume(&caller, &parking.request, token).await?;
+            let parking = Parking { rounds: found.rounds, ..parking };
+            Ok(found.exchange.with_parking(Some(parking)))
+        });
+        Self { resuming: Some(resuming), ..this }
+    }
+
+    /// What comes next: never a question to a client that is asked by an answer. May be dropped and
+    /// called again: nothing is lost.
     pub(crate) async fn next(&mut self) -> Said {
+        if let Some(resuming) = &mut self.resuming {
+            match resuming.await {
+                Ok(exchange) => *self = exchange,
+                Err(failure) => {
+                    self.resuming = None;
+                    self.work = None;
+                    return Said::Last(Err(failure));
+                }
+            }
+        }
+        loop {
+            match self.next_unparked().await {
+                Said::Asks => match self.parking.take() {
+                    Some(parking) => return Said::Last(self.park(parking)),
+                    // Unanswered questions are declined.
+                    None => drop(self.take_questions()),
+                },
+                Said::Withdrawn(_) => {}
+                said => return said,
+            }
+        }
+    }
+
+    fn park(&mut self, parking: Parking) -> Result<Body, Failure> {
+        let Parking { lot, request, rounds } = parking;
+        let questions = self.take_questions();
+        let (_events, heard) = mpsc::channel(1);
+        let rest = Self {
+            work: self.work.take(),
+            resuming: None,
+            last: self.last.take(),
+            heard: std::mem::replace(&mut self.heard, heard),
+            voice: self.voice.divide(),
+            parking: None,
+        };
+        lot.park(rest, questions, &request, rounds)
+    }
+
+    /// What comes next, of all that can come.
+    pub(crate) async fn next_unparked(&mut self) -> Said {
         loop {
             let Some(work) = &mut self.work else { return self.rest() };
             let event = tokio::select! {
@@ -103,13 +187,34 @@ impl Exchange {
     pub(crate) fn take_questions(&mut self) -> Vec<Question> {
         std::mem::take(&mut self.voice.questions)
     }
+
+    /// Asks again what was not answered.
+    pub(crate) fn ask_again(&mut self, question: Question) {
+        self.voice.questions.push(question);
+    }
+
+    /// The answer came while nobody waited for it.
+    pub(crate) fn put_back(&mut self, outcome: Result<Body, Failure>) {
+        self.last = Some(outcome);
+    }
+
+    /// Whom what is left is told: the client of a further request for the same.
+    pub(crate) fn follow(&mut self, caller: &Caller, token: Option<Box<RawValue>>) {
+        self.voice.log_level.clone_from(&caller.client.log_level);
+        self.voice.capabilities.clone_from(&caller.client.capabilities);
+        self.voice.token = token;
+        self.voice.meter = Meter::default();
+    }
 }
 
 /// Turns events into messages to one client.
 struct Voice {
     conversation: Option<Arc<Conversation>>,
     log_level: Option<Arc<str>>,
+    capabilities: Option<Arc<RawValue>>,
     modern: bool,
+    /// Notifications must arrive.
+    must: bool,
     token: Option<Box<RawValue>>,
     meter: Meter,
     /// The ids under which a client of the legacy era was asked.
@@ -138,7 +243,10 @@ impl Voice {
             Event::Question(question) => self.ask(question),
             Event::Withdrawn { number } => {
                 self.questions.retain(|question| question.number != number);
-                self.conversation.as_ref()?.withdraw(number).map(Said::Must)
+                match &self.conversation {
+                    Some(conversation) => conversation.withdraw(number).map(Said::Must),
+                    None => Some(Said::Withdrawn(number)),
+                }
             }
             Event::Paused { retry_ms } => Some(Said::Paused(retry_ms)),
         }
@@ -156,17 +264,34 @@ impl Voice {
             _ if !wanted(method, params, self.log_level.as_deref()) => return None,
             _ => wire::note(method, params),
         };
-        Some(Said::Note(text))
+        Some(if self.must { Said::Must(text) } else { Said::Note(text) })
     }
 
     fn ask(&mut self, question: Question) -> Option<Said> {
         if self.modern {
-            self.questions.push(question);
+            self.questions.extend(checked(question, self.capabilities.as_deref()));
             return None;
         }
         let (id, text) = self.conversation.as_ref()?.ask(question)?;
         self.asked.push(id);
         Some(Said::Must(text))
+    }
+}
+
+impl Voice {
+    /// The same voice for the part of an exchange that goes on elsewhere.
+    fn divide(&mut self) -> Self {
+        Self {
+            conversation: None,
+            log_level: self.log_level.clone(),
+            capabilities: self.capabilities.clone(),
+            modern: self.modern,
+            must: self.must,
+            token: None,
+            meter: Meter::default(),
+            asked: Vec::new(),
+            questions: Vec::new(),
+        }
     }
 }
 

@@ -35,6 +35,10 @@ pub(crate) struct Params<'a> {
     pub(crate) capabilities: Option<&'a RawValue>,
     #[serde(borrow, default)]
     pub(crate) client_info: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) notifications: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    pub(crate) request_state: Option<&'a RawValue>,
 }
 
 /// The members of `_meta` that we look at.

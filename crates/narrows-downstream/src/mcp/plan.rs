@@ -5,6 +5,8 @@ use super::{Body, FIXED, Front, RESOURCE_BYTES_MAX, Rules};
 use crate::arguments::{self, nearest};
 use crate::caller::Caller;
 use crate::conversation::severity;
+use crate::listen::Filter;
+use crate::parking::Lot;
 use crate::render::{self, ARTIFACT_URI, Keep};
 use crate::wire::{Failure, clipped};
 use narrows_protocol::Revision;
@@ -36,6 +38,10 @@ pub(crate) enum Plan {
     Introduce,
     /// The engine is to be asked.
     Ask(Box<Pending>),
+    /// The client brings answers for a request that waits.
+    Resume(Box<Pending>),
+    /// The client wants to hear of changes.
+    Listen(Filter),
 }
 
 /// A request for the engine.
@@ -86,6 +92,9 @@ impl Front {
                     conversation.set_log_level(&level);
                 }
                 self.close(rules, json!({}))
+            }
+            (Rules::Modern, "subscriptions/listen") => {
+                Filter::read(params.notifications).map(Plan::Listen)
             }
             (_, "tools/call") => self.call(caller, params, whole),
             (_, "resources/read") => read_resource(caller, params, whole),
@@ -175,7 +184,11 @@ fn passed(
         None => super::raw(&json!({})),
     };
     let what = PassAsk { mode: caller.mode, method, about, params: params_text };
-    asked(What::Pass(what), purpose, params)
+    let token = params.token()?;
+    let pending = Box::new(Pending { what: What::Pass(what), purpose, token });
+    let state = params.request_state.filter(|_| caller.rules == Rules::Modern).and_then(string);
+    let resumes = state.is_some_and(|state| Lot::knows(&state));
+    Ok(if resumes { Plan::Resume(pending) } else { Plan::Ask(pending) })
 }
 
 fn pass(

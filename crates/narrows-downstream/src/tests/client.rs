@@ -2,6 +2,7 @@
 
 use super::{Config, Ledger, PATIENCE, front, meta};
 use crate::http::{routes, serve_http};
+use crate::mcp::Front;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -55,6 +56,11 @@ impl Reply {
 impl Server {
     pub(super) async fn start(config: Config) -> Self {
         let (front, ledger) = front(config);
+        Self { ledger, ..Self::with(front).await }
+    }
+
+    pub(super) async fn with(front: Front) -> Self {
+        let ledger = Ledger::default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();

@@ -122,7 +122,6 @@ async fn methods_of_the_other_era_and_none_are_404() {
         "logging/setLevel",
         "resources/subscribe",
         "prompts/list",
-        "subscriptions/listen",
         "unknown/method",
     ] {
         let reply = server.modern(method, json!({})).await;
