@@ -4,7 +4,7 @@ use crate::Shared;
 use crate::snapshot::{Lesson, Snapshot};
 use narrows_catalog::{Catalog, Shape, ToolRef};
 use narrows_types::{Event, Fault, Kind, Origin, ServerState, ToolResult};
-use narrows_upstream::CallOptions;
+use narrows_upstream::{CallOptions, Caller};
 use serde_json::{Value, value::RawValue};
 use std::borrow::Cow;
 use tokio::sync::mpsc;
@@ -28,6 +28,8 @@ pub(crate) struct CallContext<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) deadline: Instant,
     pub(crate) progress: Option<mpsc::Sender<Event>>,
+    /// Who asks, for turns at an upstream to be fair.
+    pub(crate) caller: Caller,
 }
 
 impl Shared {
@@ -54,7 +56,11 @@ impl Shared {
         catalog.validate(found, arguments)?;
         let server = found.server.name.clone();
         let tool = found.tool.spec.name.clone();
-        let options = CallOptions { deadline: context.deadline, progress: context.progress };
+        let options = CallOptions {
+            deadline: context.deadline,
+            progress: context.progress,
+            caller: context.caller,
+        };
         let result = self.fleet.call(&server, &tool, arguments, options).await?;
         if !result.is_error {
             self.learn(found, &result);

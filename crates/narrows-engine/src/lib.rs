@@ -31,7 +31,7 @@ use narrows_types::{
     Answer, Ask, Event, Fault, Principal, RunAsk, RunReport, SearchAnswer, SearchAsk,
     ServerListing, ServerState, ServerStatus, What, fault,
 };
-use narrows_upstream::Fleet;
+use narrows_upstream::{Caller, Fleet};
 use snapshot::{Library, Snapshot};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -160,7 +160,9 @@ impl Shared {
                 let deadline = Instant::now() + wait;
                 let _place = self.gate.place(deadline).await?;
                 let snapshot = self.knowing([call.server.as_str()], deadline).await;
-                let context = CallContext { snapshot: &snapshot, deadline, progress: events };
+                let caller = Caller::of(&principal.name, client.session);
+                let progress = events;
+                let context = CallContext { snapshot: &snapshot, deadline, progress, caller };
                 let called =
                     self.invoke(context, &call.server, &call.tool, &call.arguments).await?;
                 Ok(Answer::Call(called.result))

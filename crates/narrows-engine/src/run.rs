@@ -19,6 +19,7 @@ use narrows_types::frame::{
 use narrows_types::{
     CallRecord, Content, Event, Fault, Finding, Language, Limit, Limits, RunAsk, Usage, Uses,
 };
+use narrows_upstream::Caller;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -330,7 +331,9 @@ impl Run<'_> {
             message,
             arguments: shape::describe(&call.args),
         };
-        let context = CallContext { snapshot, deadline: self.grant.deadline, progress: None };
+        let caller = Caller::of(&self.grant.principal.name, None);
+        let deadline = self.grant.deadline;
+        let context = CallContext { snapshot, deadline, progress: None, caller };
         let called = self
             .shared
             .invoke(context, &call.server, &call.tool, &call.args)

@@ -3,7 +3,9 @@
 
 use crate::builtin::Inside;
 use crate::config::{Era, Launch, ServerConfig};
+use crate::gate::Gate;
 use crate::handshake::{Agreed, Offers};
+use crate::health::{Health, Rule};
 use crate::http::Places;
 use crate::items::{Items, Shelf};
 use crate::keeper::Want;
@@ -23,11 +25,19 @@ use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Bytes of the last error that is shown.
 const ERROR_BYTES_MAX: usize = 400;
+/// When an upstream that fails is left alone.
+const RULE: Rule = Rule {
+    strikes_max: 5,
+    pause_first: Duration::from_secs(1),
+    pause_max: Duration::from_secs(30),
+};
 
 /// A connection in use.
 pub(crate) struct Connected {
@@ -74,6 +84,12 @@ pub(crate) struct Cell {
     /// Tools that are called as tasks only.
     task_only: ArcSwap<HashSet<String>>,
     condition: ArcSwap<Condition>,
+    /// How many of its calls are under way.
+    pub(crate) gate: Arc<Gate>,
+    /// Whether it is asked at all.
+    pub(crate) health: Health,
+    /// Ends it.
+    pub(crate) stop: CancellationToken,
     /// What all of its connections tell by themselves.
     pub(crate) news: Arc<News>,
     /// Its other lists.
@@ -99,7 +115,10 @@ impl Cell {
         inside: Option<Inside>,
         wants: Option<mpsc::Sender<Want>>,
         updates: broadcast::Sender<Update>,
+        stop: CancellationToken,
     ) -> Self {
+        let limit = config.concurrency.unwrap_or(config.tier.concurrency());
+        let gate = Arc::new(Gate::new(limit, config.queue.unwrap_or(config.tier.queue())));
         let news = Arc::new(News::new(&config.name, updates));
         let state = match (config.enabled, &inside) {
             (false, _) => ServerState::Disabled,
@@ -121,6 +140,9 @@ impl Cell {
             listing: ArcSwapOption::new(listing),
             task_only: ArcSwap::default(),
             condition: ArcSwap::from_pointee(Condition { state, last_error: None }),
+            gate,
+            health: Health::new(RULE),
+            stop,
             news,
             shelf: Shelf::default(),
             nothing: Arc::default(),
@@ -339,7 +361,7 @@ fn tool_needs_task(tool: &ToolSpec) -> bool {
 
 /// All upstreams in the order of the config.
 pub(crate) struct Board {
-    pub(crate) cells: Vec<Arc<Cell>>,
+    cells: ArcSwap<Vec<Arc<Cell>>>,
     listings: watch::Sender<Arc<Vec<ServerListing>>>,
     changes: watch::Sender<Changes>,
     updates: broadcast::Sender<Update>,
@@ -349,9 +371,29 @@ impl Board {
     pub(crate) fn new(cells: Vec<Arc<Cell>>, updates: broadcast::Sender<Update>) -> Self {
         let (listings, _) = watch::channel(Arc::default());
         let (changes, _) = watch::channel(Changes::default());
+        let cells = ArcSwap::from_pointee(cells);
         let board = Self { cells, listings, changes, updates };
         board.publish();
         board
+    }
+
+    /// The upstreams as they are now.
+    pub(crate) fn cells(&self) -> Arc<Vec<Arc<Cell>>> {
+        self.cells.load_full()
+    }
+
+    /// There are other upstreams from now on.
+    pub(crate) fn replace(&self, cells: Vec<Arc<Cell>>) {
+        self.cells.store(Arc::new(cells));
+        self.publish();
+        for kind in [ListKind::Prompts, ListKind::Resources] {
+            self.changed(kind);
+        }
+    }
+
+    /// Where upstreams tell of resources that are updated.
+    pub(crate) fn sender(&self) -> broadcast::Sender<Update> {
+        self.updates.clone()
     }
 
     pub(crate) fn listings(&self) -> watch::Receiver<Arc<Vec<ServerListing>>> {
@@ -381,7 +423,7 @@ impl Board {
     pub(crate) fn publish(&self) {
         let news = self.listings.send_if_modified(|published| {
             let now: Vec<ServerListing> = self
-                .cells
+                .cells()
                 .iter()
                 .filter_map(|cell| cell.listing())
                 .map(|listing| ServerListing::clone(&listing))

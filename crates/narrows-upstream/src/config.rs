@@ -20,6 +20,10 @@ pub struct Config {
     pub result_bytes_max: usize,
     /// How logins at HTTP upstreams are kept and made.
     pub logins: Logins,
+    /// Calls under way at once, of all upstreams together.
+    pub concurrency: usize,
+    /// Calls that may wait for that; a further one is refused at once.
+    pub queue: usize,
     /// How we introduce ourselves.
     pub client_name: String,
     /// Our version.
@@ -35,6 +39,8 @@ impl Default for Config {
             start_concurrency: 4,
             result_bytes_max: 16 << 20,
             logins: Logins::default(),
+            concurrency: 1_024,
+            queue: 4_096,
             client_name: "narrows".to_owned(),
             client_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
@@ -52,7 +58,7 @@ pub struct Logins {
 }
 
 /// One upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ServerConfig {
     /// Its name, unique.
     pub name: String,
@@ -74,6 +80,75 @@ pub struct ServerConfig {
     pub tools_hide: Vec<String>,
     /// Ends it when nobody used it for so long; the next call starts it again.
     pub idle_stop: Option<Duration>,
+    /// What kind of work it does.
+    pub tier: Tier,
+    /// Calls of it under way at once; those of its tier if none are named.
+    pub concurrency: Option<usize>,
+    /// Calls that may wait for that; those of its tier if none are named.
+    pub queue: Option<usize>,
+    /// How many processes serve it together.
+    pub pool: Pool,
+}
+
+/// What kind of work an upstream does: its defaults follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tier {
+    /// Answers at once.
+    Fast,
+    /// Takes a moment.
+    #[default]
+    Medium,
+    /// Works hard, for long.
+    Heavy,
+}
+
+impl Tier {
+    /// The longest call.
+    pub fn call_timeout(self) -> Duration {
+        match self {
+            Self::Fast => Duration::from_secs(15),
+            Self::Medium => Duration::from_mins(1),
+            Self::Heavy => Duration::from_mins(10),
+        }
+    }
+
+    /// Calls under way at once.
+    pub fn concurrency(self) -> usize {
+        match self {
+            Self::Fast => 256,
+            Self::Medium => 128,
+            Self::Heavy => 8,
+        }
+    }
+
+    /// Calls that may wait.
+    pub fn queue(self) -> usize {
+        match self {
+            Self::Fast => 1_024,
+            Self::Medium => 512,
+            Self::Heavy => 64,
+        }
+    }
+}
+
+/// Processes that serve one stdio upstream together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pool {
+    /// Kept once the upstream is used; further ones end when nobody uses them.
+    pub min: usize,
+    /// At most so many.
+    pub max: usize,
+    /// The upstream remembers what it was asked: each session has a process of its own.
+    pub stateful: bool,
+}
+
+impl Default for Pool {
+    /// One process for all.
+    fn default() -> Self {
+        Self { min: 1, max: 1, stateful: false }
+    }
 }
 
 impl ServerConfig {
@@ -90,6 +165,10 @@ impl ServerConfig {
             tools_allow: Vec::new(),
             tools_hide: Vec::new(),
             idle_stop: None,
+            tier: Tier::default(),
+            concurrency: None,
+            queue: None,
+            pool: Pool::default(),
         }
     }
 }
@@ -108,7 +187,7 @@ pub enum Era {
 }
 
 /// How an upstream is reached. `Debug` hides values that may be secret.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub enum Launch {
     /// A child process that speaks on its standard input and output.
     Stdio {

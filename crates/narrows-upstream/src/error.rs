@@ -102,6 +102,16 @@ pub enum UpstreamError {
         /// How large it may be.
         limit: usize,
     },
+    /// It failed so often in a row that it is left alone for a while.
+    #[error("server {server} fails again and again and is left alone for {retry_ms} ms: {reason}")]
+    Broken {
+        /// The name.
+        server: String,
+        /// How it failed last.
+        reason: String,
+        /// When it is tried again, in milliseconds from now.
+        retry_ms: u64,
+    },
     /// Too many calls wait for it.
     #[error("server {server} has too many calls under way: {reason}")]
     Busy {
@@ -142,6 +152,9 @@ impl From<UpstreamError> for Fault {
             UpstreamError::Start { server, retry_ms, .. } => fault(Kind::Unavailable, server)
                 .hint("see `narrows servers`")
                 .retry(Retry::AfterMs(retry_ms)),
+            UpstreamError::Broken { server, retry_ms, .. } => {
+                fault(Kind::Unavailable, server).retry(Retry::AfterMs(retry_ms))
+            }
             UpstreamError::Lost { server, .. } => {
                 fault(Kind::Lost, server).hint("the next call starts it again")
             }

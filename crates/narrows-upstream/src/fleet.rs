@@ -1,10 +1,16 @@
 //! All upstreams together: the one thing that the engine holds.
 
+mod admit;
+mod reload;
+
+pub use reload::Reloaded;
+
 use crate::board::{Board, Cell, Connected};
 use crate::builtin::Inside;
 use crate::cache::Cache;
 use crate::config::{Config, Launch, ServerConfig};
 use crate::error::UpstreamError;
+use crate::gate::{Caller, Gate};
 use crate::keeper::{Keeper, Means, Want};
 use crate::session::{Body, Introduction, Reply};
 use crate::spawn::Nursery;
@@ -17,7 +23,7 @@ use narrows_types::{
 };
 use serde_json::value::RawValue;
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -47,6 +53,10 @@ struct Inner {
     stop: CancellationToken,
     tasks: TaskTracker,
     result_bytes: usize,
+    /// Calls of all upstreams together.
+    gate: Arc<Gate>,
+    /// With what upstreams are started.
+    means: Mutex<Means>,
     #[expect(dead_code, reason = "held for what its end does: upstreams stop")]
     guard: DropGuard,
 }
@@ -58,6 +68,8 @@ pub struct CallOptions {
     pub deadline: Instant,
     /// Where progress is told. A full channel misses some.
     pub progress: Option<mpsc::Sender<Event>>,
+    /// Who asks: callers take turns where there are too many calls.
+    pub caller: Caller,
 }
 
 impl Fleet {
@@ -85,7 +97,7 @@ impl Fleet {
         let mut kept = Vec::new();
         let (updates, _) = broadcast::channel(crate::news::WAITING_MAX);
         for server in config.servers {
-            let (cell, wants) = cell(server, updates.clone())?;
+            let (cell, wants) = cell(server, updates.clone(), stop.child_token())?;
             let kept_offer = means.cache.as_ref().filter(|_| wants.is_some());
             if let Some(offer) = kept_offer.and_then(|cache| cache.load(&cell.config.launch)) {
                 cell.set_offer(offer);
@@ -96,14 +108,16 @@ impl Fleet {
         }
         let board = Arc::new(Board::new(cells, updates));
         for (cell, wants) in kept {
-            let keeper =
-                Keeper::new(Arc::clone(&board), cell, wants, means.clone(), stop.child_token());
-            tasks.spawn(keeper.run());
+            let (board, stop) = (Arc::clone(&board), cell.stop.clone());
+            tasks.spawn(Keeper::new(board, cell, wants, means.clone(), stop).run());
         }
         let result_bytes = config.result_bytes_max;
         let starts = Semaphore::new(config.start_concurrency.max(1));
         let guard = stop.clone().drop_guard();
-        Ok(Self { inner: Arc::new(Inner { board, starts, stop, tasks, result_bytes, guard }) })
+        let gate = Arc::new(Gate::new(config.concurrency, config.queue));
+        let means = Mutex::new(means);
+        let inner = Inner { board, starts, stop, tasks, result_bytes, gate, means, guard };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// What every upstream offers, as far as it is known; changes as upstreams get listed.
@@ -123,13 +137,14 @@ impl Fleet {
 
     /// What each upstream declared that it can do, as far as that is known.
     pub fn offers(&self) -> Vec<Offering> {
-        let cells = self.inner.board.cells.iter().filter(|cell| cell.config.enabled);
+        let cells = self.inner.board.cells();
+        let cells = cells.iter().filter(|cell| cell.config.enabled);
         cells.filter_map(|cell| cell.offering()).collect()
     }
 
     /// A client went away: what was kept for its conversation ends.
     pub fn farewell(&self, session: ClientSession) {
-        for cell in &self.inner.board.cells {
+        for cell in self.inner.board.cells().iter() {
             let lanes = cell.lanes.get().is_none_or(|lanes| lanes.farewell(session));
             if let Some(wants) = &cell.wants
                 && (wants.try_send(Want::Farewell(session)).is_err() || !lanes)
@@ -141,7 +156,7 @@ impl Fleet {
 
     /// The roots of a client changed: the upstreams that it has connections of its own to are told.
     pub async fn roots_changed(&self, session: ClientSession) {
-        for cell in &self.inner.board.cells {
+        for cell in self.inner.board.cells().iter() {
             let own = cell.lanes.get().and_then(|lanes| lanes.of_session(session));
             let Some(connected) = own else { continue };
             let revision = Some(connected.agreed.revision);
@@ -154,17 +169,15 @@ impl Fleet {
 
     /// The state of every upstream, in the order of the config.
     pub fn status(&self) -> Vec<ServerStatus> {
-        self.inner.board.cells.iter().map(|cell| cell.status()).collect()
+        self.inner.board.cells().iter().map(|cell| cell.status()).collect()
     }
 
     /// Starts every upstream whose tools are not known, a few at once, and waits until each is
     /// listed or failed, or `wait` is over.
     pub async fn list_all(&self, wait: Duration) {
         let deadline = Instant::now() + wait;
-        let mut listing: FuturesUnordered<_> = self
-            .inner
-            .board
-            .cells
+        let cells = self.inner.board.cells();
+        let mut listing: FuturesUnordered<_> = cells
             .iter()
             .filter(|cell| cell.config.enabled && cell.listing().is_none())
             .map(|cell| self.list(cell))
@@ -188,7 +201,7 @@ impl Fleet {
     /// Lists the tools of one upstream anew, starting it if need be. Ends also if that fails.
     pub async fn refresh(&self, server: &str) {
         if let Ok(cell) = self.cell(server) {
-            ask_tools(cell, true).await;
+            ask_tools(&cell, true).await;
         }
     }
 
@@ -201,12 +214,13 @@ impl Fleet {
         arguments: &RawValue,
         options: CallOptions,
     ) -> Result<ToolResult, UpstreamError> {
-        let cell = self.cell(server)?;
+        let start = Instant::now();
+        let (cell, _leave) = self.enter(server, options.caller, options.deadline).await?;
+        let cell = &*cell;
         if !crate::listing::allowed(&cell.config, tool) {
             let what = format!("tool {server}.{tool}");
             return Err(UpstreamError::Disabled { server: server.to_owned(), what });
         }
-        let start = Instant::now();
         let deadline = options.deadline.min(start + cell.config.call_timeout);
         if let Some(inside) = &cell.inside {
             return inside.call(tool, arguments, deadline).await;
@@ -221,9 +235,11 @@ impl Fleet {
             let progress = options.progress.clone();
             let limit = self.inner.result_bytes;
             reply = connected.peer.ask_for(limit, body, revision, Some(deadline), progress).await;
+            cell.judge(&reply, start);
             match &reply {
                 // It surely never arrived.
                 Err(Failure::Lost { sent: false, .. }) => {}
+                Err(Failure::Lost { sent: true, .. }) if cell.may_repeat(tool) => {}
                 // Our headers follow an old definition of the tool.
                 Err(Failure::Rpc(error)) if error.code == code::HEADER_MISMATCH => {
                     let listed = tokio::time::timeout_at(deadline, ask_tools(cell, true)).await;
@@ -256,8 +272,8 @@ impl Fleet {
         self.inner.result_bytes
     }
 
-    pub(crate) fn cell(&self, server: &str) -> Result<&Arc<Cell>, UpstreamError> {
-        let cells = &self.inner.board.cells;
+    pub(crate) fn cell(&self, server: &str) -> Result<Arc<Cell>, UpstreamError> {
+        let cells = self.inner.board.cells();
         let Some(cell) = cells.iter().find(|cell| cell.name() == server) else {
             let names = cells.iter().map(|cell| cell.name());
             let nearest = narrows_types::nearest(server, names, 1).first().map(|n| (*n).to_owned());
@@ -265,7 +281,7 @@ impl Fleet {
             return Err(UpstreamError::Unknown { server, nearest });
         };
         if cell.config.enabled {
-            return Ok(cell);
+            return Ok(Arc::clone(cell));
         }
         let what = format!("server {server}");
         Err(UpstreamError::Disabled { server: server.to_owned(), what })
@@ -292,16 +308,17 @@ fn check_names(servers: &[ServerConfig]) -> Result<(), UpstreamError> {
 fn cell(
     server: ServerConfig,
     updates: broadcast::Sender<Update>,
+    stop: CancellationToken,
 ) -> Result<(Cell, Option<mpsc::Receiver<Want>>), UpstreamError> {
     if let Launch::Builtin(builtin) = &server.launch {
         let inside = Inside::open(&server.name, builtin)?;
-        return Ok((Cell::new(server, Some(inside), None, updates), None));
+        return Ok((Cell::new(server, Some(inside), None, updates, stop), None));
     }
     if !server.enabled {
-        return Ok((Cell::new(server, None, None, updates), None));
+        return Ok((Cell::new(server, None, None, updates, stop), None));
     }
     let (wants, heard) = mpsc::channel(WANTS_MAX);
-    Ok((Cell::new(server, None, Some(wants), updates), Some(heard)))
+    Ok((Cell::new(server, None, Some(wants), updates, stop), Some(heard)))
 }
 
 pub(crate) async fn ask_tools(cell: &Cell, fresh: bool) {

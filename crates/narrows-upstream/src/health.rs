@@ -3,8 +3,8 @@
 //! each such try that fails makes the next pause longer.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -26,10 +26,17 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 pub(crate) struct Health {
     rule: Rule,
-    strikes: AtomicU32,
-    /// Whether `out` holds anything: the common way looks no further.
-    is_out: AtomicBool,
-    out: Mutex<Option<Out>>,
+    /// Whether there is anything but good news: the common way looks no further.
+    is_ill: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    strikes: u32,
+    /// When the last strike was counted.
+    struck_at: Option<Instant>,
+    out: Option<Out>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,28 +49,30 @@ struct Out {
 
 impl Health {
     pub(crate) fn new(rule: Rule) -> Self {
-        let (strikes, is_out) = (AtomicU32::new(0), AtomicBool::new(false));
-        Self { rule, strikes, is_out, out: Mutex::new(None) }
+        Self { rule, is_ill: AtomicBool::new(false), state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long it is still left alone, without asking to try it.
     pub(crate) fn pause(&self, now: Instant) -> Option<Duration> {
-        if !self.is_out.load(Ordering::Acquire) {
+        if !self.is_ill.load(Ordering::Acquire) {
             return None;
         }
-        let out = *self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        out.and_then(|out| out.until.checked_duration_since(now)).filter(|left| !left.is_zero())
+        left(self.state().out?.until, now)
     }
 
     /// May a request be made? If not, when to come back. Whoever is let in after a pause is the one
     /// that tries it; others wait for what comes of that.
     pub(crate) fn admit(&self, now: Instant) -> Result<(), Duration> {
-        if !self.is_out.load(Ordering::Acquire) {
+        if !self.is_ill.load(Ordering::Acquire) {
             return Ok(());
         }
-        let mut held = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(out) = held.as_mut() else { return Ok(()) };
-        if let Some(left) = out.until.checked_duration_since(now).filter(|left| !left.is_zero()) {
+        let mut state = self.state();
+        let Some(out) = state.out.as_mut() else { return Ok(()) };
+        if let Some(left) = left(out.until, now) {
             return Err(left);
         }
         out.on_trial = true;
@@ -73,32 +82,38 @@ impl Health {
 
     /// A request went well.
     pub(crate) fn good(&self) {
-        if self.strikes.load(Ordering::Relaxed) == 0 && !self.is_out.load(Ordering::Acquire) {
-            return;
+        if self.is_ill.load(Ordering::Acquire) {
+            *self.state() = State::default();
+            self.is_ill.store(false, Ordering::Release);
         }
-        let mut held = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        self.strikes.store(0, Ordering::Relaxed);
-        *held = None;
-        self.is_out.store(false, Ordering::Release);
     }
 
-    /// A request failed in a way that tells of the thing itself. True if it is left alone from now.
-    pub(crate) fn bad(&self, now: Instant) -> bool {
-        let strikes = self.strikes.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        let mut held = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        let rounds = match *held {
+    /// A request that began at `began` failed in a way that tells of the thing itself. True if that
+    /// is left alone from now. Many that fail together are one failure.
+    pub(crate) fn bad(&self, began: Instant, now: Instant) -> bool {
+        let mut state = self.state();
+        if state.struck_at.is_some_and(|at| began <= at) {
+            return false;
+        }
+        state.struck_at = Some(now);
+        state.strikes = state.strikes.saturating_add(1);
+        self.is_ill.store(true, Ordering::Release);
+        let rounds = match state.out {
             // What was under way before it was left alone tells nothing new.
             Some(out) if !out.on_trial => return false,
             Some(out) => out.rounds + 1,
-            None if strikes >= self.rule.strikes_max => 0,
+            None if state.strikes >= self.rule.strikes_max => 0,
             None => return false,
         };
         let pause = self.rule.pause_first.saturating_mul(1 << rounds.min(16));
         let until = now + jitter(pause.min(self.rule.pause_max));
-        *held = Some(Out { until, rounds, on_trial: false });
-        self.is_out.store(true, Ordering::Release);
+        state.out = Some(Out { until, rounds, on_trial: false });
         true
     }
+}
+
+fn left(until: Instant, now: Instant) -> Option<Duration> {
+    until.checked_duration_since(now).filter(|left| !left.is_zero())
 }
 
 /// A pause that is up to a fifth shorter, so that not all come back at once.
@@ -125,22 +140,27 @@ mod tests {
     fn what_fails_again_and_again_is_left_alone_and_tried_once() {
         let health = Health::new(RULE);
         let mut now = Instant::now();
-        assert!(!health.bad(now) && !health.bad(now));
+        let fails = |now: &mut Instant| {
+            *now += Duration::from_millis(1);
+            health.bad(*now, *now)
+        };
+        assert!(!fails(&mut now) && !fails(&mut now));
         health.good();
-        assert!(!health.bad(now) && !health.bad(now), "only failures in a row count");
+        assert!(!fails(&mut now) && !fails(&mut now), "only failures in a row count");
+        assert!(!health.bad(now, now + RULE.pause_first), "one that began before the last one");
         assert!(health.admit(now).is_ok());
-        assert!(health.bad(now));
-        assert!(!health.bad(now), "one that was under way");
+        assert!(fails(&mut now));
+        assert!(!fails(&mut now), "one that was under way");
         for pause in [1, 2, 4, 4] {
             let left = health.admit(now).unwrap_err();
             let longest = Duration::from_secs(pause);
-            assert!(left <= longest && left >= longest * 4 / 5, "{left:?}");
+            assert!(left <= longest && left >= longest / 2, "{left:?}");
             assert_eq!(health.pause(now), Some(left));
             now += left;
             assert_eq!(health.pause(now), None);
             assert!(health.admit(now).is_ok(), "one tries it");
             assert!(health.admit(now).is_err(), "the others wait");
-            assert!(health.bad(now));
+            assert!(fails(&mut now));
         }
         now += RULE.pause_max;
         assert!(health.admit(now).is_ok());
@@ -148,7 +168,7 @@ mod tests {
         assert!(health.admit(now).is_ok(), "the one that tried it went away");
         health.good();
         assert!(health.admit(now).is_ok() && health.admit(now).is_ok());
-        assert!(!health.bad(now), "it starts anew");
+        assert!(!fails(&mut now), "it starts anew");
     }
 
     #[test]

@@ -94,6 +94,7 @@ impl Fleet {
         deadline: Instant,
     ) -> Result<Arc<Items>, UpstreamError> {
         let cell = self.cell(server)?;
+        let cell = &*cell;
         let nothing = || Ok(Arc::new(Items::default()));
         let (Some(place), None) = (cell.shelf.place(kind), &cell.inside) else { return nothing() };
         if cell.offers().is_some_and(|offers| !offers.has(kind)) {

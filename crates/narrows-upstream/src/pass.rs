@@ -7,6 +7,7 @@ mod way;
 use crate::board::{Cell, Connected};
 use crate::error::UpstreamError;
 use crate::fleet::{Fleet, ask_tools, connect, failed, mirrored};
+use crate::gate::Caller;
 use crate::keeper::{Want, Wish};
 use crate::lanes;
 use crate::relay::{Relay, named};
@@ -44,8 +45,10 @@ impl Fleet {
     /// Passes a request on. An error of the upstream is an answer; dropping the future cancels the
     /// request, also at the upstream.
     pub async fn pass(&self, server: &str, passing: Passing<'_>) -> Result<Passed, UpstreamError> {
-        let cell = self.cell(server)?;
         let start = Instant::now();
+        let caller = Caller::of(passing.principal, passing.client.session);
+        let (cell, _leave) = self.enter(server, caller, passing.deadline).await?;
+        let cell = &*cell;
         let deadline = passing.deadline.min(start + cell.config.call_timeout);
         let about = match passing.name {
             Some(name) => Cow::Borrowed(name),
@@ -103,9 +106,11 @@ impl Call<'_> {
         for _ in 0..2 {
             let way = self.way(passing).await?;
             reply = self.answered(way.connected(), passing).await?;
+            self.cell.judge(&reply, self.start);
             match &reply {
                 // It surely never arrived.
                 Err(Failure::Lost { sent: false, .. }) => {}
+                Err(Failure::Lost { sent: true, .. }) if self.may_repeat(passing.method) => {}
                 // Our headers follow an old definition of the tool.
                 Err(Failure::Rpc(error)) if error.code == code::HEADER_MISMATCH => {
                     let listed = ask_tools(self.cell, true);
@@ -117,6 +122,19 @@ impl Call<'_> {
             }
         }
         self.passed(reply)
+    }
+
+    /// Whether it may be asked again though it may have been carried out.
+    fn may_repeat(&self, method: Method) -> bool {
+        match method {
+            Method::CallTool => self.cell.may_repeat(self.about),
+            Method::GetPrompt
+            | Method::ReadResource
+            | Method::CompletePrompt
+            | Method::CompleteResource
+            | Method::GetTask => true,
+            _ => false,
+        }
     }
 
     /// Sends it once.

@@ -32,11 +32,14 @@ pub(crate) struct Place {
 }
 
 /// A request, or a session, at a place; counted while this is held.
-pub(super) struct Visit(Arc<Place>);
+pub(super) struct Visit {
+    place: Arc<Place>,
+    since: Instant,
+}
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        self.place.under_way.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -44,19 +47,26 @@ impl std::ops::Deref for Visit {
     type Target = Place;
 
     fn deref(&self) -> &Place {
-        &self.0
+        &self.place
     }
 }
 
 impl Visit {
     /// One more at the same place.
     pub(super) fn again(&self) -> Self {
-        self.0.under_way.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(&self.0))
+        self.under_way.fetch_add(1, Ordering::Relaxed);
+        Self { place: Arc::clone(&self.place), since: Instant::now() }
     }
 
     pub(super) fn is_at(&self, place: &Arc<Place>) -> bool {
-        Arc::ptr_eq(&self.0, place)
+        Arc::ptr_eq(&self.place, place)
+    }
+
+    /// It failed; what it said about a request does not count.
+    pub(super) fn bad(&self) {
+        if self.health.bad(self.since, Instant::now()) {
+            tracing::warn!("{} is left alone for a while", self.endpoint.shown());
+        }
     }
 }
 
@@ -64,13 +74,6 @@ impl Place {
     /// It answered.
     pub(super) fn good(&self) {
         self.health.good();
-    }
-
-    /// It failed; what it said about a request does not count.
-    pub(super) fn bad(&self) {
-        if self.health.bad(Instant::now()) {
-            tracing::warn!("{} is left alone for a while", self.endpoint.shown());
-        }
     }
 }
 
@@ -116,7 +119,7 @@ impl Places {
         // no better one.
         let _on_trial = least.health.admit(now);
         least.under_way.fetch_add(1, Ordering::Relaxed);
-        Some(Visit(Arc::clone(least)))
+        Some(Visit { place: Arc::clone(least), since: now })
     }
 }
 
@@ -146,7 +149,7 @@ mod tests {
         for place in &places.all {
             assert_eq!(held.iter().filter(|visit| visit.is_at(place)).count(), 3);
         }
-        let freed = std::sync::Arc::clone(&held[4].0);
+        let freed = std::sync::Arc::clone(&held[4].place);
         let kept: Vec<_> = held.into_iter().filter(|visit| !visit.is_at(&freed)).collect();
         for _ in 0..3 {
             // Given back at once, it stays the least.
@@ -160,18 +163,22 @@ mod tests {
     #[test]
     fn one_that_fails_is_left_alone_unless_there_is_no_other() {
         let places = places(2);
-        let broken = places.visit(&[]).unwrap();
-        for _ in 0..RULE.strikes_max {
+        let first = places.visit(&[]).unwrap();
+        for n in 1..=RULE.strikes_max {
+            std::thread::yield_now();
+            let broken = first.again();
             broken.bad();
+            assert_eq!(first.health.pause(broken.since).is_some(), n == RULE.strikes_max);
         }
+        let broken = first;
         let other = places.visit(&[]).unwrap();
         let other_again = places.visit(&[]).unwrap();
-        assert!(!other.is_at(&broken.0) && !other_again.is_at(&broken.0));
+        assert!(!other.is_at(&broken.place) && !other_again.is_at(&broken.place));
         let last = places.visit(&[other]).unwrap();
-        assert!(last.is_at(&broken.0));
+        assert!(last.is_at(&broken.place));
         assert!(places.visit(&[other_again, last]).is_none());
         broken.good();
         let seen: Vec<_> = (0..4).map(|_| places.visit(&[]).unwrap()).collect();
-        assert!(seen.iter().any(|visit| visit.is_at(&broken.0)), "it is asked again");
+        assert!(seen.iter().any(|visit| visit.is_at(&broken.place)), "it is asked again");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// How we log in at an HTTP upstream. Without any of it, the upstream's own answers tell how.
 /// `Debug` hides what is secret.
-#[derive(Clone, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct OAuth {
     /// The client that was registered by hand, if any.
     pub client_id: Option<String>,

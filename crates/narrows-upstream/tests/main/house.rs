@@ -1,7 +1,7 @@
 //! A fleet over scripted servers.
 
 use narrows_types::{ServerStatus, ToolResult};
-use narrows_upstream::{CallOptions, Config, Fleet, Launch, ServerConfig, UpstreamError};
+use narrows_upstream::{CallOptions, Caller, Config, Fleet, Launch, ServerConfig, UpstreamError};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub(crate) fn fleet(servers: Vec<ServerConfig>) -> Fleet {
 }
 
 pub(crate) fn options() -> CallOptions {
-    CallOptions { deadline: Instant::now() + PATIENCE, progress: None }
+    CallOptions { deadline: Instant::now() + PATIENCE, progress: None, caller: Caller::default() }
 }
 
 pub(crate) fn raw(value: &Value) -> Box<RawValue> {

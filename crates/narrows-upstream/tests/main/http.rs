@@ -257,8 +257,7 @@ async fn a_dropped_call_closes_its_exchange() {
     let dropped = call(&fleet, "web", "echo", json!({}));
     assert!(tokio::time::timeout(Duration::from_millis(300), dropped).await.is_err());
     until("the server sees it", || *web.broken.lock().unwrap() == 1).await;
-    let late =
-        CallOptions { deadline: Instant::now() + Duration::from_millis(300), progress: None };
+    let late = CallOptions { deadline: Instant::now() + Duration::from_millis(300), ..options() };
     let error = fleet.call("web", "echo", &raw(&json!({})), late).await.unwrap_err();
     assert_eq!(Fault::from(error).kind, Kind::Timeout);
     until("the server sees that too", || *web.broken.lock().unwrap() == 2).await;

@@ -10,6 +10,8 @@ mod oauth;
 mod opening;
 mod passing;
 mod real;
+mod reload;
 mod remote;
 mod stdio;
+mod turns;
 mod web;

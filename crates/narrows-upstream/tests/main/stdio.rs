@@ -42,8 +42,7 @@ async fn a_dropped_call_and_a_late_call_are_cancelled_upstream() {
     value(&fleet, "one", "echo", json!({})).await;
     let dropped = call(&fleet, "one", "slow", json!({"s": 30}));
     assert!(tokio::time::timeout(Duration::from_millis(100), dropped).await.is_err());
-    let late =
-        CallOptions { deadline: Instant::now() + Duration::from_millis(150), progress: None };
+    let late = CallOptions { deadline: Instant::now() + Duration::from_millis(150), ..options() };
     let error = fleet.call("one", "slow", &raw(&json!({"s": 30})), late).await.unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with("one.slow did not answer within 1"), "{text}");
