@@ -2,6 +2,7 @@
 
 mod rounds;
 mod tasks;
+mod visits;
 mod way;
 
 use crate::board::{Cell, Connected};

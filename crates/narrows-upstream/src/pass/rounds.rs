@@ -27,8 +27,12 @@ impl Call<'_> {
         passing: &Passing<'_>,
         mut shot: Shot<'_>,
     ) -> Result<Reply, UpstreamError> {
+        let modern = connected.agreed.revision.is_modern();
+        if passing.client.modern && !modern {
+            return self.visits(connected, passing, shot).await;
+        }
         let mut reply = self.send(connected, passing, shot).await?;
-        let relayed = passing.client.modern || !connected.agreed.revision.is_modern();
+        let relayed = passing.client.modern == modern;
         let may_ask =
             matches!(passing.method, Method::CallTool | Method::GetPrompt | Method::ReadResource);
         let Some(events) = passing.events.as_ref().filter(|_| !relayed && may_ask) else {

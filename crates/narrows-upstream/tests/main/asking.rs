@@ -251,3 +251,22 @@ async fn tasks_cross_the_eras() {
     assert_eq!(result(started)["task"]["status"], "working");
     fleet.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_page_that_a_legacy_server_wants_visited_is_a_question_to_a_modern_client() {
+    let fleet = fleet(vec![whole("one", &[])]);
+    let (one, mut heard) = hearing(&fleet, "one", modern());
+    let client = async {
+        let asked = question(heard.recv().await);
+        assert_eq!(asked.method, "elicitation/create");
+        assert!(asked.params.unwrap().get().contains("https://a"));
+        (asked.answer)(Ok(raw(&json!({"action": "accept"}))));
+    };
+    let (told, ()) = tokio::join!(one.call("visit", json!({})), client);
+    assert_eq!(told, "in");
+    // A legacy client knows the error.
+    let two = through(&fleet, "one", legacy(1));
+    let told = two.pass(Method::CallTool, None, r#"{"name":"visit"}"#).await.unwrap();
+    assert!(matches!(told, Passed::Error(WireError { code: -32042, .. })), "{told:?}");
+    fleet.shutdown().await;
+}
