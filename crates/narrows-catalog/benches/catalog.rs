@@ -158,7 +158,7 @@ fn saved() -> Option<Vec<ServerListing>> {
         let tools: Vec<Arc<ToolSpec>> =
             tools.iter().map(|t| Arc::new(serde_json::from_value(t.clone()).unwrap())).collect();
         let server = path.file_stem().unwrap().to_string_lossy().into_owned();
-        listings.push(ServerListing { server, instructions: None, tools });
+        listings.push(ServerListing { server, tools, ..ServerListing::default() });
     }
     (!listings.is_empty()).then_some(listings)
 }
@@ -190,8 +190,8 @@ fn made_up() -> Vec<ServerListing> {
     (0..30)
         .map(|server| ServerListing {
             server: format!("server_{server}"),
-            instructions: None,
             tools: (0..50).map(tool).collect(),
+            ..ServerListing::default()
         })
         .collect()
 }

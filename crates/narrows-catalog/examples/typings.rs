@@ -22,7 +22,7 @@ fn main() {
             .map(Arc::new)
             .collect();
         let server = path.file_stem().unwrap().to_string_lossy().into_owned();
-        listings.push(ServerListing { server, instructions: None, tools });
+        listings.push(ServerListing { server, tools, ..ServerListing::default() });
     }
     listings.sort_by(|a, b| a.server.cmp(&b.server));
     let catalog = Catalog::build(listings, &Observations::default());

@@ -20,7 +20,7 @@ fn listings() -> Option<Vec<ServerListing>> {
         let tools: Vec<Arc<ToolSpec>> =
             tools.iter().map(|t| Arc::new(serde_json::from_value(t.clone()).unwrap())).collect();
         let server = path.file_stem().unwrap().to_string_lossy().into_owned();
-        listings.push(ServerListing { server, instructions: None, tools });
+        listings.push(ServerListing { server, tools, ..ServerListing::default() });
     }
     Some(listings)
 }

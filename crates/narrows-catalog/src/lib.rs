@@ -6,9 +6,13 @@
 mod check;
 #[cfg(test)]
 mod corpus;
+mod exposure;
+pub mod hybrid;
 pub mod manifest;
 mod naming;
 mod observe;
+pub mod raw;
+mod roster;
 pub mod search;
 pub mod shape;
 mod snapshot;
@@ -16,5 +20,7 @@ pub mod tokens;
 mod typing;
 
 pub use check::Checked;
+pub use exposure::{Exposure, Named, Prefix, ServerExposure, ToolExposure};
 pub use observe::{Observations, Shape};
+pub use roster::{Roster, definition};
 pub use snapshot::{Catalog, Server, Tool, ToolRef};

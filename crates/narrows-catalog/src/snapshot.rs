@@ -1,14 +1,16 @@
 //! The snapshot: upstreams and their tools, named, and found by name.
 
 use crate::check::{self, Checked, Contract, Parameters};
+use crate::exposure::Exposure;
 use crate::naming::{Place, identifiers};
 use crate::observe::{Observations, Shape};
 use crate::search::Doc;
-use crate::typing;
+use crate::{raw, typing};
 use narrows_types::{Fault, Language, ServerListing, ToolSpec, Uses, nearest};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Everything known of every tool at one moment. Cheap to clone, never changes.
 #[derive(Clone)]
@@ -17,7 +19,7 @@ pub struct Catalog {
 }
 
 struct Inner {
-    servers: Vec<Server>,
+    servers: Vec<Arc<Server>>,
     /// By identifier and by original name.
     by_name: HashMap<String, usize>,
 }
@@ -32,13 +34,25 @@ pub struct Server {
     pub instructions: Option<String>,
     /// Its tools in the order listed.
     pub tools: Vec<Tool>,
+    /// How long a client may keep its list, if it says.
+    pub ttl_ms: Option<u64>,
+    /// Its list is for one client only.
+    pub private: Option<bool>,
     by_name: HashMap<String, usize>,
 }
 
 /// One tool.
 pub struct Tool {
-    /// As listed.
+    /// As listed, but for a description that the config replaces.
     pub spec: Arc<ToolSpec>,
+    /// As listed.
+    listed: Arc<ToolSpec>,
+    /// Its name for agents, within its upstream: the listed one, or what the config says.
+    pub name: String,
+    /// The `ui://` resource that shows its results (MCP Apps).
+    pub ui: Option<String>,
+    /// Calls since they were last counted.
+    calls: Arc<AtomicU64>,
     /// Its name in programs.
     pub ident: String,
     /// What its results looked like, where it declares no schema.
@@ -56,13 +70,25 @@ pub struct ToolRef<'a> {
     pub tool: &'a Tool,
 }
 
+impl Tool {
+    /// Notes a call.
+    pub fn called(&self) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes the calls that were noted since the last time.
+    pub fn take_calls(&self) -> u64 {
+        self.calls.swap(0, Ordering::Relaxed)
+    }
+}
+
 impl<'a> ToolRef<'a> {
     /// What search indexes of it.
     pub fn doc(self) -> Doc<'a> {
         let spec: &'a ToolSpec = &self.tool.spec;
         Doc {
             server: &self.server.name,
-            name: &spec.name,
+            name: &self.tool.name,
             title: spec.title.as_deref(),
             description: spec.description.as_deref(),
             input_schema: &spec.input_schema,
@@ -93,6 +119,8 @@ impl Server {
             server: self.name.clone(),
             instructions: self.instructions.clone(),
             tools: self.tools.iter().map(|t| Arc::clone(&t.spec)).collect(),
+            ttl_ms: self.ttl_ms,
+            private: self.private,
         }
     }
 
@@ -105,32 +133,64 @@ impl Server {
 impl Catalog {
     /// Builds the snapshot. A second tool of the same name in one upstream is left out.
     pub fn build(listings: Vec<ServerListing>, observed: &Observations) -> Self {
-        Self::make(None, listings, observed)
+        Self::make(None, listings, observed, &Exposure::default())
+    }
+
+    /// The same with names and descriptions as the config says.
+    pub fn exposed(
+        listings: Vec<ServerListing>,
+        observed: &Observations,
+        exposure: &Exposure,
+    ) -> Self {
+        Self::make(None, listings, observed, exposure)
     }
 
     /// Builds the snapshot that follows this one, and keeps what was read and compiled of tools
     /// whose schema is still the same.
     #[must_use]
-    pub fn rebuild(&self, listings: Vec<ServerListing>, observed: &Observations) -> Self {
-        Self::make(Some(self), listings, observed)
+    pub fn rebuild(
+        &self,
+        listings: Vec<ServerListing>,
+        observed: &Observations,
+        exposure: &Exposure,
+    ) -> Self {
+        Self::make(Some(self), listings, observed, exposure)
     }
 
     /// Whether both have the same tools in the same order: then one search index serves both.
     pub fn lists_as(&self, other: &Self) -> bool {
         let same = |(a, b): (ToolRef<'_>, ToolRef<'_>)| {
-            a.server.name == b.server.name && Arc::ptr_eq(&a.tool.spec, &b.tool.spec)
+            a.server.name == b.server.name
+                && a.tool.name == b.tool.name
+                && Arc::ptr_eq(&a.tool.spec, &b.tool.spec)
         };
         self.tools().count() == other.tools().count() && self.tools().zip(other.tools()).all(same)
     }
 
-    fn make(before: Option<&Self>, listings: Vec<ServerListing>, observed: &Observations) -> Self {
+    fn make(
+        before: Option<&Self>,
+        listings: Vec<ServerListing>,
+        observed: &Observations,
+        exposure: &Exposure,
+    ) -> Self {
         let names: Vec<&str> = listings.iter().map(|l| l.server.as_str()).collect();
         let idents = identifiers(&names, Place::Namespace);
-        let mut servers: Vec<Server> = Vec::with_capacity(listings.len());
+        let mut servers: Vec<Arc<Server>> = Vec::with_capacity(listings.len());
         for (listing, ident) in listings.into_iter().zip(idents) {
             let known = before.and_then(|b| b.servers().find(|s| s.name == listing.server));
-            servers.push(server(listing, ident, observed, known));
+            servers.push(Arc::new(server(listing, ident, (observed, exposure), known)));
         }
+        Self::of(servers)
+    }
+
+    /// The part of it that these upstreams are, by their configured names.
+    #[must_use]
+    pub fn confined(&self, names: &[String]) -> Self {
+        let within = self.inner.servers.iter().filter(|server| names.contains(&server.name));
+        Self::of(within.cloned().collect())
+    }
+
+    fn of(servers: Vec<Arc<Server>>) -> Self {
         let mut by_name = HashMap::new();
         for (at, server) in servers.iter().enumerate() {
             by_name.insert(server.ident.clone(), at);
@@ -143,7 +203,11 @@ impl Catalog {
 
     /// Every upstream, in the order configured.
     pub fn servers(&self) -> impl Iterator<Item = &Server> {
-        self.inner.servers.iter()
+        self.inner.servers.iter().map(|server| &**server)
+    }
+
+    pub(crate) fn server_at(&self, at: usize) -> Option<&Server> {
+        self.inner.servers.get(at).map(|server| &**server)
     }
 
     /// Every tool. The order is the numbering of the search index.
@@ -166,7 +230,7 @@ impl Catalog {
     }
 
     pub(crate) fn find_server(&self, name: &str) -> Option<&Server> {
-        self.inner.by_name.get(name).and_then(|at| self.inner.servers.get(*at))
+        self.inner.by_name.get(name).and_then(|at| self.server_at(*at))
     }
 
     pub(crate) fn nearest_servers(&self, name: &str) -> Vec<&str> {
@@ -236,30 +300,73 @@ impl Catalog {
 fn server(
     listing: ServerListing,
     ident: String,
-    observed: &Observations,
+    (observed, exposure): (&Observations, &Exposure),
     known: Option<&Server>,
 ) -> Server {
-    let names: Vec<&str> = listing.tools.iter().map(|t| t.name.as_str()).collect();
-    let idents = identifiers(&names, Place::Member);
+    let name = |spec: &ToolSpec| {
+        let said = exposure.tool(&listing.server, &spec.name).and_then(|said| said.name.clone());
+        said.unwrap_or_else(|| spec.name.clone())
+    };
+    let names: Vec<String> = listing.tools.iter().map(|spec| name(spec)).collect();
+    let plain: Vec<&str> = names.iter().map(String::as_str).collect();
+    let idents = identifiers(&plain, Place::Member);
     let mut tools: Vec<Tool> = Vec::with_capacity(listing.tools.len());
     let mut by_name: HashMap<String, usize> = HashMap::new();
-    for (spec, ident) in listing.tools.iter().zip(idents) {
+    for ((listed, name), ident) in listing.tools.iter().zip(names).zip(idents) {
         if by_name.contains_key(&ident) {
             continue;
         }
         by_name.insert(ident.clone(), tools.len());
-        let seen = if spec.output_schema.is_none() {
-            observed.get(&listing.server, &spec.name).cloned()
+        let seen = if listed.output_schema.is_none() {
+            observed.get(&listing.server, &listed.name).cloned()
         } else {
             None
         };
-        let contract = contract(spec, known.and_then(|known| known.tool(&ident)));
-        tools.push(Tool { spec: Arc::clone(spec), ident, observed: seen, contract });
+        let before = known.and_then(|known| known.tool(&ident));
+        let said = exposure.tool(&listing.server, &listed.name);
+        let spec = described(listed, said.and_then(|s| s.description.as_deref()), before);
+        tools.push(Tool {
+            contract: contract(&spec, before),
+            calls: before.map(|before| Arc::clone(&before.calls)).unwrap_or_default(),
+            ui: listed.definition.as_deref().and_then(raw::ui),
+            listed: Arc::clone(listed),
+            spec,
+            name,
+            ident,
+            observed: seen,
+        });
+    }
+    // Identifiers first, then the names that agents see, then those on the wire.
+    for (at, tool) in tools.iter().enumerate() {
+        by_name.entry(tool.name.clone()).or_insert(at);
     }
     for (at, tool) in tools.iter().enumerate() {
         by_name.entry(tool.spec.name.clone()).or_insert(at);
     }
-    Server { name: listing.server, ident, instructions: listing.instructions, tools, by_name }
+    let ServerListing { server: name, instructions, ttl_ms, private, .. } = listing;
+    Server { name, ident, instructions, tools, ttl_ms, private, by_name }
+}
+
+/// The tool with the config's description, the one of before where nothing changed.
+fn described(
+    listed: &Arc<ToolSpec>,
+    description: Option<&str>,
+    before: Option<&Tool>,
+) -> Arc<ToolSpec> {
+    let Some(description) = description else { return Arc::clone(listed) };
+    if let Some(before) = before
+        && Arc::ptr_eq(&before.listed, listed)
+        && before.spec.description.as_deref() == Some(description)
+    {
+        return Arc::clone(&before.spec);
+    }
+    let mut spec = ToolSpec::clone(listed);
+    spec.description = Some(description.to_owned());
+    if let Some(definition) = spec.definition.take() {
+        spec.definition =
+            Some(raw::replaced(&definition, "description", description).unwrap_or(definition));
+    }
+    Arc::new(spec)
 }
 
 /// What is known of a tool's arguments already, if its schema is the one of before.

@@ -23,8 +23,9 @@ pub(crate) struct Grant {
     _place: OwnedSemaphorePermit,
 }
 
-/// The gate that every run passes.
+/// The gate that every run passes, or every request that is passed on.
 pub(crate) struct Gate {
+    what: &'static str,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     waiting_max: usize,
@@ -32,13 +33,11 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(config.runs_parallel)),
-            waiting: AtomicUsize::new(0),
-            waiting_max: config.runs_waiting,
-            parallel: config.runs_parallel,
-        }
+    /// A gate for so many of something at once; so many more may wait.
+    pub(crate) fn new(what: &'static str, parallel: usize, waiting_max: usize) -> Self {
+        let parallel = parallel.clamp(1, Semaphore::MAX_PERMITS);
+        let places = Arc::new(Semaphore::new(parallel));
+        Self { what, places, waiting: AtomicUsize::new(0), waiting_max, parallel }
     }
 
     /// Admits a run: checks its size, clamps its limits, waits for a place.
@@ -74,7 +73,7 @@ impl Gate {
     }
 
     fn busy(&self, kind: Kind, why: &str) -> Fault {
-        let message = format!("{} runs are under way {why}", self.parallel);
+        let message = format!("{} {} are under way {why}", self.parallel, self.what);
         Fault::new(kind, Origin::Narrows, message).retry(Retry::AfterMs(1_000)).hint("try again")
     }
 

@@ -1,12 +1,14 @@
 //! The one way to call a tool, for programs and for direct calls.
 
 use crate::Shared;
+use crate::cache::Flight;
 use crate::snapshot::{Lesson, Snapshot};
 use narrows_catalog::{Catalog, Shape, ToolRef};
-use narrows_types::{Event, Fault, Kind, Origin, ServerState, ToolResult};
+use narrows_types::{Event, Fault, Kind, Origin, Passed, Principal, ServerState, ToolResult};
 use narrows_upstream::{CallOptions, Caller};
 use serde_json::{Value, value::RawValue};
 use std::borrow::Cow;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -21,11 +23,14 @@ pub(crate) struct Called {
     pub(crate) tool: String,
     /// What it answered.
     pub(crate) result: ToolResult,
+    /// The upstream was not asked for it.
+    pub(crate) cached: bool,
 }
 
 /// Where and until when a call is made.
 pub(crate) struct CallContext<'a> {
     pub(crate) snapshot: &'a Snapshot,
+    pub(crate) principal: &'a Principal,
     pub(crate) deadline: Instant,
     pub(crate) progress: Option<mpsc::Sender<Event>>,
     /// Who asks, for turns at an upstream to be fair.
@@ -36,7 +41,7 @@ impl Shared {
     /// Resolves the names, checks the arguments against the tool's schema, asks the upstream.
     /// A result with `is_error` is `Ok` here.
     pub(crate) async fn invoke(
-        &self,
+        self: &Arc<Self>,
         context: CallContext<'_>,
         server: &str,
         tool: &str,
@@ -48,14 +53,20 @@ impl Shared {
             Err(unknown) => return Err(self.down(catalog, server).unwrap_or(unknown)),
         };
         let size = arguments.get().len();
-        if size > self.config.arguments_bytes {
-            let limit = self.config.arguments_bytes;
+        let limit = context.snapshot.settings.arguments_bytes;
+        if size > limit {
             let message = format!("the arguments are {size} bytes; the limit is {limit}");
             return Err(Fault::new(Kind::Limit, Origin::Agent, message).hint("send less at once"));
         }
         catalog.validate(found, arguments)?;
         let server = found.server.name.clone();
         let tool = found.tool.spec.name.clone();
+        found.tool.called();
+        if let Some(flight) = self.shared_call(&context, found, arguments) {
+            let (passed, age) = flight.wait(context.deadline).await?;
+            let result = read(passed, &server)?;
+            return Ok(Called { server, tool, result, cached: age.is_some() });
+        }
         let options = CallOptions {
             deadline: context.deadline,
             progress: context.progress,
@@ -65,7 +76,21 @@ impl Shared {
         if !result.is_error {
             self.learn(found, &result);
         }
-        Ok(Called { server, tool, result })
+        Ok(Called { server, tool, result, cached: false })
+    }
+
+    fn shared_call(
+        self: &Arc<Self>,
+        context: &CallContext<'_>,
+        found: ToolRef<'_>,
+        arguments: &RawValue,
+    ) -> Option<Flight> {
+        let settings = &context.snapshot.settings.cache;
+        if !settings.concerns(found) {
+            return None;
+        }
+        let params = RawValue::from_string(format!(r#"{{"arguments":{arguments}}}"#)).ok()?;
+        self.cached(context.snapshot, context.principal, found, &params)
     }
 
     /// Why nothing is known of a server's tools, if it does not start.
@@ -100,5 +125,16 @@ impl Shared {
             let Lesson { server, tool, .. } = dropped.into_inner();
             tracing::debug!(server, tool, "too many results at once to learn this one's shape");
         }
+    }
+}
+
+/// A result that was passed on, as programs take it.
+fn read(passed: Passed, server: &str) -> Result<ToolResult, Fault> {
+    let broken =
+        |message: String| Fault::new(Kind::Upstream, Origin::Upstream(server.to_owned()), message);
+    match passed {
+        Passed::Result(result) => serde_json::from_str(result.get())
+            .map_err(|e| broken(format!("{server}: its result is not understood: {e}"))),
+        Passed::Error(error) => Err(broken(format!("error {}: {}", error.code, error.message))),
     }
 }

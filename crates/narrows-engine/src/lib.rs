@@ -3,24 +3,36 @@
 //! Nothing above knows a hand (upstream, sandbox, store), nothing below knows a door. Every tool
 //! call, from a program or direct, passes [`call`]; every program passes [`admit`] and [`run`].
 
+mod access;
 mod admit;
 mod audit;
+pub mod cache;
 mod call;
 mod config;
 mod effects;
-mod news;
+mod face;
+mod lineup;
+mod list;
+mod offers;
 mod own;
 mod pass;
+mod recall;
 mod report;
 mod run;
+mod seal;
 mod search;
 mod snapshot;
 mod trail;
 
-pub use config::Config;
+pub use access::{Entry, Knock};
+pub use config::{Access, Config, Key};
+pub use narrows_catalog::{Exposure, Prefix, ServerExposure, ToolExposure};
 
+use access::{Doorman, Switch};
 use admit::Gate;
+use arc_swap::ArcSwap;
 use audit::Auditor;
+use cache::Cache;
 use call::CallContext;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -28,15 +40,18 @@ use narrows_catalog::Server;
 use narrows_sandbox::Sandbox;
 use narrows_store::Store;
 use narrows_types::{
-    Answer, Ask, Event, Fault, Principal, RunAsk, RunReport, SearchAnswer, SearchAsk,
+    Answer, Ask, Changes, Event, Fault, Principal, RunAsk, RunReport, SearchAnswer, SearchAsk,
     ServerListing, ServerState, ServerStatus, What, fault,
 };
 use narrows_upstream::{Caller, Fleet};
+use offers::Offers;
+use recall::{Owners, Tasks};
+use seal::Seal;
 use snapshot::{Library, Snapshot};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -72,9 +87,20 @@ struct Shared {
     fleet: Fleet,
     sandbox: Sandbox,
     store: Store,
-    config: Config,
+    settings: watch::Sender<Arc<Config>>,
+    doorman: ArcSwap<Doorman>,
+    switch: Switch,
+    seal: Seal,
     gate: Gate,
+    passes: Gate,
     library: Library,
+    offers: Offers,
+    owners: Owners,
+    tasks_of: Tasks,
+    cache: Arc<Cache>,
+    changes: Arc<watch::Sender<Changes>>,
+    /// Counts changes of ours that may concern every list.
+    bumps: watch::Sender<u64>,
     auditor: Auditor,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -82,23 +108,55 @@ struct Shared {
 
 impl Engine {
     /// Puts the engine together and starts its own tasks. No upstream is started.
-    pub async fn start(parts: Parts) -> Self {
+    pub async fn start(parts: Parts) -> Result<Self, Fault> {
         let Parts { fleet, sandbox, store, config } = parts;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let (library, librarian) = snapshot::open(&fleet, &store).await;
+        let seal = Seal::new()?;
+        let gate = Gate::new("runs", config.runs_parallel, config.runs_waiting);
+        let passes = Gate::new("requests", config.passes_parallel, config.passes_parallel);
+        let doorman = ArcSwap::from_pointee(Doorman::new(config.access.clone(), &seal));
+        let (settings, heard) = watch::channel(Arc::new(config));
+        let (library, librarian) = snapshot::open(&fleet, &store, heard).await;
         tasks.spawn(librarian.run(stop.clone()));
         let (auditor, clerk) = audit::open(&store);
         tasks.spawn(clerk.run(stop.clone()));
-        let gate = Gate::new(&config);
-        let shared = Shared { fleet, sandbox, store, config, gate, library, auditor, stop, tasks };
-        Self { shared: Arc::new(shared) }
+        let changes = Arc::new(watch::channel(Changes::default()).0);
+        let (bumps, bumped) = watch::channel(0);
+        let teller =
+            Shared::tell_changes(fleet.clone(), Arc::clone(&changes), bumped, stop.clone());
+        tasks.spawn(teller);
+        let shared = Shared {
+            fleet,
+            sandbox,
+            store,
+            settings,
+            doorman,
+            switch: Switch::default(),
+            seal,
+            gate,
+            passes,
+            library,
+            offers: Offers::default(),
+            owners: Owners::default(),
+            tasks_of: Tasks::default(),
+            cache: Arc::default(),
+            changes,
+            bumps,
+            auditor,
+            stop,
+            tasks,
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Answers one request. Dropping the future cancels it: its worker dies, its calls are
     /// cancelled upstream.
     pub async fn ask(&self, ask: Ask, events: Option<Events>) -> Result<Answer, Fault> {
-        match AssertUnwindSafe(Box::pin(self.shared.ask(ask, events))).catch_unwind().await {
+        match AssertUnwindSafe(Box::pin(Shared::ask(&self.shared, ask, events)))
+            .catch_unwind()
+            .await
+        {
             Ok(answer) => answer,
             Err(_panic) => {
                 let id = effects::seed().unwrap_or(0);
@@ -123,12 +181,14 @@ impl Engine {
                 tracing::warn!("programs cannot run: {e}");
             }
         };
-        tokio::join!(warm, self.settle(self.shared.config.list_wait));
+        let list_wait = self.shared.settings.borrow().list_wait;
+        tokio::join!(warm, self.settle(list_wait));
         loop {
             let now = effects::now_ms() / 1_000;
             if let Err(e) = self.shared.store.sweep(now).await {
                 tracing::warn!("what expired was not swept: {e}");
             }
+            self.shared.keep_usage().await;
             tokio::time::sleep(SWEEP_PAUSE).await;
         }
     }
@@ -136,6 +196,8 @@ impl Engine {
     /// Stops accepting, lets the engine's own tasks finish, ends workers and upstreams.
     pub async fn shutdown(&self) {
         self.shared.gate.close();
+        self.shared.passes.close();
+        self.shared.keep_usage().await;
         self.shared.stop.cancel();
         self.shared.tasks.close();
         if tokio::time::timeout(TASKS_WAIT, self.shared.tasks.wait()).await.is_err() {
@@ -147,33 +209,43 @@ impl Engine {
 }
 
 impl Shared {
-    async fn ask(&self, ask: Ask, events: Option<Events>) -> Result<Answer, Fault> {
+    async fn ask(self: &Arc<Self>, ask: Ask, events: Option<Events>) -> Result<Answer, Fault> {
         let Ask { principal, client, deadline, what } = ask;
         match what {
-            What::Run(run) => {
-                let report = self.run(principal, deadline, run, events).await?;
-                Ok(Answer::Run(Box::new(report)))
-            }
-            What::Search(search) => Ok(Answer::Search(self.search(deadline, &search).await?)),
-            What::Call(call) => {
-                let wait = deadline.unwrap_or(self.config.call_wait).min(self.config.call_wait);
-                let deadline = Instant::now() + wait;
-                let _place = self.gate.place(deadline).await?;
-                let snapshot = self.knowing([call.server.as_str()], deadline).await;
-                let caller = Caller::of(&principal.name, client.session);
-                let progress = events;
-                let context = CallContext { snapshot: &snapshot, deadline, progress, caller };
-                let called =
-                    self.invoke(context, &call.server, &call.tool, &call.arguments).await?;
-                Ok(Answer::Call(called.result))
-            }
             What::Pass(pass) => {
                 let passed = self.pass(&principal, client, deadline, pass, events).await?;
                 Ok(Answer::Passed(passed))
             }
-            What::List(list) => Ok(Answer::Listed(self.list(&list).await?)),
-            What::Tools { server } => Ok(Answer::Tools(self.tools(server.as_deref()).await?)),
-            What::Servers => Ok(Answer::Servers(self.fleet.status())),
+            What::Run(run) => {
+                let report = self.run(principal, deadline, run, events).await?;
+                Ok(Answer::Run(Box::new(report)))
+            }
+            What::Search(search) => {
+                Ok(Answer::Search(self.search(&principal, deadline, &search).await?))
+            }
+            What::Call(call) => {
+                let longest = self.settings.borrow().call_wait;
+                let deadline = Instant::now() + deadline.unwrap_or(longest).min(longest);
+                let _place = self.gate.place(deadline).await?;
+                let snapshot = self.knowing(&principal, [call.server.as_str()], deadline).await;
+                let context = CallContext {
+                    snapshot: &snapshot,
+                    principal: &principal,
+                    deadline,
+                    progress: events,
+                    caller: Caller::of(&principal.name, client.session),
+                };
+                let called =
+                    self.invoke(context, &call.server, &call.tool, &call.arguments).await?;
+                Ok(Answer::Call(called.result))
+            }
+            What::List(list) => {
+                Ok(Answer::Listed(self.list(&principal, &client, deadline, &list).await?))
+            }
+            What::Tools { server } => {
+                Ok(Answer::Tools(self.tools(&principal, server.as_deref()).await?))
+            }
+            What::Servers => Ok(Answer::Servers(self.servers(&principal))),
             What::Artifact { handle, offset, bytes } => {
                 let part =
                     self.store.read_artifact(&principal.name, &handle, offset, bytes).await?;
@@ -183,13 +255,14 @@ impl Shared {
     }
 
     async fn run(
-        &self,
+        self: &Arc<Self>,
         principal: Principal,
         wait: Option<Duration>,
         ask: RunAsk,
         events: Option<Events>,
     ) -> Result<RunReport, Fault> {
-        let grant = self.gate.admit(&self.config, principal, wait, &ask).await?;
+        let config = Arc::clone(&self.settings.borrow());
+        let grant = self.gate.admit(&config, principal, wait, &ask).await?;
         let id = effects::run_id()?;
         let started_at = effects::now_ms();
         let language = ask.language;
@@ -199,19 +272,27 @@ impl Shared {
         Ok(report)
     }
 
-    async fn search(&self, wait: Option<Duration>, ask: &SearchAsk) -> Result<SearchAnswer, Fault> {
+    async fn search(
+        &self,
+        principal: &Principal,
+        wait: Option<Duration>,
+        ask: &SearchAsk,
+    ) -> Result<SearchAnswer, Fault> {
         let start = Instant::now();
-        let wait = wait.unwrap_or(self.config.list_wait).min(self.config.list_wait);
-        let mut snapshot = self.library.current().await;
+        let mut snapshot = self.current(principal).await;
+        let (longest, more) = (snapshot.settings.list_wait, snapshot.settings.more_wait);
+        let wait = wait.unwrap_or(longest).min(longest);
         if let Some(server) = &ask.server {
-            snapshot = self.knowing([server.as_str()], start + wait).await;
+            snapshot = self.knowing(principal, [server.as_str()], start + wait).await;
         } else if !self.unlisted().is_empty() {
             let first = snapshot.catalog.tools().next().is_none();
-            let wait = if first { wait } else { wait.min(self.config.more_wait) };
-            snapshot = self.settle(start + wait).await;
+            let wait = if first { wait } else { wait.min(more) };
+            self.settle(start + wait).await;
+            snapshot = self.current(principal).await;
         }
         let mut answer = search::search(&snapshot, ask)?;
-        let late = self.unlisted();
+        let mut late = self.unlisted();
+        late.retain(|name| snapshot.catalog.servers().any(|server| server.name == *name));
         if ask.server.is_none() && !late.is_empty() {
             let names = fault::clip(late.join(", "), 200);
             answer.text.push_str("\n(still starting, not searched: ");
@@ -221,18 +302,39 @@ impl Shared {
         Ok(answer)
     }
 
-    async fn tools(&self, server: Option<&str>) -> Result<Vec<ServerListing>, Fault> {
-        let deadline = Instant::now() + self.config.list_wait;
+    async fn tools(
+        &self,
+        principal: &Principal,
+        server: Option<&str>,
+    ) -> Result<Vec<ServerListing>, Fault> {
+        let deadline = Instant::now() + self.settings.borrow().list_wait;
         if let Some(name) = server {
-            let snapshot = self.knowing([name], deadline).await;
+            let snapshot = self.knowing(principal, [name], deadline).await;
             return Ok(vec![snapshot.catalog.server(name)?.listing()]);
         }
-        let snapshot = if self.unlisted().is_empty() {
-            self.library.current().await
-        } else {
-            self.settle(deadline).await
-        };
+        if !self.unlisted().is_empty() {
+            self.settle(deadline).await;
+        }
+        let snapshot = self.current(principal).await;
         Ok(snapshot.catalog.servers().map(Server::listing).collect())
+    }
+
+    /// The state of the upstreams that exist for a principal.
+    fn servers(&self, principal: &Principal) -> Vec<ServerStatus> {
+        let mut states = self.fleet.status();
+        if let Some(scope) = self.doorman.load().scope(principal) {
+            states.retain(|state| scope.contains(&state.server));
+        }
+        states
+    }
+
+    /// The snapshot of what exists for a principal.
+    async fn current(&self, principal: &Principal) -> Arc<Snapshot> {
+        let snapshot = self.library.current().await;
+        match self.doorman.load().scope(principal) {
+            Some(scope) => snapshot.confined(scope),
+            None => snapshot,
+        }
     }
 
     /// Upstreams whose tools may still become known.
@@ -251,10 +353,11 @@ impl Shared {
     /// for.
     async fn knowing(
         &self,
+        principal: &Principal,
         servers: impl IntoIterator<Item = &str>,
         deadline: Instant,
     ) -> Arc<Snapshot> {
-        let snapshot = self.library.current().await;
+        let snapshot = self.current(principal).await;
         let mut empty: Vec<&str> = servers
             .into_iter()
             .filter_map(|name| snapshot.catalog.server(name).ok())
@@ -266,18 +369,50 @@ impl Shared {
         }
         empty.sort_unstable();
         empty.dedup();
-        let deadline = deadline.min(Instant::now() + self.config.list_wait);
+        let deadline = deadline.min(Instant::now() + snapshot.settings.list_wait);
         let listed = join_all(empty.into_iter().map(|name| self.fleet.refresh(name)));
         // What is not listed by then is checked when it is called.
         let _late = tokio::time::timeout_at(deadline, listed).await;
-        self.library.current().await
+        self.current(principal).await
+    }
+
+    /// The snapshot, once every upstream that may have a tool of this name had its time to say so.
+    async fn told(&self, principal: &Principal, name: &str, deadline: Instant) -> Arc<Snapshot> {
+        let late = self.unlisted();
+        if late.is_empty() {
+            return self.current(principal).await;
+        }
+        let exposure = Arc::clone(&self.settings.borrow());
+        let named = late.iter().find(|server| {
+            let prefix = exposure.exposure.name(server, "");
+            !prefix.is_empty() && name.starts_with(&prefix)
+        });
+        if let Some(server) = named {
+            return self.knowing(principal, [server.as_str()], deadline).await;
+        }
+        self.settle(deadline).await;
+        self.current(principal).await
     }
 
     /// Waits until every upstream is listed or failed, at most until the deadline and for the
-    /// configured time, and gives the snapshot that knows of them.
-    async fn settle(&self, deadline: Instant) -> Arc<Snapshot> {
+    /// configured time.
+    async fn settle(&self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
-        self.fleet.list_all(left.min(self.config.list_wait)).await;
-        self.library.current().await
+        let longest = self.settings.borrow().list_wait;
+        self.fleet.list_all(left.min(longest)).await;
+    }
+
+    /// Writes down how often tools were called since the last time.
+    async fn keep_usage(&self) {
+        let snapshot = self.library.last();
+        let calls: Vec<_> = snapshot
+            .catalog
+            .tools()
+            .map(|t| (t.server.name.clone(), t.tool.spec.name.clone(), t.tool.take_calls()))
+            .filter(|(_, _, calls)| *calls > 0)
+            .collect();
+        if let Err(e) = self.store.add_usage(&calls).await {
+            tracing::warn!("the calls of {} tools were not counted: {e}", calls.len());
+        }
     }
 }

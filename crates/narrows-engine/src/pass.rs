@@ -1,70 +1,287 @@
-//! Requests of the protocol that are passed on, and the lists that say what can be.
+//! Requests of the protocol that are passed on, each to the upstream that it is for.
 
+use crate::snapshot::Snapshot;
 use crate::{Events, Shared};
+use narrows_catalog::{Catalog, ToolRef, raw};
+use narrows_types::raw::{get, get_text};
 use narrows_types::{
-    Client, Fault, ListAsk, ListKind, Listed, Method, PassAsk, Passed, Principal, fault,
+    Client, Fault, Language, ListKind, Method, Mode, PassAsk, Passed, Principal, WireError, fault,
+    nearest,
 };
 use narrows_upstream::Passing;
-use serde_json::value::RawValue;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Between an upstream's name and that of its tool.
-const SEPARATOR: char = '.';
-/// How long a modern client may keep a list; a change is told before.
-const LIST_TTL_MS: u64 = 60_000;
+/// JSON-RPC's code for wrong parameters.
+const INVALID_PARAMS: i64 = -32_602;
+/// Codes by which an upstream says that it has no such resource.
+const NOT_THERE: [i64; 4] = [-32_002, INVALID_PARAMS, -32_601, -32_600];
+/// Results larger than this are not searched for the URIs that they name.
+const LINKS_BYTES_MAX: usize = 64 << 10;
+
+/// A request on its way.
+struct Way<'a> {
+    shared: &'a Arc<Shared>,
+    snapshot: &'a Snapshot,
+    ask: &'a PassAsk,
+    principal: &'a Principal,
+    client: Arc<Client>,
+    events: Option<Events>,
+    deadline: Instant,
+}
 
 impl Shared {
     /// Passes a request on to the upstream that it is for.
     pub(crate) async fn pass(
-        &self,
+        self: &Arc<Self>,
         principal: &Principal,
         client: Arc<Client>,
         wait: Option<Duration>,
         ask: PassAsk,
         events: Option<Events>,
     ) -> Result<Passed, Fault> {
-        let wait = wait.unwrap_or(self.config.call_wait).min(self.config.call_wait);
-        let deadline = Instant::now() + wait;
-        let _place = self.gate.place(deadline).await?;
-        let (server, name) = ask.about.split_once(SEPARATOR).ok_or_else(|| unknown(&ask.about))?;
-        let snapshot = self.knowing([server], deadline).await;
-        let (server, name) = match ask.method {
-            Method::CallTool => {
-                let found = snapshot.catalog.resolve(server, name)?;
-                (found.server.name.as_str(), Some(found.tool.spec.name.as_str()))
-            }
-            _ => return Err(unknown(&ask.about)),
-        };
-        let passing = Passing {
-            method: ask.method,
-            name,
-            params: &ask.params,
-            principal: &principal.name,
-            client,
-            events,
-            deadline,
-        };
-        Ok(self.fleet.pass(server, passing).await?)
-    }
-
-    /// A page of a list.
-    pub(crate) async fn list(&self, ask: &ListAsk) -> Result<Listed, Fault> {
-        let snapshot = self.settle(Instant::now() + self.config.list_wait).await;
-        let mut items: Vec<Box<RawValue>> = Vec::new();
-        if ask.kind == ListKind::Tools {
-            for server in snapshot.catalog.servers() {
-                items.extend(server.tools.iter().filter_map(|tool| tool.spec.definition.clone()));
+        let snapshot = self.current(principal).await;
+        let deadline = Instant::now() + wait.unwrap_or(snapshot.settings.call_wait);
+        let _place = self.passes.place(deadline).await?;
+        if ask.mode == Mode::Code {
+            let about = fault::clip(ask.about, 64);
+            return Err(Fault::not_found(format!("there is no {about} in code mode"))
+                .hint("find tools with search, call them in a program given to run"));
+        }
+        let (snapshot, ask) = (&*snapshot, &ask);
+        let way = Way { shared: self, snapshot, ask, principal, client, events, deadline };
+        match ask.method {
+            Method::CallTool => way.tool().await,
+            Method::GetPrompt | Method::CompletePrompt => way.prompt().await,
+            Method::ReadResource
+            | Method::Subscribe
+            | Method::Unsubscribe
+            | Method::CompleteResource => way.resource().await,
+            Method::GetTask | Method::UpdateTask | Method::CancelTask | Method::TaskResult => {
+                way.task().await
             }
         }
-        let items =
-            serde_json::value::to_raw_value(&items).map_err(|e| Fault::bug(e.to_string()))?;
-        Ok(Listed { items: items.into(), next_cursor: None, ttl_ms: LIST_TTL_MS, private: true })
     }
 }
 
-fn unknown(about: &str) -> Fault {
-    let about = fault::clip(about.to_owned(), 64);
-    Fault::not_found(format!("there is no {about}"))
+impl Way<'_> {
+    async fn to(&self, server: &str, name: Option<&str>) -> Result<Passed, Fault> {
+        let passing = Passing {
+            method: self.ask.method,
+            name,
+            params: &self.ask.params,
+            principal: &self.principal.name,
+            client: Arc::clone(&self.client),
+            events: self.events.clone(),
+            deadline: self.deadline,
+        };
+        Ok(self.shared.fleet.pass(server, passing).await?)
+    }
+
+    async fn tool(&self) -> Result<Passed, Fault> {
+        let lineup = self.snapshot.lineup(self.ask.mode);
+        if let Some(found) = lineup.roster.find(&self.snapshot.catalog, &self.ask.about) {
+            return self.call(found).await;
+        }
+        // Its upstream may not be listed yet.
+        let snapshot = self.shared.told(self.principal, &self.ask.about, self.deadline).await;
+        let lineup = snapshot.lineup(self.ask.mode);
+        match lineup.roster.find(&snapshot.catalog, &self.ask.about) {
+            Some(found) => self.call(found).await,
+            None => Err(unknown("tool", &self.ask.about, &lineup.roster.nearest(&self.ask.about))),
+        }
+    }
+
+    async fn call(&self, found: ToolRef<'_>) -> Result<Passed, Fault> {
+        let hybrid = self.ask.mode == Mode::Hybrid;
+        if hybrid && let Some(refused) = self.refused(found) {
+            return refused;
+        }
+        found.tool.called();
+        let (server, tool) = (found.server.name.as_str(), found.tool.spec.name.as_str());
+        let started = Instant::now();
+        let kept = self.shared.cached(self.snapshot, self.principal, found, &self.ask.params);
+        let (passed, age) = match kept {
+            Some(flight) => flight.wait(self.deadline).await?,
+            None => (self.to(server, Some(tool)).await?, None),
+        };
+        self.note(&passed, server);
+        let passed = match passed {
+            Passed::Error(error) if hybrid && error.code == INVALID_PARAMS => {
+                return self.mended(found, &error);
+            }
+            passed => passed,
+        };
+        let passed = if hybrid { billed(passed, started) } else { passed };
+        Ok(match age {
+            Some(age) => marked(passed, age),
+            None => passed,
+        })
+    }
+
+    /// In hybrid mode a model calls with what it remembers: wrong arguments come back at once, with
+    /// how it should have been.
+    fn refused(&self, found: ToolRef<'_>) -> Option<Result<Passed, Fault>> {
+        let arguments = get(self.ask.params.get(), "arguments").unwrap_or("{}");
+        let limit = self.snapshot.settings.arguments_bytes;
+        if arguments.len() > limit {
+            let bytes = arguments.len();
+            let message = format!("the arguments are {bytes} bytes; the limit is {limit}");
+            return Some(Err(Fault::invalid(message).hint("send less at once")));
+        }
+        let arguments: &RawValue = serde_json::from_str(arguments).ok()?;
+        let fault = self.snapshot.catalog.validate(found, arguments).err()?;
+        Some(Self::told(&self.snapshot.catalog, found, &fault.message))
+    }
+
+    fn mended(&self, found: ToolRef<'_>, error: &WireError) -> Result<Passed, Fault> {
+        Self::told(
+            &self.snapshot.catalog,
+            found,
+            &format!("error {}: {}", error.code, error.message),
+        )
+    }
+
+    fn told(catalog: &Catalog, found: ToolRef<'_>, wrong: &str) -> Result<Passed, Fault> {
+        let signature = catalog.signature(found, Language::TypeScript);
+        let text =
+            format!("{}\nnot called; it is: {signature}", fault::clip(wrong.to_owned(), 1_000));
+        let result = json!({"content": [{"type": "text", "text": text}], "isError": true});
+        to_raw_value(&result).map(Passed::Result).map_err(|e| Fault::bug(e.to_string()))
+    }
+
+    /// Remembers what a result names: a task to be asked for, resources to be read.
+    fn note(&self, passed: &Passed, server: &str) {
+        let Passed::Result(result) = passed else { return };
+        let text = result.get();
+        if text.len() > LINKS_BYTES_MAX {
+            return;
+        }
+        if text.contains("\"taskId\"") {
+            // A modern task is the result itself, one of 2025-11-25 stands in it.
+            let task = get(text, "task").unwrap_or(text);
+            if let Some(id) = get_text(task, "taskId") {
+                let ttl = get(task, "ttlMs").or_else(|| get(task, "ttl"));
+                let ttl = ttl.and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
+                self.shared.tasks_of.hold(&id, server, self.principal, ttl);
+            }
+        }
+        if text.contains("\"resource_link\"") {
+            let server: Arc<str> = server.into();
+            let content = get(text, "content").unwrap_or("[]");
+            for block in narrows_types::raw::elements(content).flatten() {
+                if let Some(uri) = get_text(block, "uri") {
+                    self.shared.owners.put(&uri, &server);
+                }
+            }
+        }
+    }
+
+    async fn prompt(&self) -> Result<Passed, Fault> {
+        let (shared, about) = (self.shared, self.ask.about.as_str());
+        let merged =
+            shared.merged(ListKind::Prompts, self.snapshot, &self.client, self.deadline).await;
+        match merged.owner(about) {
+            Some((server, own)) => self.to(server, Some(own)).await,
+            None => Err(unknown("prompt", about, &nearest(about, merged.names(), 2))),
+        }
+    }
+
+    async fn resource(&self) -> Result<Passed, Fault> {
+        let uri = self.ask.about.as_str();
+        let kind = match self.ask.method {
+            Method::CompleteResource => ListKind::Templates,
+            _ => ListKind::Resources,
+        };
+        if let Some(server) = self.owner(uri, kind).await {
+            return self.to(&server, None).await;
+        }
+        self.anybody(uri).await
+    }
+
+    /// Who owns a URI: who had it before, who lists it, whose template makes it.
+    async fn owner(&self, uri: &str, kind: ListKind) -> Option<Arc<str>> {
+        let catalog = &self.snapshot.catalog;
+        if let Some(server) = self.shared.owners.get(uri)
+            && catalog.servers().any(|known| known.name == *server)
+        {
+            return Some(server);
+        }
+        let view = catalog.tools().find(|t| t.tool.ui.as_deref() == Some(uri));
+        if let Some(view) = view {
+            return Some(view.server.name.as_str().into());
+        }
+        let merged = self.shared.merged(kind, self.snapshot, &self.client, self.deadline).await;
+        if let Some((server, _)) = merged.owner(uri) {
+            return Some(Arc::clone(server));
+        }
+        let templates = ListKind::Templates;
+        let made = self.shared.merged(templates, self.snapshot, &self.client, self.deadline).await;
+        made.owner(uri).map(|(server, _)| server).or_else(|| made.maker(uri)).cloned()
+    }
+
+    /// Asks one upstream after the other, in the order of the config, and remembers who knew it.
+    async fn anybody(&self, uri: &str) -> Result<Passed, Fault> {
+        let offering: Vec<String> = self
+            .shared
+            .fleet
+            .offers()
+            .into_iter()
+            .filter(|o| get(o.capabilities.get(), "resources").is_some())
+            .map(|offer| offer.server)
+            .collect();
+        let mut refused = None;
+        for server in self.snapshot.catalog.servers().filter(|s| offering.contains(&s.name)) {
+            match self.to(&server.name, None).await? {
+                Passed::Error(error) if NOT_THERE.contains(&error.code) => {
+                    refused.get_or_insert(error);
+                }
+                known => {
+                    if matches!(known, Passed::Result(_)) {
+                        self.shared.owners.put(uri, &server.name.as_str().into());
+                    }
+                    return Ok(known);
+                }
+            }
+        }
+        match refused {
+            Some(error) => Ok(Passed::Error(error)),
+            None => Err(unknown("resource", uri, &[])),
+        }
+    }
+
+    async fn task(&self) -> Result<Passed, Fault> {
+        let id = self.ask.about.as_str();
+        let known = self.shared.tasks_of.find(id, self.principal);
+        let there = known.filter(|s| self.snapshot.catalog.servers().any(|k| k.name == **s));
+        match there {
+            Some(server) => self.to(&server, None).await,
+            None => Err(unknown("task", id, &[])),
+        }
+    }
+}
+
+/// What a direct call cost, told where the agent weighs it against a program.
+fn billed(passed: Passed, started: Instant) -> Passed {
+    let Passed::Result(result) = passed else { return passed };
+    let ms = started.elapsed().as_millis();
+    let bytes = result.get().len();
+    let bill = format!(r#"{{"route":"direct","calls":1,"ms":{ms},"bytes":{bytes}}}"#);
+    Passed::Result(raw::with_meta(&result, "narrows/bill", &bill).unwrap_or(result))
+}
+
+/// Says that the answer was not asked for anew.
+fn marked(passed: Passed, age: Duration) -> Passed {
+    let Passed::Result(result) = passed else { return passed };
+    let entry = format!(r#"{{"ageMs":{}}}"#, age.as_millis());
+    Passed::Result(raw::with_meta(&result, "narrows/cached", &entry).unwrap_or(result))
+}
+
+fn unknown(what: &str, about: &str, near: &[&str]) -> Fault {
+    let about = fault::clip(about.to_owned(), 128);
+    let fault = Fault::not_found(format!("unknown {what}: {about}"));
+    if near.is_empty() { fault } else { fault.hint(format!("did you mean {}?", near.join(" or "))) }
 }

@@ -38,6 +38,8 @@ impl Shared {
             calls: u32::try_from(trail.calls.len()).unwrap_or(u32::MAX),
             ms: usage.wall_us.div_ceil(1_000),
             kept_bytes: received.saturating_sub(returned),
+            cached: u32::try_from(trail.calls.iter().filter(|c| c.cached).count())
+                .unwrap_or(u32::MAX),
         };
         let mut calls = trail.calls;
         calls.sort_by_key(|c| c.start_us);

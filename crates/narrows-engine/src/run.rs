@@ -5,7 +5,7 @@
 //! can never lock up with its host.
 
 use crate::admit::Grant;
-use crate::call::CallContext;
+use crate::call::{CallContext, Called};
 use crate::snapshot::Snapshot;
 use crate::trail::Trail;
 use crate::{Events, Shared};
@@ -64,7 +64,7 @@ pub(crate) struct Outcome {
 }
 
 struct Run<'a> {
-    shared: &'a Shared,
+    shared: &'a Arc<Shared>,
     grant: &'a Grant,
     language: Language,
     events: Option<Events>,
@@ -76,7 +76,7 @@ struct Run<'a> {
 impl Shared {
     /// Executes an admitted program to its end. Faults only if no worker can be had.
     pub(crate) async fn execute(
-        &self,
+        self: &Arc<Self>,
         grant: &Grant,
         ask: RunAsk,
         events: Option<Events>,
@@ -174,7 +174,7 @@ impl Run<'_> {
     /// Checks what the program refers to. The snapshot that was checked is the one that is used.
     async fn check(&self, uses: &Uses) -> Result<(Arc<Snapshot>, Go), Ending> {
         let roots = uses.references.iter().map(|r| r.root.as_str());
-        let snapshot = self.shared.knowing(roots, self.grant.deadline).await;
+        let snapshot = self.shared.knowing(&self.grant.principal, roots, self.grant.deadline).await;
         let mut checked = snapshot.catalog.check(uses, self.language);
         let mut findings = uses.findings.clone();
         findings.append(&mut checked.findings);
@@ -243,7 +243,7 @@ impl Run<'_> {
     /// and none of their arguments may pile up here.
     fn admissible(&self, call: &Call, waiting_bytes: usize) -> Result<(), Reply> {
         let bytes = call.args.get().len();
-        let limit = self.shared.config.arguments_bytes;
+        let limit = self.shared.settings.borrow().arguments_bytes;
         let message = if bytes > limit {
             format!("the arguments are {bytes} bytes; the limit is {limit}; send less at once")
         } else if waiting_bytes.saturating_add(bytes) > WAITING_BYTES_MAX {
@@ -293,11 +293,13 @@ impl Run<'_> {
                     tool: call.tool.clone(),
                     json,
                     handles: Vec::new(),
+                    cached: false,
                 }
             })
         } else {
             self.tool_call(&call, snapshot).await
         };
+        let cached = answer.as_ref().is_ok_and(|answered| answered.cached);
         let (answer, server, tool, handles, ok) = match answer {
             Ok(a) => (Ok(a.json), a.server, a.tool, a.handles, true),
             Err(e) => (Err(e), call.server.clone(), call.tool.clone(), Vec::new(), false),
@@ -317,6 +319,7 @@ impl Run<'_> {
             sent_bytes,
             received_bytes,
             ok,
+            cached,
         });
         Outcome { reply: Reply { id: call.id, ok, body }, record, handles, place }
     }
@@ -331,9 +334,9 @@ impl Run<'_> {
             message,
             arguments: shape::describe(&call.args),
         };
-        let caller = Caller::of(&self.grant.principal.name, None);
-        let deadline = self.grant.deadline;
-        let context = CallContext { snapshot, deadline, progress: None, caller };
+        let (principal, deadline) = (&self.grant.principal, self.grant.deadline);
+        let caller = Caller::of(&principal.name, None);
+        let context = CallContext { snapshot, principal, deadline, progress: None, caller };
         let called = self
             .shared
             .invoke(context, &call.server, &call.tool, &call.args)
@@ -351,7 +354,8 @@ impl Run<'_> {
                 "the result is {bytes} bytes; limit result_bytes is {limit}; ask the tool for less"
             )));
         }
-        Ok(Answered { server: called.server, tool: called.tool, json, handles })
+        let Called { server, tool, cached, .. } = called;
+        Ok(Answered { server, tool, json, handles, cached })
     }
 
     fn progress(&self, progress: Progress) {
@@ -400,6 +404,8 @@ struct Answered {
     tool: String,
     json: String,
     handles: Vec<(String, Content)>,
+    /// The upstream was not asked for it.
+    cached: bool,
 }
 
 fn ending(end: LeaseEnd) -> Ending {

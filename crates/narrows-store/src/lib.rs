@@ -12,6 +12,7 @@ mod place;
 mod run;
 mod schema;
 mod sweep;
+mod usage;
 
 pub use artifact::ArtifactInfo;
 pub use clock::Clock;

@@ -7,7 +7,8 @@ use crate::Store;
 use crate::error::StoreError;
 
 /// The n-th entry leads from version n to n + 1. Never edit an entry that was released.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_usage.sql")];
 
 pub(crate) async fn migrate(store: &Store) -> Result<(), StoreError> {
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);

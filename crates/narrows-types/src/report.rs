@@ -71,6 +71,9 @@ pub struct CallRecord {
     pub received_bytes: u64,
     /// It succeeded.
     pub ok: bool,
+    /// The answer was known already: the upstream was not asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
 }
 
 /// A value cut to a byte budget.
@@ -130,6 +133,14 @@ pub struct Bill {
     pub ms: u64,
     /// Bytes of results that stayed out of the agent's context.
     pub kept_bytes: u64,
+    /// Calls whose answer was known already.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cached: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// What the agent gets to know of a run.

@@ -68,7 +68,7 @@ pub struct ToolSpec {
 }
 
 /// Everything one upstream offers at one moment. The input of the catalog.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerListing {
     /// The configured name of the upstream.
@@ -78,4 +78,10 @@ pub struct ServerListing {
     pub instructions: Option<String>,
     /// Its tools in the order in which it lists them.
     pub tools: Vec<Arc<ToolSpec>>,
+    /// How long it lets a client keep its list, if it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+    /// Its list is for one client only; lists of which nothing is said are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<bool>,
 }

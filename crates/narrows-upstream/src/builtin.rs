@@ -82,6 +82,7 @@ impl Inside {
             server: self.server.clone(),
             instructions: self.instructions.clone(),
             tools: self.tools.clone(),
+            ..ServerListing::default()
         }
     }
 

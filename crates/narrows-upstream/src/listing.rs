@@ -132,6 +132,7 @@ impl Offer {
             server: config.name.clone(),
             instructions: self.instructions.clone(),
             tools,
+            ..ServerListing::default()
         }
     }
 }

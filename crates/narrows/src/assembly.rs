@@ -42,7 +42,7 @@ impl House {
         let fleet = Fleet::start(upstreams)?;
         let sandbox = Sandbox::start(compose::sandbox(settings, program()?)).await?;
         let config = compose::engine(settings);
-        let engine = Engine::start(Parts { fleet, sandbox, store, config }).await;
+        let engine = Engine::start(Parts { fleet, sandbox, store, config }).await?;
         Ok(Self { engine, doors: Arc::new(compose::doors(settings)) })
     }
 

@@ -1,7 +1,7 @@
 //! From the settings to each crate's own config.
 
 use crate::config::secret::Secret;
-use crate::config::settings::{Era, Grant, OAuth};
+use crate::config::settings::{Era, Grant, OAuth, Prefix, ToolSaid};
 use crate::config::{Environment, Launch, Settings, Upstream};
 use narrows_catalog::manifest;
 use narrows_upstream as upstream;
@@ -120,7 +120,72 @@ pub(crate) fn engine(settings: &Settings) -> narrows_engine::Config {
         runs_waiting: size(limits.runs_waiting),
         list_wait: Duration::from_millis(settings.upstream.list_wait_ms),
         arguments_bytes: size(limits.arguments_bytes),
+        access: access(settings),
+        exposure: exposure(settings),
+        hybrid_tokens: size(settings.serve.hybrid_tokens),
+        page_items: size(settings.serve.page_items),
+        cache: cache(settings),
         ..narrows_engine::Config::default()
+    }
+}
+
+/// Who sees what.
+fn access(settings: &Settings) -> narrows_engine::Access {
+    let serve = &settings.serve;
+    let keys = settings.keys.iter().map(|(name, said)| narrows_engine::Key {
+        name: name.clone(),
+        secret: said.secret.expose().to_owned(),
+        mode: said.mode.map(Into::into),
+        servers: said.servers.clone(),
+    });
+    narrows_engine::Access {
+        mode: serve.mode.into(),
+        choices: serve.modes.iter().map(|mode| (*mode).into()).collect(),
+        switchable: serve.switch_mode,
+        clients: serve.clients.iter().map(|(name, mode)| (name.clone(), (*mode).into())).collect(),
+        keys: keys.collect(),
+    }
+}
+
+/// How servers and their tools are named.
+fn exposure(settings: &Settings) -> narrows_engine::Exposure {
+    let said = |server: &Upstream| narrows_engine::ServerExposure {
+        prefix: match &server.prefix {
+            Prefix::Server => narrows_engine::Prefix::Server,
+            Prefix::Text(text) => narrows_engine::Prefix::Text(text.clone()),
+            Prefix::Off => narrows_engine::Prefix::Off,
+        },
+        tools: server
+            .tools
+            .iter()
+            .map(|(name, said)| {
+                let exposure = narrows_engine::ToolExposure {
+                    name: said.name.clone(),
+                    description: said.description.clone(),
+                    pin: said.pin,
+                };
+                (name.clone(), exposure)
+            })
+            .collect(),
+    };
+    narrows_engine::Exposure {
+        separator: settings.serve.separator.clone(),
+        servers: settings.servers.iter().map(|s| (s.name.clone(), said(s))).collect(),
+    }
+}
+
+/// Which answers are kept.
+fn cache(settings: &Settings) -> narrows_engine::cache::Config {
+    let rules = |server: &Upstream| {
+        let ttl = |said: &ToolSaid| said.cache_ttl_ms.map(Duration::from_millis);
+        let tools = server.tools.iter().filter_map(|(n, said)| Some((n.clone(), ttl(said)?)));
+        narrows_engine::cache::Rules { read_only: server.cache_ttl, tools: tools.collect() }
+    };
+    narrows_engine::cache::Config {
+        servers: settings.servers.iter().map(|s| (s.name.clone(), rules(s))).collect(),
+        batch: Duration::from_millis(settings.cache.batch_ms),
+        bytes_max: size(settings.cache.bytes_max),
+        answer_bytes_max: size(settings.cache.answer_bytes_max),
     }
 }
 
@@ -130,6 +195,7 @@ pub(crate) fn doors(settings: &Settings) -> narrows_downstream::Config {
     narrows_downstream::Config {
         instructions: manifest::instructions().to_owned(),
         tools: manifest::tools().to_vec(),
+        mode: serve.mode.into(),
         allowed_hosts: serve.allowed_hosts.clone(),
         allowed_origins: serve.allowed_origins.clone(),
         body_bytes_max: size(serve.body_bytes_max),

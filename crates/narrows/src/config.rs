@@ -31,7 +31,8 @@ use decode::decode;
 use expand::Scope;
 use problem::nearest;
 use serde::de::DeserializeOwned;
-use settings::{LimitsSection, Log, SECTIONS, Sandbox, Serve, Store, Upstreams};
+use settings::{Cache, Key, LimitsSection, Log, SECTIONS, Sandbox, Serve, Store, Upstreams};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tree::{Entry, Kind, Place, Tree};
@@ -43,6 +44,9 @@ pub(crate) struct Settings {
     pub(crate) servers: Vec<Upstream>,
     pub(crate) limits: LimitsSection,
     pub(crate) serve: Serve,
+    /// Who may come in, by name; a key without a secret is left out.
+    pub(crate) keys: BTreeMap<String, Key>,
+    pub(crate) cache: Cache,
     pub(crate) store: Store,
     pub(crate) sandbox: Sandbox,
     pub(crate) upstream: Upstreams,
@@ -168,6 +172,8 @@ fn settings(
     let mut read = Sections { written, scope, problems: &mut problems };
     settings.limits = read.section("limits");
     settings.serve = read.section("serve");
+    settings.keys = read.section("keys");
+    settings.cache = read.section("cache");
     settings.store = read.section("store");
     settings.sandbox = read.section("sandbox");
     settings.upstream = read.section("upstream");

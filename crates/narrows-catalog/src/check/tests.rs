@@ -27,9 +27,8 @@ fn catalog() -> Catalog {
         tool("get-me", &json!({"type": "object"})),
         tool("any", &open),
     ];
-    let github = ServerListing { server: "github".to_owned(), instructions: None, tools };
-    let later =
-        ServerListing { server: "my-store".to_owned(), instructions: None, tools: Vec::new() };
+    let github = ServerListing { server: "github".to_owned(), tools, ..ServerListing::default() };
+    let later = ServerListing { server: "my-store".to_owned(), ..ServerListing::default() };
     Catalog::build(vec![github, later], &Observations::default())
 }
 
@@ -190,7 +189,7 @@ fn spec(name: &str, schema: &Value) -> Arc<ToolSpec> {
 }
 
 fn listing(tools: Vec<Arc<ToolSpec>>) -> ServerListing {
-    ServerListing { server: "files".to_owned(), instructions: None, tools }
+    ServerListing { server: "files".to_owned(), tools, ..ServerListing::default() }
 }
 
 #[test]
@@ -204,7 +203,8 @@ fn what_was_compiled_stays_while_the_schema_does() {
     // A shape was learned: nothing but that changed.
     let mut observed = Observations::default();
     observed.insert("files".to_owned(), "read".to_owned(), Shape::of(&json!({"a": 1})));
-    let second = first.rebuild(vec![listing(tools.clone())], &observed);
+    let second =
+        first.rebuild(vec![listing(tools.clone())], &observed, &crate::Exposure::default());
     assert!(second.lists_as(&first));
     let contracts = |catalog: &Catalog| -> Vec<_> {
         catalog.tools().map(|t| Arc::clone(&t.tool.contract)).collect()
@@ -216,7 +216,7 @@ fn what_was_compiled_stays_while_the_schema_does() {
 
     // The list was read again: one tool is equal, one takes something else, one is gone.
     let again = vec![spec("write", &of(&number)), spec("read", &of(&text))];
-    let third = second.rebuild(vec![listing(again)], &observed);
+    let third = second.rebuild(vec![listing(again)], &observed, &crate::Exposure::default());
     assert!(!third.lists_as(&second));
     let contract = |c: &Catalog, tool| Arc::clone(&c.resolve("files", tool).unwrap().tool.contract);
     assert!(Arc::ptr_eq(&contract(&first, "read"), &contract(&third, "read")));

@@ -24,6 +24,9 @@ pub fn render_run(report: &RunReport) -> String {
     let calls = if bill.calls == 1 { "1 call" } else { &format!("{} calls", bill.calls) };
     // Writing to a string cannot fail, here and below.
     let _infallible = write!(text, "[{calls}, {} ms", bill.ms);
+    if bill.cached > 0 {
+        let _infallible = write!(text, ", {} answered from the cache", bill.cached);
+    }
     if bill.kept_bytes > 0 {
         let _infallible = write!(text, ", {} kept out of context", size(bill.kept_bytes));
     }

@@ -163,7 +163,7 @@ fn report(end: RunEnd) -> RunReport {
         shown: Vec::new(),
         calls: Vec::new(),
         usage: Usage::default(),
-        bill: Bill { calls: 3, ms: 120, kept_bytes: 45_231 },
+        bill: Bill { calls: 3, ms: 120, kept_bytes: 45_231, cached: 0 },
         text: String::new(),
     }
 }
@@ -172,7 +172,7 @@ fn report(end: RunEnd) -> RunReport {
 fn a_report_reads_well() {
     let whole = shape(&raw(&json!({"a": [1, 2]})), 100);
     let mut returned = report(RunEnd::Returned(whole));
-    returned.bill = Bill { calls: 1, ms: 7, kept_bytes: 0 };
+    returned.bill = Bill { calls: 1, ms: 7, kept_bytes: 0, cached: 0 };
     insta::assert_snapshot!(render_run(&returned), @r#"
 {"a":[1,2]}
 [1 call, 7 ms]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 fn signatures(input: &Value, output: &Value) -> [String; 2] {
     let spec = json!({"name": "t", "inputSchema": input, "outputSchema": output});
     let tools = vec![Arc::new(serde_json::from_value::<ToolSpec>(spec).unwrap())];
-    let listing = ServerListing { server: "s".to_owned(), instructions: None, tools };
+    let listing = ServerListing { server: "s".to_owned(), tools, ..ServerListing::default() };
     let catalog = Catalog::build(vec![listing], &Observations::default());
     let tool = catalog.resolve("s", "t").unwrap();
     [Language::TypeScript, Language::Python].map(|language| catalog.signature(tool, language))

@@ -11,7 +11,7 @@ fn report(end: RunEnd) -> RunReport {
         shown: vec![Content(json!({"type": "image", "data": "AA==", "mimeType": "image/png"}))],
         calls: Vec::new(),
         usage: Usage::default(),
-        bill: Bill { calls: 2, ms: 7, kept_bytes: 9 },
+        bill: Bill { calls: 2, ms: 7, kept_bytes: 9, cached: 0 },
         text: "the text".to_owned(),
     }
 }

@@ -74,3 +74,18 @@ async fn shapes_are_replaced_and_listed_by_name() {
     let error = store.put_observed("a", "one", &"x".repeat(300_000)).await.unwrap_err();
     assert!(error.to_string().contains("limit shape_bytes_max is 262144"), "{error}");
 }
+
+#[tokio::test]
+async fn calls_are_added_up_also_after_reopening() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = at(&folder.path().join("a.db"));
+    let clock = HandClock::at(1);
+    let store = open(&config, &clock).await;
+    let calls = |tool: &str, n| ("git".to_owned(), tool.to_owned(), n);
+    store.add_usage(&[calls("log", 2), calls("diff", 1)]).await.unwrap();
+    store.add_usage(&[]).await.unwrap();
+    store.close().await;
+    let store = open(&config, &clock).await;
+    store.add_usage(&[calls("log", 3)]).await.unwrap();
+    assert_eq!(store.usage().await.unwrap(), [calls("diff", 1), calls("log", 5)]);
+}

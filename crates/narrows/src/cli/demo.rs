@@ -6,7 +6,7 @@ use super::exit::{Fail, of_run};
 use super::output::{Output, Tone};
 use super::{Desk, mismatch, tokens};
 use crate::assembly::House;
-use crate::config::settings::Era;
+use crate::config::settings::{Era, Prefix};
 use crate::config::{Launch, Settings, Upstream};
 use narrows_catalog::tokens::count;
 use narrows_types::{
@@ -15,6 +15,7 @@ use narrows_types::{
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -90,6 +91,9 @@ fn settings(folder: &Path) -> Settings {
         era: Era::Auto,
         tools_allow: Vec::new(),
         tools_hide: Vec::new(),
+        tools: BTreeMap::new(),
+        prefix: Prefix::Server,
+        cache_ttl: None,
     };
     let mut settings = Settings::default();
     let files = Launch::Files { folders: vec![folder.to_owned()], write: false };
@@ -223,6 +227,7 @@ mod tests {
             sent_bytes: 2,
             received_bytes: 1_234,
             ok,
+            cached: false,
         };
         let calls = [
             call("list", 500, 1_000, true),

@@ -138,6 +138,7 @@ mod tests {
             server: server.to_owned(),
             instructions: None,
             tools: (0..tools).map(|n| Arc::new(tool(&format!("tool_{n}")))).collect(),
+            ..ServerListing::default()
         };
         let small = bill(&[listing("a", 1)]);
         let large = bill(&[listing("a", 1), listing("b", 400)]);

@@ -5,7 +5,7 @@ use super::decode::decode;
 use super::expand::Scope;
 use super::problem::{Problem, dotted};
 use super::secret::Secret;
-use super::settings::{BuiltinKind, Era, OAuth, Server, Transport};
+use super::settings::{BuiltinKind, Era, OAuth, Prefix, Server, ToolSaid, Transport};
 use super::tree::{Entry, Kind, Place, Tree};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,12 @@ pub(crate) struct Upstream {
     pub(crate) tools_allow: Vec<String>,
     /// Never these tools.
     pub(crate) tools_hide: Vec<String>,
+    /// Single tools, by their names on the wire.
+    pub(crate) tools: BTreeMap<String, ToolSaid>,
+    /// Before the names of its tools and prompts.
+    pub(crate) prefix: Prefix,
+    /// How long answers of tools that change nothing are kept.
+    pub(crate) cache_ttl: Option<Duration>,
 }
 
 /// How a server is reached.
@@ -84,7 +90,9 @@ pub(super) fn server(
         }
         warnings.append(&mut missing.clone());
     }
-    let tools = server.tools.unwrap_or_default();
+    let mut tools = server.tools.unwrap_or_default();
+    let hidden = tools.by_name.iter().filter(|(_, said)| said.hide);
+    tools.hide.extend(hidden.map(|(name, _)| name.clone()));
     Ok(Upstream {
         name: entry.key.clone(),
         enabled: server.enabled.unwrap_or(true) && missing.is_empty(),
@@ -96,6 +104,9 @@ pub(super) fn server(
         era: server.era.unwrap_or_default(),
         tools_allow: tools.allow,
         tools_hide: tools.hide,
+        tools: tools.by_name,
+        prefix: server.prefix.unwrap_or(Prefix::Server),
+        cache_ttl: server.cache_ttl_ms.map(Duration::from_millis),
     })
 }
 
@@ -306,6 +317,7 @@ pub(super) fn sections(settings: &Settings, written: &Tree, problems: &mut Vec<P
         ("serve", "sessions_max", serve.sessions_max),
         ("serve", "session_ttl_s", serve.session_ttl_s),
         ("serve", "request_timeout_s", serve.request_timeout_s),
+        ("serve", "page_items", serve.page_items),
         ("store", "artifact_bytes_max", settings.store.artifact_bytes_max),
         ("store", "artifacts_total_bytes_max", settings.store.artifacts_total_bytes_max),
         ("store", "artifact_ttl_s", settings.store.artifact_ttl_s),

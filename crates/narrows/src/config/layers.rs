@@ -3,7 +3,7 @@
 use super::environment::Environment;
 use super::expand::variable_name;
 use super::problem::Problem;
-use super::settings::{LimitsSection, Log, Sandbox, Serve, Store, Upstreams};
+use super::settings::{Cache, LimitsSection, Log, Sandbox, Serve, Store, Upstreams};
 use super::tree::{Kind, Place, Tree};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -45,6 +45,7 @@ pub(super) fn defaults(env: &Environment) -> Tree {
     let all = json!({
         "limits": LimitsSection::default(),
         "serve": Serve::default(),
+        "cache": Cache::default(),
         "store": store,
         "sandbox": Sandbox::default(),
         "upstream": Upstreams::default(),

@@ -2,8 +2,12 @@
 //! is made from these types and their comments.
 
 mod oauth;
+mod serving;
+mod tools;
 
 pub(crate) use oauth::{Grant, OAuth};
+pub(crate) use serving::{Cache, Key, Serve};
+pub(crate) use tools::{Prefix, ToolSaid, Tools};
 
 use super::secret::Secret;
 use narrows_types::{Layer, Limits};
@@ -11,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use tools::{PrefixSchema, ToolsSchema};
 
 /// Everything that `narrows.toml` can say.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -26,6 +31,10 @@ pub(crate) struct File {
     pub(crate) limits: LimitsSection,
     /// How agents are served.
     pub(crate) serve: Serve,
+    /// Who may come in over HTTP, by name. Without any, whoever reaches the address may.
+    pub(crate) keys: BTreeMap<String, Key>,
+    /// Which answers are kept for identical calls.
+    pub(crate) cache: Cache,
     /// Where results and records are kept.
     pub(crate) store: Store,
     /// How programs are locked in.
@@ -37,8 +46,9 @@ pub(crate) struct File {
 }
 
 /// The names of the sections.
-pub(crate) const SECTIONS: [&str; 8] =
-    ["$schema", "servers", "limits", "serve", "store", "sandbox", "upstream", "log"];
+pub(crate) const SECTIONS: [&str; 10] = [
+    "$schema", "servers", "limits", "serve", "keys", "cache", "store", "sandbox", "upstream", "log",
+];
 
 /// One server: a command, a URL, or tools built into Narrows.
 ///
@@ -83,18 +93,15 @@ pub(crate) struct Server {
     pub(crate) idle_stop_ms: Option<u64>,
     /// Which era of MCP it speaks (default: found out by asking).
     pub(crate) era: Option<Era>,
-    /// Which of its tools are there.
-    pub(crate) tools: Option<ToolFilter>,
-}
-
-/// Which tools of a server are there.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ToolFilter {
-    /// Only these, if any are named.
-    pub(crate) allow: Vec<String>,
-    /// Never these.
-    pub(crate) hide: Vec<String>,
+    /// Which of its tools are there, and under which names.
+    #[schemars(with = "Option<ToolsSchema>")]
+    pub(crate) tools: Option<Tools>,
+    /// What stands before the names of its tools and prompts (default: the server's name); `false`
+    /// for nothing.
+    #[schemars(with = "Option<PrefixSchema>")]
+    pub(crate) prefix: Option<Prefix>,
+    /// Milliseconds that answers of its tools with `readOnlyHint` are kept for identical calls.
+    pub(crate) cache_ttl_ms: Option<u64>,
 }
 
 /// Tools that are part of Narrows.
@@ -214,57 +221,6 @@ impl LimitsSection {
             log_bytes: self.log_bytes,
             output_bytes: self.output_bytes,
             code_bytes: self.code_bytes,
-        }
-    }
-}
-
-/// What an agent sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Mode {
-    /// Two tools: `search` and `run`.
-    #[default]
-    Code,
-}
-
-/// How agents are served.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Serve {
-    /// What an agent sees.
-    pub(crate) mode: Mode,
-    /// Serve HTTP at this address (`127.0.0.1:7300`, `unix:PATH`) instead of standard input and
-    /// output.
-    pub(crate) http: Option<String>,
-    /// Values of `Host` that are served beside loopback names; `*` serves any.
-    pub(crate) allowed_hosts: Vec<String>,
-    /// Values of `Origin` that are served beside loopback origins; `*` serves any.
-    pub(crate) allowed_origins: Vec<String>,
-    /// Bytes of one message.
-    #[schemars(range(min = 1))]
-    pub(crate) body_bytes_max: u64,
-    /// HTTP sessions of clients older than revision 2026-07-28.
-    #[schemars(range(min = 1))]
-    pub(crate) sessions_max: u64,
-    /// Seconds that such a session lives without a request.
-    #[schemars(range(min = 1))]
-    pub(crate) session_ttl_s: u64,
-    /// Seconds that any request may take.
-    #[schemars(range(min = 1))]
-    pub(crate) request_timeout_s: u64,
-}
-
-impl Default for Serve {
-    fn default() -> Self {
-        Self {
-            mode: Mode::Code,
-            http: None,
-            allowed_hosts: Vec::new(),
-            allowed_origins: Vec::new(),
-            body_bytes_max: 4 << 20,
-            sessions_max: 1_000,
-            session_ttl_s: 3_600,
-            request_timeout_s: 300,
         }
     }
 }

@@ -42,6 +42,7 @@ pub(crate) fn masked(tree: &Tree, path: &[String]) -> Tree {
         ["servers", _, "env" | "headers" | "oauth", name] => {
             hide::scalar(name, &mut out, &mut mask);
         }
+        ["keys", _, "key"] => hide::scalar("key", &mut out, &mut mask),
         ["servers", _, "url" | "command"] => {
             if let Kind::Text(text) = &mut out.kind {
                 *text = mask_url(text);

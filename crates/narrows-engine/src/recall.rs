@@ -1,0 +1,143 @@
+//! What is remembered for a while, within bounds: who owns a URI, whose a task is.
+
+use narrows_types::Principal;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Bytes of a key; a longer one is not remembered.
+const KEY_BYTES_MAX: usize = 2_048;
+
+/// Two generations: when the young one is full, the old one goes.
+struct Generations<V> {
+    young: HashMap<String, V>,
+    old: HashMap<String, V>,
+    max: usize,
+}
+
+impl<V: Clone> Generations<V> {
+    fn new(max: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), max }
+    }
+
+    fn get(&self, key: &str) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    fn put(&mut self, key: &str, value: V) {
+        if key.len() > KEY_BYTES_MAX {
+            return;
+        }
+        if self.young.len() >= self.max {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key.to_owned(), value);
+    }
+}
+
+/// Which upstream answered for a URI.
+pub(crate) struct Owners(Mutex<Generations<Arc<str>>>);
+
+/// URIs of each generation.
+const URIS_MAX: usize = 4_096;
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self(Mutex::new(Generations::new(URIS_MAX)))
+    }
+}
+
+impl Owners {
+    pub(crate) fn get(&self, uri: &str) -> Option<Arc<str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uri).cloned()
+    }
+
+    pub(crate) fn put(&self, uri: &str, server: &Arc<str>) {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if owners.get(uri) != Some(server) {
+            owners.put(uri, Arc::clone(server));
+        }
+    }
+}
+
+/// Tasks of upstreams: where each is, and who may ask for it.
+pub(crate) struct Tasks(Mutex<Generations<Held>>);
+
+#[derive(Clone)]
+struct Held {
+    server: Arc<str>,
+    principal: String,
+    until: Instant,
+}
+
+/// Tasks of each generation.
+const TASKS_MAX: usize = 8_192;
+/// How long a task is known of which its upstream does not say how long it lives.
+const TASK_KEPT: Duration = Duration::from_hours(24);
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self(Mutex::new(Generations::new(TASKS_MAX)))
+    }
+}
+
+impl Tasks {
+    /// Where a task is, if it is this principal's.
+    pub(crate) fn find(&self, task: &str, principal: &Principal) -> Option<Arc<str>> {
+        let tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = tasks.get(task)?;
+        let theirs = held.principal == principal.name && held.until > Instant::now();
+        theirs.then(|| Arc::clone(&held.server))
+    }
+
+    /// Notes a task. An id that is somebody's already stays theirs: no upstream can take a task of
+    /// another's over.
+    pub(crate) fn hold(
+        &self,
+        task: &str,
+        server: &str,
+        principal: &Principal,
+        ttl: Option<Duration>,
+    ) {
+        let now = Instant::now();
+        let mut tasks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if tasks.get(task).is_some_and(|held| held.until > now && &*held.server != server) {
+            tracing::warn!(server, "it made a task with the id of another upstream's");
+            return;
+        }
+        let until = now + ttl.unwrap_or(TASK_KEPT).min(TASK_KEPT);
+        let held = Held { server: server.into(), principal: principal.name.clone(), until };
+        tasks.put(task, held);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Generations, Tasks};
+    use narrows_types::Principal;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_remembered_stays_bounded() {
+        let mut seen = Generations::new(10);
+        for n in 0..1_000 {
+            seen.put(&n.to_string(), n);
+        }
+        assert!(seen.young.len() + seen.old.len() <= 20);
+        assert_eq!(seen.get("999"), Some(&999));
+        assert_eq!(seen.get("0"), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_is_its_makers_until_it_ends() {
+        let tasks = Tasks::default();
+        let (ann, bob) = (Principal { name: "ann".into() }, Principal { name: "bob".into() });
+        tasks.hold("t1", "git", &ann, Some(Duration::from_secs(10)));
+        tasks.hold("t1", "evil", &bob, None);
+        assert_eq!(tasks.find("t1", &ann).as_deref(), Some("git"));
+        assert_eq!(tasks.find("t1", &bob), None);
+        tokio::time::advance(Duration::from_secs(11)).await;
+        assert_eq!(tasks.find("t1", &ann), None);
+    }
+}
