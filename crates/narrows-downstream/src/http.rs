@@ -1,10 +1,11 @@
-//! The HTTP door: MCP at `/mcp`, REST beside it.
+//! The HTTP door: MCP at `/mcp` (and at `/sse`, as in 2024-11-05), REST beside it.
 
 mod batch;
 mod body;
 mod delivery;
 mod endpoint;
 mod guard;
+mod legacy;
 mod listener;
 mod local;
 mod mirrors;
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) bodies: Bodies,
     guard: Guard,
     sessions: Arc<Sessions>,
+    pipes: Arc<legacy::Pipes>,
 }
 
 /// Tells requests that the server ends.
@@ -54,7 +56,7 @@ struct Closing {
     over: CancellationToken,
 }
 
-/// The routes: `/mcp`, `/v1/...`, `/health`, `/livez`, `/readyz`, `/openapi.json`.
+/// The routes: `/mcp`, `/sse` with `/messages`, `/v1/...`, `/health`, `/livez`, `/readyz`, `/openapi.json`.
 pub fn router(engine: Engine, config: Arc<Config>) -> Router {
     routes(Front::new(Source::Engine(engine), config))
 }
@@ -66,9 +68,11 @@ pub(crate) fn routes(front: Front) -> Router {
     let sessions = Arc::new(Sessions::new(config.sessions_max, config.session_ttl));
     // One body of the size that is allowed always passes.
     let bodies = Bodies::new(config.body_bytes_max.max(BODIES_MAX));
-    let shared = Arc::new(Shared { front, bodies, guard, sessions });
+    let shared = Arc::new(Shared { front, bodies, guard, sessions, pipes: Arc::default() });
     Router::new()
         .route(MCP, axum::routing::post(endpoint::post).get(endpoint::get).delete(endpoint::delete))
+        .route(legacy::STREAM, axum::routing::get(legacy::open))
+        .route(legacy::MESSAGES, axum::routing::post(legacy::message))
         .merge(rest::routes())
         .fallback(rest::no_such_path)
         .method_not_allowed_fallback(rest::no_such_method)

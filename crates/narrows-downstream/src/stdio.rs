@@ -52,11 +52,21 @@ where
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let front = Front::new(Source::Engine(engine), config);
-    serve_front(front, shutdown, reader, writer).await
+    let guest = Guest { principal: Principal::local(), mode: None };
+    serve_front(Arc::new(front), guest, shutdown, reader, writer).await
 }
 
+/// Who is at the other end of a pair of streams.
+pub(crate) struct Guest {
+    pub(crate) principal: Principal,
+    /// What it wants to see, if it said so.
+    pub(crate) mode: Option<Mode>,
+}
+
+/// Serves one client of a front.
 pub(crate) async fn serve_front<R, W>(
-    front: Front,
+    front: Arc<Front>,
+    guest: Guest,
     shutdown: CancellationToken,
     reader: R,
     writer: W,
@@ -70,7 +80,9 @@ where
     let mut writers = JoinSet::new();
     writers.spawn(write(writer, messages));
     let mut door = Door {
-        front: Arc::new(front),
+        mode: guest.mode.unwrap_or(front.config.mode),
+        principal: guest.principal,
+        front,
         outbox,
         session: None,
         ending: shutdown.child_token(),
@@ -128,6 +140,8 @@ async fn write<W: AsyncWrite + Unpin>(
 /// One client.
 struct Door {
     front: Arc<Front>,
+    principal: Principal,
+    mode: Mode,
     outbox: mpsc::Sender<String>,
     /// What `initialize` opened, if the client is of the legacy era.
     session: Option<Arc<Conversation>>,
@@ -173,7 +187,7 @@ impl Door {
 
     /// Tells a client of the legacy era what changed.
     async fn tell(&self, post: Post) {
-        if self.front.config.mode == Mode::Code {
+        if self.mode == Mode::Code {
             return;
         }
         for (method, params) in post.notes() {
@@ -308,14 +322,15 @@ impl Door {
 
     /// Who the request is from; opens the session on `initialize`.
     fn caller(&mut self, request: &Request<'_>, params: &Params<'_>) -> Result<Caller, Failure> {
-        let mode = self.front.config.mode;
+        let mode = self.mode;
         if request.is_modern(params, None)? {
             let ending = self.ending.clone();
-            return Ok(Caller { ending, ..Caller::alone(Principal::local(), mode, params) });
+            let principal = self.principal.clone();
+            return Ok(Caller { ending, ..Caller::alone(principal, mode, params) });
         }
         if request.method == "initialize" {
             let revision = negotiate(params)?;
-            let session = self.front.converse(revision, Principal::local(), params);
+            let session = self.front.converse(revision, self.principal.clone(), params);
             session.stand(self.outbox.clone());
             self.session = Some(Arc::clone(&session));
             return Ok(Caller::party(&session, mode));
@@ -325,7 +340,7 @@ impl Door {
             // A ping is allowed before the handshake.
             None if request.method == "ping" => Ok(Caller {
                 rules: Rules::Legacy(Revision::LATEST_LEGACY),
-                ..Caller::alone(Principal::local(), Mode::Code, params)
+                ..Caller::alone(self.principal.clone(), Mode::Code, params)
             }),
             None => Err(Failure::no_era()),
         }

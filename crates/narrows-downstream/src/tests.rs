@@ -3,6 +3,7 @@
 mod client;
 mod http_legacy;
 mod http_modern;
+mod http_sse;
 mod http_streams;
 mod http_wire;
 mod passing;

@@ -32,7 +32,7 @@ const ALLOW_POST: (HeaderName, HeaderValue) = (header::ALLOW, HeaderValue::from_
 pub(super) struct Wish {
     /// What the client wants to see.
     #[serde(default)]
-    mode: Option<Mode>,
+    pub(super) mode: Option<Mode>,
 }
 
 /// Takes one message (or a batch, in the one revision that has them).
@@ -61,7 +61,7 @@ fn anonymous(failure: Failure) -> Refusal {
     (None, failure)
 }
 
-fn refuse(id: Option<&Id>, failure: &Failure) -> Response {
+pub(super) fn refuse(id: Option<&Id>, failure: &Failure) -> Response {
     delivery::json(failure.status, wire::failed(id, failure))
 }
 
@@ -286,7 +286,7 @@ fn legacy_header(headers: &HeaderMap) -> Result<(), Failure> {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), Failure> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if kind.eq_ignore_ascii_case("application/json") {

@@ -228,7 +228,8 @@ pub(crate) fn gone() -> Failure {
     }
 }
 
-fn new_id() -> Result<String, Failure> {
+/// An id that nobody guesses.
+pub(super) fn new_id() -> Result<String, Failure> {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut random = [0_u8; 32];
     getrandom::fill(&mut random).map_err(|e| {

@@ -1,8 +1,10 @@
 //! Lines in, lines out.
 
 use super::{Config, Ledger, PATIENCE, config, front, meta};
-use crate::stdio::serve_front;
+use crate::stdio::{Guest, serve_front};
+use narrows_types::Principal;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use tokio::io::{
     AsyncBufReadExt, AsyncWriteExt, BufReader, DuplexStream, Lines, ReadHalf, WriteHalf,
 };
@@ -24,7 +26,8 @@ impl Pipe {
         let (reader, writer) = tokio::io::split(theirs);
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve_front(front, shutdown.clone(), reader, writer));
+        let guest = Guest { principal: Principal::local(), mode: None };
+        tasks.spawn(serve_front(Arc::new(front), guest, shutdown.clone(), reader, writer));
         let (reader, writer) = tokio::io::split(ours);
         let lines = BufReader::new(reader).lines();
         Self { writer, lines, ledger, shutdown, tasks }
