@@ -8,7 +8,7 @@ use crate::handshake::{Agreed, Offers};
 use crate::health::{Health, Rule};
 use crate::http::Places;
 use crate::items::{Items, Shelf};
-use crate::keeper::Want;
+use crate::keeper::{Crew, Want};
 use crate::lanes::Lanes;
 use crate::listing::Offer;
 use crate::news::News;
@@ -26,7 +26,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -99,6 +99,8 @@ pub(crate) struct Cell {
     offers: ArcSwapOption<Offers>,
     /// Connections of clients' own; its keeper looks after them.
     pub(crate) lanes: OnceLock<Arc<Lanes>>,
+    /// Further connections for everybody, if there may be some.
+    pub(crate) crew: OnceLock<Arc<Crew>>,
     /// Where it is, if it is reached over HTTP: made when it is first started.
     places: ArcSwapOption<Places>,
 }
@@ -148,6 +150,7 @@ impl Cell {
             nothing: Arc::default(),
             offers: ArcSwapOption::empty(),
             lanes: OnceLock::new(),
+            crew: OnceLock::new(),
             places: ArcSwapOption::empty(),
         }
     }
@@ -177,6 +180,20 @@ impl Cell {
 
     pub(crate) fn known_places(&self) -> Option<Arc<Places>> {
         self.places.load_full()
+    }
+
+    /// The connection for the next request of anybody, if there is one that takes it.
+    pub(crate) fn shared(&self) -> Option<Arc<Connected>> {
+        let Some(crew) = self.crew.get() else { return self.connected() };
+        if let Some(first) = self.connected() {
+            return Some(crew.pick(first, self.over_http()));
+        }
+        let other = crew.any()?;
+        if let Some(wants) = &self.wants {
+            // The first one is started again meanwhile; nobody waits for it.
+            let _full = wants.try_send(Want::Connection(oneshot::channel().0));
+        }
+        Some(other)
     }
 
     /// The connection, if there is one that takes requests.

@@ -337,7 +337,7 @@ pub(crate) async fn connect(
     start: Instant,
     deadline: Instant,
 ) -> Result<Arc<Connected>, UpstreamError> {
-    if let Some(connected) = cell.connected() {
+    if let Some(connected) = cell.shared() {
         return Ok(connected);
     }
     let server = cell.name().to_owned();

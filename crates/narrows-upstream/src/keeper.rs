@@ -2,6 +2,7 @@
 //!
 //! One task owns it and takes a closed set of events; everybody else reads what it publishes.
 
+mod crew;
 mod hear;
 mod pace;
 mod start;
@@ -13,6 +14,7 @@ use crate::lanes::{Lanes, Steward};
 use crate::listing::{self, Offer};
 use crate::session::End;
 use crate::wire::Failure;
+use crew::Mate;
 use hear::Hearing;
 use narrows_protocol::mirror::mirrors;
 use narrows_types::fault::clip;
@@ -25,6 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use crew::Crew;
 pub(crate) use hear::Wish;
 pub(crate) use start::{Means, Opening, Started, Starter};
 
@@ -118,7 +121,8 @@ impl Keeper {
         stop: CancellationToken,
     ) -> Self {
         let cache = means.cache.clone();
-        let (lanes, heard) = Lanes::new(Arc::clone(&means.introduction));
+        let us = Arc::clone(&means.introduction);
+        let (lanes, heard) = Lanes::new(Arc::clone(&us));
         let starter = Starter::new(Arc::clone(&cell), means, stop.clone());
         lanes.set_modern_only(cell.offer().is_some_and(|offer| offer.modern_only));
         let lanes = cell.lanes.get_or_init(|| Arc::new(lanes));
@@ -129,6 +133,15 @@ impl Keeper {
             steward.run().await;
             Outcome::Done
         });
+        if let Some((crew, heard)) = Crew::of(&cell.config) {
+            let crew = cell.crew.get_or_init(|| Arc::new(crew));
+            let (kept, crew) = (Arc::clone(&cell), Arc::clone(crew));
+            let mate = Mate::new(kept, crew, starter.clone(), us, (heard, stop.child_token()));
+            tasks.spawn(async move {
+                mate.run().await;
+                Outcome::Done
+            });
+        }
         Self {
             board,
             cell,

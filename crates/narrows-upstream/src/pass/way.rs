@@ -30,7 +30,10 @@ impl Call<'_> {
     pub(super) async fn way(&self, passing: &Passing<'_>) -> Result<Way, UpstreamError> {
         let shared = || connect(self.cell, self.about, self.start, self.deadline);
         let client = &passing.client;
-        let Some(lanes) = self.cell.lanes.get().filter(|_| lanes::can_be_asked(client)) else {
+        // One that remembers what it was asked serves each conversation alone.
+        let alone = self.cell.config.pool.stateful && client.session.is_some();
+        let own = alone || lanes::can_be_asked(client);
+        let Some(lanes) = self.cell.lanes.get().filter(|_| own) else {
             return Ok(Way::Shared(shared().await?));
         };
         let modern = match self.cell.is_modern() {

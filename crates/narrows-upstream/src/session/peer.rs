@@ -7,7 +7,7 @@ use crate::wire::{Failure, Letter, MESSAGE_BYTES_MAX};
 use narrows_protocol::Revision;
 use narrows_types::Event;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -74,6 +74,8 @@ pub(crate) struct Peer {
     asks: mpsc::Sender<Ask>,
     cancels: mpsc::Sender<Cancel>,
     next_id: Arc<AtomicI64>,
+    /// Requests that wait for their answer.
+    under_way: Arc<AtomicUsize>,
     voice: Arc<Voice>,
 }
 
@@ -94,14 +96,36 @@ impl Drop for Caller<'_> {
     }
 }
 
+/// A request that waits for its answer, while this is held.
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(peer: &'a Peer) -> Self {
+        peer.under_way.fetch_add(1, Ordering::Relaxed);
+        Self(&peer.under_way)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Peer {
+    /// How many requests wait for their answer.
+    pub(crate) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+
     /// A peer, and what its session listens to.
     pub(super) fn new(voice: Voice) -> (Self, mpsc::Receiver<Ask>, mpsc::Receiver<Cancel>) {
         let (asks, to_do) = mpsc::channel(ASKS_MAX);
         let (cancels, given_up) = mpsc::channel(CANCELS_MAX);
         // Ids are numbers from 1.
         let next_id = Arc::new(AtomicI64::new(1));
-        (Self { asks, cancels, next_id, voice: Arc::new(voice) }, to_do, given_up)
+        let under_way = Arc::default();
+        (Self { asks, cancels, next_id, under_way, voice: Arc::new(voice) }, to_do, given_up)
     }
 
     /// Whether the session takes no more requests.
@@ -159,6 +183,8 @@ impl Peer {
         deadline: Option<Instant>,
     ) -> Reply {
         let id = letter.id;
+        // What is told as it comes is no work.
+        let _counted = (letter.method != "subscriptions/listen").then(|| Counted::new(self));
         let (reply, mut answer) = oneshot::channel();
         let clock = match &hears {
             Hears::Client(listener) => Some(Arc::clone(&listener.clock)),

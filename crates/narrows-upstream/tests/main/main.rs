@@ -9,6 +9,7 @@ mod http;
 mod oauth;
 mod opening;
 mod passing;
+mod pools;
 mod real;
 mod reload;
 mod remote;

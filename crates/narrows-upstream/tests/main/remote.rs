@@ -90,7 +90,7 @@ fn sse(url: &str, transport: Transport) -> ServerConfig {
 async fn exercise(server: ServerConfig) {
     let fleet = fleet(vec![server]);
     fleet.list_all(PATIENCE).await;
-    assert_eq!(tools(&fleet, "remote"), ["add", "slow", "steps"], "{:?}", fleet.status());
+    assert_eq!(tools(&fleet, "remote"), ["add", "slow", "who", "steps"], "{:?}", fleet.status());
     let sum = value(&fleet, "remote", "add", json!({"a": 2, "b": 40})).await;
     assert_eq!(sum["result"], 42);
     let (progress, mut heard) = mpsc::channel(16);
