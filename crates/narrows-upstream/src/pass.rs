@@ -150,25 +150,23 @@ impl Call<'_> {
         if let Some(level) = client.log_level.as_ref().filter(|_| !revision.is_modern()) {
             connected.log(level, shot.deadline).await;
         }
-        let declared = if revision.is_modern() { Some(lanes::declared(client)) } else { None };
-        let declared = declared.as_deref().map_or("{}", RawValue::get);
-        let declared =
-            if shot.tasks { tasks::with_tasks(declared).into() } else { declared.into() };
-        let declared: Cow<'_, str> = declared;
-        let info = match client.info.as_deref() {
-            Some(info) if revision.is_modern() => Cow::Borrowed(info.get()),
-            None if revision.is_modern() => {
-                Cow::Owned(serde_json::to_string(connected.peer.introduction()).unwrap_or_default())
-            }
-            _ => Cow::Borrowed("{}"),
+        let modern = revision.is_modern();
+        let declared = match &client.capabilities {
+            Some(_) if modern => Some(lanes::declared(client)),
+            _ => None,
         };
+        let declared = declared.as_deref().map_or("{}", RawValue::get);
+        let declared: Cow<'_, str> =
+            if shot.tasks { tasks::with_tasks(declared).into() } else { declared.into() };
+        let own = client.info.as_deref().map(RawValue::get);
+        let info = own.unwrap_or_else(|| connected.peer.introduction());
         let relay = Relay {
             method: shot.method,
             name: passing.name.filter(|_| !shot.own),
             params: shot.params,
             revision,
             capabilities: &declared,
-            info: &info,
+            info,
             log_level: client.log_level.as_deref(),
             added: shot.added,
         };

@@ -1,6 +1,6 @@
 //! The side of a session that others hold: asking, waiting, giving up.
 
-use super::body::{Introduction, Voice};
+use super::body::Voice;
 use super::clock::Clock;
 use super::{Body, PENDING_MAX, Reply};
 use crate::wire::{Failure, Letter, MESSAGE_BYTES_MAX};
@@ -77,6 +77,7 @@ pub(crate) struct Peer {
     /// Requests that wait for their answer.
     under_way: Arc<AtomicUsize>,
     voice: Arc<Voice>,
+    introduction: Arc<str>,
 }
 
 /// A caller that waits. If it goes away, the session hears of it.
@@ -124,8 +125,12 @@ impl Peer {
         let (cancels, given_up) = mpsc::channel(CANCELS_MAX);
         // Ids are numbers from 1.
         let next_id = Arc::new(AtomicI64::new(1));
+        // A name and a version are always JSON.
+        let introduction = serde_json::to_string(&*voice.us).unwrap_or_default().into();
+        let voice = Arc::new(voice);
         let under_way = Arc::default();
-        (Self { asks, cancels, next_id, under_way, voice: Arc::new(voice) }, to_do, given_up)
+        let peer = Self { asks, cancels, next_id, under_way, voice, introduction };
+        (peer, to_do, given_up)
     }
 
     /// Whether the session takes no more requests.
@@ -138,9 +143,9 @@ impl Peer {
         self.voice.capabilities.is_some()
     }
 
-    /// How we introduce ourselves.
-    pub(crate) fn introduction(&self) -> &Introduction {
-        &self.voice.us
+    /// How we introduce ourselves, a JSON object.
+    pub(crate) fn introduction(&self) -> &str {
+        &self.introduction
     }
 
     /// The id of the next request.

@@ -270,3 +270,27 @@ async fn a_page_that_a_legacy_server_wants_visited_is_a_question_to_a_modern_cli
     assert!(matches!(told, Passed::Error(WireError { code: -32042, .. })), "{told:?}");
     fleet.shutdown().await;
 }
+
+#[tokio::test]
+async fn a_caller_that_vanishes_with_a_question_open_cancels_its_call() {
+    let notes = tempfile::NamedTempFile::new().unwrap();
+    let path = notes.path().to_str().unwrap();
+    let fleet = fleet(vec![with_env(whole("one", &[]), "NOTES", path)]);
+    let (one, mut heard) = hearing(&fleet, "one", legacy(1));
+    let params = r#"{"name":"ask","arguments":{"method":"elicitation/create"}}"#;
+    let asked = tokio::select! {
+        answer = one.pass(Method::CallTool, None, params) => unreachable!("{answer:?}"),
+        asked = async { question(heard.recv().await) } => asked,
+    };
+    // Its call is gone; the upstream hears so, and that nobody answers its question.
+    until("the upstream was told", || {
+        let told = std::fs::read_to_string(path).unwrap();
+        told.contains("notifications/cancelled") && told.contains("is over")
+    })
+    .await;
+    (asked.answer)(Ok(raw(&json!({"action": "accept"}))));
+    assert_eq!(one.call("ask-later", json!({})).await, "soon");
+    let told = std::fs::read_to_string(path).unwrap();
+    assert_eq!(told.matches("answered").count(), 1, "{told}");
+    fleet.shutdown().await;
+}
