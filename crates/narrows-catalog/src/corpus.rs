@@ -1,5 +1,7 @@
 //! The whole room over real tool lists, where they are on this machine.
 
+mod routing;
+
 use crate::shape::{first_sentence, render_search};
 use crate::{Catalog, Observations};
 use narrows_types::{Detail, Language, SearchHit, ServerListing, ToolSpec};

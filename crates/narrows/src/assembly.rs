@@ -8,7 +8,7 @@ use narrows_engine::{Engine, Parts};
 use narrows_sandbox::Sandbox;
 use narrows_store::{Clock, Store};
 use narrows_types::{Answer, Ask, Event, Fault, Kind, Layer, LayerState, Origin, Principal, What};
-use narrows_upstream::Fleet;
+use narrows_upstream::{Fleet, Reloaded, ServerConfig};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 /// The whole house, ready to be asked.
 pub(crate) struct House {
     engine: Engine,
+    fleet: Fleet,
+    /// Upstreams that no config can name.
+    more: Vec<ServerConfig>,
     doors: Arc<downstream::Config>,
 }
 
@@ -32,18 +35,32 @@ impl House {
     pub(crate) async fn open_with(
         settings: &Settings,
         env: &Environment,
-        more: Vec<narrows_upstream::ServerConfig>,
+        more: Vec<ServerConfig>,
     ) -> Result<Self, Fault> {
         // A second House in one process finds the provider installed.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let store = Store::open(&compose::store(settings), Clock::system()).await?;
         let mut upstreams = compose::upstream(settings, env);
-        upstreams.servers.extend(more);
+        upstreams.servers.extend(more.iter().cloned());
         let fleet = Fleet::start(upstreams)?;
         let sandbox = Sandbox::start(compose::sandbox(settings, program()?)).await?;
         let config = compose::engine(settings);
-        let engine = Engine::start(Parts { fleet, sandbox, store, config }).await?;
-        Ok(Self { engine, doors: Arc::new(compose::doors(settings)) })
+        let parts = Parts { fleet: fleet.clone(), sandbox, store, config };
+        let engine = Engine::start(parts).await?;
+        Ok(Self { engine, fleet, more, doors: Arc::new(compose::doors(settings)) })
+    }
+
+    /// Takes over another config without dropping a call: servers, names, modes, keys, the cache,
+    /// the limits of runs. What was bound at the start stays: addresses, store, sandbox.
+    pub(crate) fn reload(&self, settings: &Settings, env: &Environment) -> Result<String, Fault> {
+        let mut upstreams = compose::upstream(settings, env);
+        upstreams.servers.extend(self.more.iter().cloned());
+        let told = self.fleet.reload(upstreams)?;
+        self.engine.reload(compose::engine(settings));
+        let Reloaded { kept, changed, added, removed } = told;
+        let counts = [(kept, "kept"), (changed, "changed"), (added, "added"), (removed, "removed")];
+        let counts = counts.iter().map(|(servers, what)| format!("{} {what}", servers.len()));
+        Ok(format!("servers: {}", counts.collect::<Vec<_>>().join(", ")))
     }
 
     pub(crate) fn engine(&self) -> &Engine {

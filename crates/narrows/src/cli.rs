@@ -8,6 +8,7 @@ mod config;
 mod demo;
 pub(crate) mod doctor;
 mod exit;
+mod follow;
 mod import;
 pub(crate) mod output;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From the settings to each crate's own config.
 
 use crate::config::secret::Secret;
-use crate::config::settings::{Era, Grant, OAuth, Prefix, ToolSaid};
+use crate::config::settings::{Era, Grant, OAuth, Prefix, Tier, ToolSaid};
 use crate::config::{Environment, Launch, Settings, Upstream};
 use narrows_catalog::manifest;
 use narrows_upstream as upstream;
@@ -35,9 +35,10 @@ fn server(server: &Upstream) -> upstream::ServerConfig {
             env: exposed(env),
             cwd: cwd.clone(),
         },
-        Launch::Http { url, headers } => {
-            let (urls, transport) = (Vec::new(), upstream::Transport::Auto);
+        Launch::Http { url, urls, sse, headers } => {
+            let urls = urls.iter().map(|url| url.expose().to_owned()).collect();
             let url = url.expose().to_owned();
+            let transport = if *sse { upstream::Transport::Sse } else { upstream::Transport::Auto };
             upstream::Launch::Http { url, urls, transport, headers: exposed(headers) }
         }
         Launch::Files { folders, write } => upstream::Launch::Builtin(upstream::Builtin::Files {
@@ -59,6 +60,18 @@ fn server(server: &Upstream) -> upstream::ServerConfig {
         tools_allow: server.tools_allow.clone(),
         tools_hide: server.tools_hide.clone(),
         idle_stop: server.idle_stop,
+        tier: match server.tier {
+            Tier::Fast => upstream::Tier::Fast,
+            Tier::Medium => upstream::Tier::Medium,
+            Tier::Heavy => upstream::Tier::Heavy,
+        },
+        concurrency: server.concurrency.map(size),
+        queue: server.queue.map(size),
+        pool: upstream::Pool {
+            min: size(server.pool.min),
+            max: size(server.pool.max),
+            stateful: server.pool.stateful,
+        },
         ..upstream::ServerConfig::new(server.name.as_str(), launch)
     }
 }

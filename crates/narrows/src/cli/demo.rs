@@ -6,7 +6,7 @@ use super::exit::{Fail, of_run};
 use super::output::{Output, Tone};
 use super::{Desk, mismatch, tokens};
 use crate::assembly::House;
-use crate::config::settings::{Era, Prefix};
+use crate::config::settings::{Era, Pool, Prefix, Tier};
 use crate::config::{Launch, Settings, Upstream};
 use narrows_catalog::tokens::count;
 use narrows_types::{
@@ -89,6 +89,10 @@ fn settings(folder: &Path) -> Settings {
         call_timeout: Duration::from_mins(1),
         idle_stop: None,
         era: Era::Auto,
+        tier: Tier::Fast,
+        concurrency: None,
+        queue: None,
+        pool: Pool::default(),
         tools_allow: Vec::new(),
         tools_hide: Vec::new(),
         tools: BTreeMap::new(),

@@ -28,19 +28,27 @@ impl Desk {
         let house = self.house(&loaded).await?;
         let shutdown = CancellationToken::new();
         let address = loaded.settings.serve.http.as_deref().map(Address::parse);
-        let served = match address {
-            None => drain(house.serve_stdio(shutdown.clone()), &shutdown).await,
-            Some(Ok(Address::Local(path))) => {
-                let bound =
-                    || self.out.note(&format!("narrows serves unix:{} at /mcp", path.display()));
-                drain(house.serve_local(&path, bound, shutdown.clone()), &shutdown).await
+        let follow = self.follow(&house, &flags, loaded.file.clone());
+        let serve = async {
+            match address {
+                None => drain(house.serve_stdio(shutdown.clone()), &shutdown).await,
+                Some(Ok(Address::Local(path))) => {
+                    let bound = || {
+                        self.out.note(&format!("narrows serves unix:{} at /mcp", path.display()))
+                    };
+                    drain(house.serve_local(&path, bound, shutdown.clone()), &shutdown).await
+                }
+                Some(Ok(Address::Net(address))) => {
+                    let bound =
+                        |at: SocketAddr| self.out.note(&format!("narrows serves http://{at}/mcp"));
+                    drain(house.serve_http(address, bound, shutdown.clone()), &shutdown).await
+                }
+                Some(Err(e)) => Err(Fault::invalid(format!("serve.http: {e}"))),
             }
-            Some(Ok(Address::Net(address))) => {
-                let bound =
-                    |at: SocketAddr| self.out.note(&format!("narrows serves http://{at}/mcp"));
-                drain(house.serve_http(address, bound, shutdown.clone()), &shutdown).await
-            }
-            Some(Err(e)) => Err(Fault::invalid(format!("serve.http: {e}"))),
+        };
+        let served = tokio::select! {
+            served = serve => served,
+            never = follow => match never {},
         };
         house.close().await;
         served.map(|()| OK).map_err(Fail::Fault)

@@ -5,7 +5,7 @@ use super::decode::decode;
 use super::expand::Scope;
 use super::problem::{Problem, dotted};
 use super::secret::Secret;
-use super::settings::{BuiltinKind, Era, OAuth, Prefix, Server, ToolSaid, Transport};
+use super::settings::{BuiltinKind, Era, OAuth, Pool, Prefix, Server, Tier, ToolSaid, Transport};
 use super::tree::{Entry, Kind, Place, Tree};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -26,6 +26,10 @@ pub(crate) struct Upstream {
     pub(crate) call_timeout: Duration,
     pub(crate) idle_stop: Option<Duration>,
     pub(crate) era: Era,
+    pub(crate) tier: Tier,
+    pub(crate) concurrency: Option<u64>,
+    pub(crate) queue: Option<u64>,
+    pub(crate) pool: Pool,
     /// Only these tools, if any are named.
     pub(crate) tools_allow: Vec<String>,
     /// Never these tools.
@@ -49,7 +53,7 @@ pub(crate) enum Launch {
         cwd: Option<PathBuf>,
     },
     /// Streamable HTTP.
-    Http { url: Secret, headers: BTreeMap<String, Secret> },
+    Http { url: Secret, urls: Vec<Secret>, sse: bool, headers: BTreeMap<String, Secret> },
     /// Files under folders.
     Files { folders: Vec<PathBuf>, write: bool },
     /// The clock and time zones.
@@ -90,6 +94,21 @@ pub(super) fn server(
         }
         warnings.append(&mut missing.clone());
     }
+    let tier = server.tier.unwrap_or_default();
+    let longest = match tier {
+        Tier::Fast => 15_000,
+        Tier::Medium => 60_000,
+        Tier::Heavy => 600_000,
+    };
+    let at_once = |n: u64| positive("concurrency", Some(n), 0).map(|_checked| n);
+    let concurrency = server.concurrency.map(at_once).transpose()?;
+    let pool = server.pool.unwrap_or_default();
+    if pool.max == 0 || pool.min > pool.max {
+        return Err(vec![
+            Problem::new(format!("`{at}.pool` must have max 1 or more, and min at most max"))
+                .at(&place(&tree, "pool")),
+        ]);
+    }
     let mut tools = server.tools.unwrap_or_default();
     let hidden = tools.by_name.iter().filter(|(_, said)| said.hide);
     tools.hide.extend(hidden.map(|(name, _)| name.clone()));
@@ -99,9 +118,13 @@ pub(super) fn server(
         launch,
         oauth: server.oauth,
         start_timeout: positive("start_timeout_ms", server.start_timeout_ms, 30_000)?,
-        call_timeout: positive("call_timeout_ms", server.call_timeout_ms, 60_000)?,
+        call_timeout: positive("call_timeout_ms", server.call_timeout_ms, longest)?,
         idle_stop,
         era: server.era.unwrap_or_default(),
+        tier,
+        concurrency,
+        queue: server.queue,
+        pool,
         tools_allow: tools.allow,
         tools_hide: tools.hide,
         tools: tools.by_name,
@@ -199,8 +222,16 @@ fn launch(server: &Server, tree: &Tree, at: &str) -> Result<Launch, Problem> {
     if let Some(url) = &server.url {
         check_url(url.expose())
             .map_err(|why| Problem::new(format!("`{at}.url` {why}")).at(&place(tree, "url")))?;
+        let urls = server.urls.clone().unwrap_or_default();
+        for one in &urls {
+            check_url(one.expose()).map_err(|why| {
+                Problem::new(format!("`{at}.urls` {why}")).at(&place(tree, "urls"))
+            })?;
+        }
         return Ok(Launch::Http {
             url: url.clone(),
+            urls,
+            sse: server.transport == Some(Transport::Sse),
             headers: server.headers.clone().unwrap_or_default(),
         });
     }
@@ -242,6 +273,8 @@ fn fitting(server: &Server, tree: &Tree, at: &str, way: &str) -> Result<(), Prob
         ("env", server.env.is_some(), way == "command", "`command`"),
         ("cwd", server.cwd.is_some(), way == "command", "`command`"),
         ("idle_stop_ms", server.idle_stop_ms.is_some(), way == "command", "`command`"),
+        ("pool", server.pool.is_some(), way == "command", "`command`"),
+        ("urls", server.urls.is_some(), way == "url", "`url`"),
         ("headers", server.headers.is_some(), way == "url", "`url`"),
         ("oauth", server.oauth.is_some(), way == "url", "`url`"),
         ("folders", server.folders.is_some(), files, "`builtin = \"files\"`"),
@@ -262,7 +295,7 @@ fn fitting(server: &Server, tree: &Tree, at: &str, way: &str) -> Result<(), Prob
     let told = match server.transport {
         None => return Ok(()),
         Some(Transport::Stdio) => "command",
-        Some(Transport::Http) => "url",
+        Some(Transport::Http | Transport::Sse) => "url",
         Some(Transport::Builtin) => "builtin",
     };
     if told == way {
@@ -275,6 +308,9 @@ fn fitting(server: &Server, tree: &Tree, at: &str, way: &str) -> Result<(), Prob
 /// Whether this can be an endpoint; else why not. The url itself is not repeated: it may hold a
 /// secret.
 pub(crate) fn check_url(url: &str) -> Result<(), String> {
+    if url.strip_prefix("unix:").is_some_and(|path| path.contains('/')) {
+        return Ok(());
+    }
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err("must begin with `http://` or `https://`".to_owned());
     };

@@ -1,10 +1,12 @@
 //! What can be set: the sections of `narrows.toml`. The schema that `narrows config schema` prints
 //! is made from these types and their comments.
 
+mod keeping;
 mod oauth;
 mod serving;
 mod tools;
 
+pub(crate) use keeping::{Pool, Tier};
 pub(crate) use oauth::{Grant, OAuth};
 pub(crate) use serving::{Cache, Key, Serve};
 pub(crate) use tools::{Prefix, ToolSaid, Tools};
@@ -65,8 +67,10 @@ pub(crate) struct Server {
     pub(crate) env: Option<BTreeMap<String, Secret>>,
     /// The folder the program runs in, relative to this file.
     pub(crate) cwd: Option<PathBuf>,
-    /// The endpoint of a server that speaks Streamable HTTP.
+    /// The endpoint of a server that speaks HTTP, also `unix:PATH:/mcp` for a Unix socket.
     pub(crate) url: Option<Secret>,
+    /// Further endpoints of the same server; calls go to the one with the fewest under way.
+    pub(crate) urls: Option<Vec<Secret>>,
     /// Headers of every request to `url`.
     pub(crate) headers: Option<BTreeMap<String, Secret>>,
     /// How Narrows logs in at `url`.
@@ -85,12 +89,21 @@ pub(crate) struct Server {
     /// Milliseconds from its start to its list of tools (default 30000).
     #[schemars(range(min = 1))]
     pub(crate) start_timeout_ms: Option<u64>,
-    /// Milliseconds of its longest call (default 60000).
+    /// Milliseconds of its longest call (default: by its tier).
     #[schemars(range(min = 1))]
     pub(crate) call_timeout_ms: Option<u64>,
     /// Milliseconds without a call after which the program is stopped until the next one.
     #[schemars(range(min = 1))]
     pub(crate) idle_stop_ms: Option<u64>,
+    /// What kind of work it does (default `medium`).
+    pub(crate) tier: Option<Tier>,
+    /// Its calls under way at once (default: by its tier); further ones wait.
+    #[schemars(range(min = 1))]
+    pub(crate) concurrency: Option<u64>,
+    /// Its calls that may wait (default: by its tier); further ones are refused.
+    pub(crate) queue: Option<u64>,
+    /// The processes that serve it together (default: one).
+    pub(crate) pool: Option<Pool>,
     /// Which era of MCP it speaks (default: found out by asking).
     pub(crate) era: Option<Era>,
     /// Which of its tools are there, and under which names.
@@ -120,6 +133,8 @@ pub(crate) enum BuiltinKind {
 pub(crate) enum Transport {
     /// A program on standard input and output.
     Stdio,
+    /// HTTP+SSE of revision 2024-11-05.
+    Sse,
     /// Streamable HTTP.
     #[serde(alias = "streamable-http", alias = "streamable_http", alias = "streamableHttp")]
     Http,
