@@ -436,8 +436,8 @@ impl Board {
         });
     }
 
-    /// Tells everybody what all upstreams offer now, if that is news.
-    pub(crate) fn publish(&self) {
+    /// Tells everybody what all upstreams offer now, if that is news; gives whether it is.
+    pub(crate) fn publish(&self) -> bool {
         let news = self.listings.send_if_modified(|published| {
             let now: Vec<ServerListing> = self
                 .cells()
@@ -454,6 +454,7 @@ impl Board {
         if news {
             self.changed(ListKind::Tools);
         }
+        news
     }
 }
 

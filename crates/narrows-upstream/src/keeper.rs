@@ -4,6 +4,7 @@
 
 mod crew;
 mod hear;
+mod list;
 mod pace;
 mod start;
 
@@ -11,13 +12,11 @@ use crate::board::{Board, Cell, Connected};
 use crate::cache::Cache;
 use crate::error::UpstreamError;
 use crate::lanes::{Lanes, Steward};
-use crate::listing::{self, Offer};
+use crate::listing::Offer;
 use crate::session::End;
 use crate::wire::Failure;
 use crew::Mate;
 use hear::Hearing;
-use narrows_protocol::mirror::mirrors;
-use narrows_types::fault::clip;
 use narrows_types::{ClientSession, ListKind, ServerState};
 use pace::Pace;
 use std::sync::Arc;
@@ -104,6 +103,8 @@ pub(crate) struct Keeper {
     list_again: bool,
     /// A reading waits for its time.
     due: bool,
+    /// The upstream says that the list changed; a reading is to find out.
+    told: bool,
     pace: Pace,
     keeping: Keeping,
     failures: u32,
@@ -158,6 +159,7 @@ impl Keeper {
             reading: false,
             list_again: false,
             due: false,
+            told: false,
             pace: Pace::new(),
             keeping: Keeping::Idle,
             failures: 0,
@@ -180,7 +182,10 @@ impl Keeper {
                     Ok(outcome) => self.take(outcome),
                     Err(broken) => self.broke(&broken.to_string()),
                 },
-                lists = news.changed() => self.changed(lists),
+                lists = news.changed() => {
+                    self.told |= lists.has(ListKind::Tools);
+                    self.changed(lists);
+                }
             }
         }
         self.cell.disconnect();
@@ -362,140 +367,4 @@ impl Keeper {
         let server = self.cell.name().to_owned();
         self.failed(UpstreamError::Start { server, reason, retry_ms: 1_000 });
     }
-
-    /// The upstream says that its list of tools changed.
-    fn tools_changed(&mut self) {
-        let Phase::Up { .. } = self.phase else { return };
-        if self.reading || self.due {
-            self.list_again |= self.reading;
-            return;
-        }
-        let now = Instant::now();
-        let next = self.pace.next(now);
-        if next <= now {
-            self.read_list();
-            return;
-        }
-        self.due = true;
-        let generation = self.generation;
-        self.tasks.spawn(async move {
-            tokio::time::sleep_until(next).await;
-            Outcome::ListAgain(generation)
-        });
-    }
-
-    /// Reads the list anew, unless it is being read.
-    fn read_list(&mut self) {
-        let Phase::Up { connected, .. } = &self.phase else { return };
-        self.due = false;
-        if self.reading {
-            return;
-        }
-        self.reading = true;
-        self.list_again = false;
-        self.curious.append(&mut self.later);
-        let (connected, generation) = (Arc::clone(connected), self.generation);
-        let deadline = Instant::now() + self.cell.config.start_timeout;
-        let over_http = self.cell.over_http();
-        self.tasks.spawn(async move {
-            Outcome::Listed(generation, offer(&connected, over_http, deadline).await.map(Box::new))
-        });
-    }
-
-    /// What was being read is of a connection that is gone; those who wait hear of the next one.
-    fn forget_reading(&mut self) {
-        self.curious.append(&mut self.later);
-        (self.reading, self.due, self.list_again) = (false, false, false);
-    }
-
-    fn listed(&mut self, list: Result<Box<Offer>, Failure>) {
-        self.reading = false;
-        self.pace.read(Instant::now());
-        match list {
-            Ok(mut offer) => {
-                offer.modern_only = self.cell.modern_only();
-                if !offer.skipped.is_empty() {
-                    let server = self.cell.name();
-                    tracing::warn!(server, "skipped tools: {}", offer.skipped.join("; "));
-                }
-                self.cell.set_offer(*offer);
-                self.keep();
-                self.board.publish();
-            }
-            Err(failure) => {
-                let reason = clip(
-                    format!("its tools could not be listed: {failure}"),
-                    listing::REASON_BYTES_MAX,
-                );
-                if self.is_useless() {
-                    return self.give_up(reason);
-                }
-                tracing::warn!(server = self.cell.name(), "{reason}");
-                self.cell.complain(reason);
-            }
-        }
-        for curious in self.curious.drain(..) {
-            let _gone = curious.send(());
-        }
-        if !self.later.is_empty() {
-            self.read_list();
-        } else if std::mem::take(&mut self.list_again) {
-            self.tools_changed();
-        }
-    }
-
-    /// A server that answers, but not with its tools, not even on another day, is as good as one
-    /// that does not start: nobody is to wait for it again and again. A connection that is ending
-    /// tells by itself how it went.
-    fn is_useless(&self) -> bool {
-        let Phase::Up { connected, .. } = &self.phase else { return false };
-        self.cell.offer().is_none() && !connected.peer.is_closed()
-    }
-
-    /// Keeps the list for the next start of Narrows. One at a time, so that the last one stays.
-    fn keep(&mut self) {
-        let (Some(cache), Some(offer)) = (self.cache.clone(), self.cell.offer()) else { return };
-        if self.keeping != Keeping::Idle {
-            self.keeping = Keeping::Again;
-            return;
-        }
-        self.keeping = Keeping::Once;
-        let cell = Arc::clone(&self.cell);
-        self.tasks.spawn_blocking(move || {
-            if let Err(e) = cache.store(&cell.config.launch, &offer) {
-                tracing::warn!(server = cell.name(), "its tools are not kept: {e}");
-            }
-            Outcome::Kept
-        });
-    }
-}
-
-/// What an upstream offers now.
-async fn offer(
-    connected: &Connected,
-    over_http: bool,
-    deadline: Instant,
-) -> Result<Offer, Failure> {
-    let agreed = &connected.agreed;
-    let has_tools = agreed.offers.has(ListKind::Tools);
-    let (mut tools, mut skipped) =
-        listing::tools(&connected.peer, agreed.revision, has_tools, deadline).await?;
-    if over_http && agreed.revision.is_modern() {
-        tools.retain(|tool| match mirrors(&tool.input_schema) {
-            Ok(_) => true,
-            Err(why) => {
-                skipped.push(clip(format!("{}: {why}", tool.name), listing::REASON_BYTES_MAX));
-                false
-            }
-        });
-    }
-    Ok(Offer {
-        revision: agreed.revision.as_str().to_owned(),
-        version: agreed.server.version.clone(),
-        instructions: agreed.instructions.clone(),
-        capabilities: Some(Arc::clone(&agreed.capabilities)),
-        modern_only: false,
-        tools,
-        skipped,
-    })
 }

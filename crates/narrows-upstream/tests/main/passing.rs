@@ -248,6 +248,11 @@ async fn lists_are_read_once_and_again_when_they_changed() {
         let told = changes.wait_for(|now| now.prompts > before.prompts);
         tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap();
         assert_eq!(items(ListKind::Prompts).await.items.len(), 3);
+        // What it says of its tools is told though we see no difference.
+        let before = changes.borrow_and_update().tools;
+        through(&fleet, "one", Client::default()).call("change", json!({"tools": true})).await;
+        let told = changes.wait_for(|now| now.tools > before);
+        tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap();
         let offers = fleet.offers();
         assert_eq!((offers[0].server.as_str(), offers[0].modern), ("one", !flags.is_empty()));
         assert!(offers[0].capabilities.get().contains(r#""vendor":{"n":1}"#));
