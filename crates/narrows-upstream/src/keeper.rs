@@ -103,8 +103,6 @@ pub(crate) struct Keeper {
     list_again: bool,
     /// A reading waits for its time.
     due: bool,
-    /// The upstream says that the list changed; a reading is to find out.
-    told: bool,
     pace: Pace,
     keeping: Keeping,
     failures: u32,
@@ -159,7 +157,6 @@ impl Keeper {
             reading: false,
             list_again: false,
             due: false,
-            told: false,
             pace: Pace::new(),
             keeping: Keeping::Idle,
             failures: 0,
@@ -183,7 +180,7 @@ impl Keeper {
                     Err(broken) => self.broke(&broken.to_string()),
                 },
                 lists = news.changed() => {
-                    self.told |= lists.has(ListKind::Tools);
+                    self.hearing.told |= lists.has(ListKind::Tools);
                     self.changed(lists);
                 }
             }

@@ -49,6 +49,8 @@ pub(super) struct Hearing {
     listen: Option<CancellationToken>,
     prompts: Due,
     resources: Due,
+    /// The upstream says that its tools changed; a reading is to find out.
+    pub(super) told: bool,
 }
 
 /// When a change is told.

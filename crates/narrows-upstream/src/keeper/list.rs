@@ -69,7 +69,7 @@ impl Keeper {
                 }
                 self.cell.set_offer(*offer);
                 self.keep();
-                let told = std::mem::take(&mut self.told);
+                let told = std::mem::take(&mut self.hearing.told);
                 if !self.board.publish() && told {
                     // Something changed that we do not compare, and its clients may.
                     self.board.changed(ListKind::Tools);
