@@ -3,6 +3,7 @@
 use crate::conversation::Conversation;
 use crate::mcp::{Params, Rules, string};
 use narrows_types::{Client, Mode, Principal};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +49,18 @@ impl Caller {
             conversation: Some(Arc::clone(conversation)),
             ending: CancellationToken::new(),
         }
+    }
+
+    /// Whether the client declared an extension.
+    pub(crate) fn extends(&self, extension: &str) -> bool {
+        #[derive(Deserialize)]
+        struct Declared<'a> {
+            #[serde(borrow, default)]
+            extensions: Option<&'a RawValue>,
+        }
+        let Some(capabilities) = &self.client.capabilities else { return false };
+        serde_json::from_str::<Declared<'_>>(capabilities.get())
+            .is_ok_and(|declared| declares(declared.extensions, extension))
     }
 
     /// Whether the client declared that it can be asked this.

@@ -104,6 +104,13 @@ impl Conversation {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Hears a notification of the client that upstreams are to hear too.
+    pub(crate) async fn notified(&self, method: &str) {
+        if method == "notifications/roots/list_changed" {
+            self.source.roots_changed(self.session).await;
+        }
+    }
+
     /// Enters a question and gives the request to send for it; one that the client cannot be asked
     /// is declined.
     pub(crate) fn ask(&self, question: Question) -> Option<(i64, String)> {

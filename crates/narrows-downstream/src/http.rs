@@ -24,6 +24,7 @@ use axum::response::Response;
 use axum::serve::Listener;
 use body::Bodies;
 use guard::Guard;
+pub(crate) use guard::Visitor;
 use listener::{Bounded, UnderWay};
 pub use local::LocalDoor;
 use narrows_engine::Engine;

@@ -18,6 +18,7 @@ mod progress;
 mod render;
 mod rest;
 mod stdio;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod wire;

@@ -3,6 +3,7 @@
 use crate::caller::Caller;
 use crate::letters::{Letters, Lists};
 use crate::mcp::{Body, Front, is_object, with_member};
+use crate::tasks::EXTENSION;
 use crate::wire::Failure;
 use futures_util::future::join_all;
 use narrows_protocol::{Id, meta};
@@ -30,6 +31,9 @@ pub(crate) struct Filter {
     resources_list_changed: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     resource_subscriptions: Vec<String>,
+    /// Of the tasks extension.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    task_ids: Vec<String>,
 }
 
 impl Filter {
@@ -40,8 +44,8 @@ impl Filter {
         };
         let filter: Self = serde_json::from_str(raw.get())
             .map_err(|e| wrong(&format!("is not understood: {e}")))?;
-        if filter.resource_subscriptions.len() > RESOURCES_MAX {
-            return Err(wrong(&format!("names more than {RESOURCES_MAX} resources")));
+        if filter.resource_subscriptions.len().max(filter.task_ids.len()) > RESOURCES_MAX {
+            return Err(wrong(&format!("names more than {RESOURCES_MAX} resources or tasks")));
         }
         Ok(filter)
     }
@@ -60,6 +64,12 @@ pub(crate) async fn hear(
     };
     let id = to_raw_value(&id).map_err(|e| Failure::internal(&Fault::bug(e.to_string())))?;
     // In code mode the lists never change, and nothing is subscribed to.
+    let mut tasks = Vec::new();
+    if caller.extends(EXTENSION) {
+        tasks = front.tasks.of(&caller.principal.name, &filter.task_ids);
+    }
+    let mut changed = front.tasks.changed();
+    let mut told = 0;
     let filter = if caller.mode == Mode::Code { Filter::default() } else { filter };
     let letters = Letters::new(Lists {
         tools: filter.tools_list_changed,
@@ -80,7 +90,8 @@ pub(crate) async fn hear(
             letters.unsubscribe(uri);
         }
     }
-    let agreed = Filter { resource_subscriptions: held.uris.clone(), ..filter };
+    let (resource_subscriptions, task_ids) = (held.uris.clone(), tasks.clone());
+    let agreed = Filter { resource_subscriptions, task_ids, ..filter };
     let acknowledged = to_raw_value(&json!({ "notifications": agreed }));
     let acknowledged = acknowledged.map_err(|e| Failure::internal(&Fault::bug(e.to_string())))?;
     let tell = |method: &str, params: Option<&RawValue>| {
@@ -94,6 +105,14 @@ pub(crate) async fn hear(
             biased;
             () = caller.ending.cancelled() => break,
             post = letters.fetch() => post,
+            Ok(()) = changed.changed(), if !tasks.is_empty() => {
+                let now = *changed.borrow_and_update();
+                for task in front.tasks.news(&tasks, told) {
+                    drop(tell("notifications/tasks", Some(&task)).await);
+                }
+                told = now;
+                continue;
+            }
         };
         for (method, params) in post.notes() {
             drop(tell(method, params.as_deref()).await);

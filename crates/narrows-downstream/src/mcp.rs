@@ -11,7 +11,7 @@ mod plan;
 mod results;
 mod source;
 
-pub(crate) use exchange::{Exchange, Parking, Said, Work};
+pub(crate) use exchange::{Exchange, Parking, Said, Tasking, Work};
 pub(crate) use params::{Params, is_object, string};
 pub(crate) use plan::{Pending, Plan, Purpose, negotiate};
 pub(crate) use results::with_member;
@@ -24,15 +24,20 @@ use crate::fault::{FaultBody, wire};
 use crate::letters::{Letters, Lists, Round};
 use crate::parking::{Lot, Remembered};
 use crate::render::{self, Keep, Seal};
+use crate::tasks::Tasks;
 use crate::wire::Failure;
+use narrows_engine::{Entry, Knock};
 use narrows_protocol::{Id, Revision};
-use narrows_types::{Answer, Ask, Event, Fault, Kind, Method, Passed, Principal, What, WireError};
+use narrows_types::{
+    Answer, Ask, Event, Fault, Kind, Method, Mode, Passed, Principal, What, WireError,
+};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// Events of one request that wait for its door; further ones are dropped.
 const EVENTS_MAX: usize = 64;
@@ -57,6 +62,15 @@ pub(crate) enum Rules {
     Modern,
 }
 
+/// What whoever knocks shows of itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Shown<'a> {
+    /// It is whoever started us: the other end of our own streams.
+    Streams,
+    /// It came over the network, with this key if with any.
+    Key(Option<&'a str>),
+}
+
 /// What all doors share.
 pub(crate) struct Front {
     pub(crate) source: Source,
@@ -67,6 +81,8 @@ pub(crate) struct Front {
     round: Arc<Round>,
     /// Requests that wait for answers.
     lot: Arc<Lot>,
+    /// Runs that became tasks.
+    pub(crate) tasks: Arc<Tasks>,
     /// Streams of changes that may still be opened.
     pub(crate) listens: Arc<Semaphore>,
     carried: AtomicBool,
@@ -82,8 +98,46 @@ impl Front {
         }));
         let listens = Arc::new(Semaphore::new(crate::listen::LISTENS_MAX));
         let (round, lot, chores) = (Arc::default(), Lot::new(), Mutex::default());
+        let tasks = Tasks::new();
         let carried = AtomicBool::new(false);
-        Self { source, config, introduction, round, lot, listens, carried, chores }
+        Self { source, config, introduction, round, lot, tasks, listens, carried, chores }
+    }
+
+    /// Whether somebody comes in, as whom, and what it sees.
+    pub(crate) fn entry(
+        &self,
+        shown: Shown<'_>,
+        client: Option<&str>,
+        mode: Option<Mode>,
+    ) -> Result<Entry, Fault> {
+        let engine = match &self.source {
+            Source::Engine(engine) => engine,
+            #[cfg(test)]
+            Source::Script(_) => {
+                let mode = mode.unwrap_or(self.config.mode);
+                return Ok(Entry { principal: Principal::local(), mode });
+            }
+        };
+        match shown {
+            // Keys are for those who come over the network.
+            Shown::Streams if engine.has_keys() => {
+                let mode = mode.unwrap_or_else(|| engine.mode());
+                Ok(Entry { principal: Principal::local(), mode })
+            }
+            Shown::Streams => engine.enter(&Knock { bearer: None, client, mode }),
+            Shown::Key(bearer) => engine.enter(&Knock { bearer, client, mode }),
+        }
+    }
+
+    /// The same in the words of MCP.
+    pub(crate) fn enter(
+        &self,
+        shown: Shown<'_>,
+        client: Option<&RawValue>,
+        mode: Option<Mode>,
+    ) -> Result<Entry, Failure> {
+        let name = client.and_then(|info| narrows_types::raw::get_text(info.get(), "name"));
+        self.entry(shown, name.as_deref(), mode).map_err(|fault| Failure::refused(&fault))
     }
 
     /// Opens a conversation with a client of the legacy era.
@@ -134,7 +188,7 @@ impl Front {
     pub(crate) fn start(self: &Arc<Self>, caller: &Caller, id: &Id, plan: Plan) -> Exchange {
         let (events, heard) = mpsc::channel(EVENTS_MAX);
         let (front, client) = (Arc::clone(self), caller.clone());
-        let mut parking = None;
+        let (mut parking, mut tasking) = (None, None);
         let (work, token): (Work, _) = match plan {
             Plan::Listen(filter) => {
                 let work = Box::pin(crate::listen::hear(front, client, id.clone(), filter, events));
@@ -154,6 +208,7 @@ impl Front {
             Plan::Ask(pending) => {
                 let Pending { what, purpose, token } = *pending;
                 parking = self.parking(caller, &what, false);
+                tasking = self.tasking(caller, &what);
                 // Questions and log messages come without a token too.
                 let listens = token.is_some() || matches!(what, What::Pass(_));
                 let events = listens.then_some(events);
@@ -161,7 +216,19 @@ impl Front {
                 (Box::pin(work), token)
             }
         };
-        Exchange::new(work, heard, caller, token).with_parking(parking)
+        Exchange::new(work, heard, caller, token).with_parking(parking).with_tasking(tasking)
+    }
+
+    /// Leave to become a task, for a run whose request knows of tasks.
+    fn tasking(&self, caller: &Caller, what: &What) -> Option<Tasking> {
+        let may = caller.rules == Rules::Modern
+            && matches!(what, What::Run(_))
+            && caller.extends(crate::tasks::EXTENSION);
+        may.then(|| Tasking {
+            tasks: Arc::clone(&self.tasks),
+            principal: caller.principal.name.clone(),
+            at: Instant::now() + self.config.task_after,
+        })
     }
 
     /// A place to wait at for a request whose client may be asked by an answer only.
@@ -189,9 +256,9 @@ impl Front {
         events: Option<mpsc::Sender<Event>>,
     ) -> Result<Body, Failure> {
         let deadline = Some(self.config.request_timeout);
-        let Caller { rules, principal, client, .. } = caller;
+        let (principal, client) = (caller.principal.clone(), Arc::clone(&caller.client));
         let answer = self.asked(Ask { principal, client, deadline, what }, events).await;
-        self.body(purpose, rules, answer)
+        self.body(purpose, caller.rules, answer)
     }
 
     /// The engine keeps the deadline; this one only catches an engine that does not.

@@ -215,7 +215,7 @@ async fn own(
         };
         match said {
             // Nobody hears what is told meanwhile.
-            Said::Note(_) | Said::Must(_) | Said::Paused(_) => {}
+            Said::Note(_) | Said::Must(_) | Said::Paused(_) | Said::Late => {}
             Said::Asks => parked.open.append(&mut parked.exchange.take_questions()),
             Said::Withdrawn(number) => parked.open.retain(|open| open.number != number),
             Said::Last(outcome) => {

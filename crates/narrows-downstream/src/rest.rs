@@ -4,18 +4,18 @@ mod openapi;
 
 use crate::arguments;
 use crate::fault::{FaultBody, retry_after_s, wire};
-use crate::http::Shared;
+use crate::http::{Shared, Visitor};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use narrows_types::fault::clip;
 use narrows_types::{
-    Answer, ArtifactId, Ask, CallAsk, Fault, Kind, Origin, Principal, RunReport, SearchAnswer,
-    ServerState, What,
+    Answer, ArtifactId, Ask, CallAsk, Fault, Kind, Origin, RunReport, SearchAnswer, ServerState,
+    What,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -124,9 +124,9 @@ async fn json_body(
         .map_err(|e| problem(&Fault::invalid(format!("the body is not JSON: {e}"))))
 }
 
-async fn ask(shared: &Shared, what: What) -> Result<Answer, Fault> {
+async fn ask(shared: &Shared, Visitor(principal): Visitor, what: What) -> Result<Answer, Fault> {
     let deadline = Some(shared.front.config.request_timeout);
-    let ask = Ask { principal: Principal::local(), client: Arc::default(), deadline, what };
+    let ask = Ask { principal, client: Arc::default(), deadline, what };
     shared.front.asked(ask, None).await
 }
 
@@ -140,7 +140,12 @@ fn mixed_up() -> Fault {
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Executes one program.
-async fn run(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) -> Response {
+async fn run(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     #[derive(Serialize)]
     struct Ran<'a> {
         #[serde(flatten)]
@@ -153,7 +158,7 @@ async fn run(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) 
     };
     let outcome = async {
         let what = What::Run(arguments::run(body.as_deref())?);
-        match ask(&shared, what).await? {
+        match ask(&shared, visitor, what).await? {
             Answer::Run(report) => {
                 Ok(Json(Ran { text: &report.text, report: &report }).into_response())
             }
@@ -169,7 +174,12 @@ async fn run(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) 
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Finds tools.
-async fn search(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Body) -> Response {
+async fn search(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     #[derive(Serialize)]
     struct Found<'a> {
         #[serde(flatten)]
@@ -182,7 +192,7 @@ async fn search(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: Bod
     };
     let outcome = async {
         let what = What::Search(arguments::search(body.as_deref())?);
-        match ask(&shared, what).await? {
+        match ask(&shared, visitor, what).await? {
             Answer::Search(answer) => {
                 Ok(Json(Found { text: &answer.text, answer: &answer }).into_response())
             }
@@ -212,10 +222,14 @@ fn query<T: serde::de::DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Lists tools.
-async fn tools(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
+async fn tools(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+    uri: Uri,
+) -> Response {
     let outcome = async {
         let ToolsQuery { server } = query(&uri)?;
-        match ask(&shared, What::Tools { server }).await? {
+        match ask(&shared, visitor, What::Tools { server }).await? {
             Answer::Tools(servers) => Ok(Json(json!({"servers": servers})).into_response()),
             _ => Err(mixed_up()),
         }
@@ -236,6 +250,7 @@ async fn tools(State(shared): State<Arc<Shared>>, uri: Uri) -> Response {
 /// Calls one tool.
 async fn call(
     State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
     path: Result<Path<(String, String)>, PathRejection>,
     headers: HeaderMap,
     body: Body,
@@ -255,7 +270,7 @@ async fn call(
             Some(object) if object.get().starts_with('{') => object,
             Some(_) => return Err(Fault::invalid("the body is not an object of arguments")),
         };
-        match ask(&shared, What::Call(CallAsk { server, tool, arguments })).await? {
+        match ask(&shared, visitor, What::Call(CallAsk { server, tool, arguments })).await? {
             Answer::Call(result) => Ok(Json(result).into_response()),
             _ => Err(mixed_up()),
         }
@@ -269,9 +284,12 @@ async fn call(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Tells the state of every server.
-async fn servers(State(shared): State<Arc<Shared>>) -> Response {
+async fn servers(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Response {
     let outcome = async {
-        match ask(&shared, What::Servers).await? {
+        match ask(&shared, visitor, What::Servers).await? {
             Answer::Servers(servers) => Ok(Json(json!({"servers": servers})).into_response()),
             _ => Err(mixed_up()),
         }
@@ -300,6 +318,7 @@ struct ArtifactQuery {
 /// Reads a kept result.
 async fn artifact(
     State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
     path: Result<Path<String>, PathRejection>,
     uri: Uri,
 ) -> Response {
@@ -308,7 +327,8 @@ async fn artifact(
         let ArtifactQuery { offset, bytes } = query(&uri)?;
         let bytes = bytes.unwrap_or(ARTIFACT_BYTES).min(ARTIFACT_BYTES);
         let handle = ArtifactId(clip(id, 64));
-        let Answer::Artifact(part) = ask(&shared, What::Artifact { handle, offset, bytes }).await?
+        let Answer::Artifact(part) =
+            ask(&shared, visitor, What::Artifact { handle, offset, bytes }).await?
         else {
             return Err(mixed_up());
         };

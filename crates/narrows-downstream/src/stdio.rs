@@ -5,11 +5,12 @@ use crate::config::{Config, DRAIN, LAST_WORDS};
 use crate::conversation::Conversation;
 use crate::letters::Post;
 use crate::lines::{Line, Lines};
-use crate::mcp::{Exchange, Front, Params, Plan, Rules, Said, Source, negotiate};
+use crate::mcp::{Exchange, Front, Params, Plan, Rules, Said, Shown, Source, negotiate};
 use crate::wire::{self, Failure, Request, clipped};
-use narrows_engine::Engine;
+use narrows_engine::{Engine, Entry};
 use narrows_protocol::{Id, Message, Revision};
-use narrows_types::{Mode, Principal};
+use narrows_types::Mode;
+use serde_json::value::RawValue;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
@@ -52,13 +53,14 @@ where
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let front = Front::new(Source::Engine(engine), config);
-    let guest = Guest { principal: Principal::local(), mode: None };
+    let guest = Guest { key: None, mode: None };
     serve_front(Arc::new(front), guest, shutdown, reader, writer).await
 }
 
 /// Who is at the other end of a pair of streams.
 pub(crate) struct Guest {
-    pub(crate) principal: Principal,
+    /// The key that it showed, or none, where it came over the network.
+    pub(crate) key: Option<Option<String>>,
     /// What it wants to see, if it said so.
     pub(crate) mode: Option<Mode>,
 }
@@ -80,8 +82,7 @@ where
     let mut writers = JoinSet::new();
     writers.spawn(write(writer, messages));
     let mut door = Door {
-        mode: guest.mode.unwrap_or(front.config.mode),
-        principal: guest.principal,
+        guest,
         front,
         outbox,
         session: None,
@@ -140,8 +141,7 @@ async fn write<W: AsyncWrite + Unpin>(
 /// One client.
 struct Door {
     front: Arc<Front>,
-    principal: Principal,
-    mode: Mode,
+    guest: Guest,
     outbox: mpsc::Sender<String>,
     /// What `initialize` opened, if the client is of the legacy era.
     session: Option<Arc<Conversation>>,
@@ -187,7 +187,8 @@ impl Door {
 
     /// Tells a client of the legacy era what changed.
     async fn tell(&self, post: Post) {
-        if self.mode == Mode::Code {
+        let info = self.session.as_ref().and_then(|session| session.client().info.clone());
+        if self.enter(info.as_deref()).is_ok_and(|entry| entry.mode == Mode::Code) {
             return;
         }
         for (method, params) in post.notes() {
@@ -271,6 +272,9 @@ impl Door {
                 {
                     token.cancel();
                 }
+                if let Some(session) = &self.session {
+                    session.notified(&method).await;
+                }
                 Ok(())
             }
             Ok(Message::Response { id, outcome }) => {
@@ -322,28 +326,40 @@ impl Door {
 
     /// Who the request is from; opens the session on `initialize`.
     fn caller(&mut self, request: &Request<'_>, params: &Params<'_>) -> Result<Caller, Failure> {
-        let mode = self.mode;
         if request.is_modern(params, None)? {
             let ending = self.ending.clone();
-            let principal = self.principal.clone();
-            return Ok(Caller { ending, ..Caller::alone(principal, mode, params) });
+            let entry = self.enter(params.meta.as_ref().and_then(|m| m.info))?;
+            return Ok(Caller { ending, ..Caller::alone(entry.principal, entry.mode, params) });
         }
         if request.method == "initialize" {
             let revision = negotiate(params)?;
-            let session = self.front.converse(revision, self.principal.clone(), params);
+            let entry = self.enter(params.client_info)?;
+            let session = self.front.converse(revision, entry.principal, params);
             session.stand(self.outbox.clone());
             self.session = Some(Arc::clone(&session));
-            return Ok(Caller::party(&session, mode));
+            return Ok(Caller::party(&session, entry.mode));
         }
         match &self.session {
-            Some(session) => Ok(Caller::party(session, mode)),
+            Some(session) => {
+                let entry = self.enter(session.client().info.as_deref())?;
+                Ok(Caller::party(session, entry.mode))
+            }
             // A ping is allowed before the handshake.
             None if request.method == "ping" => Ok(Caller {
                 rules: Rules::Legacy(Revision::LATEST_LEGACY),
-                ..Caller::alone(self.principal.clone(), Mode::Code, params)
+                ..Caller::alone(self.enter(None)?.principal, Mode::Code, params)
             }),
             None => Err(Failure::no_era()),
         }
+    }
+
+    /// As whom the client comes in, and what it sees.
+    fn enter(&self, client: Option<&RawValue>) -> Result<Entry, Failure> {
+        let shown = match &self.guest.key {
+            Some(key) => Shown::Key(key.as_deref()),
+            None => Shown::Streams,
+        };
+        self.front.enter(shown, client, self.guest.mode)
     }
 
     async fn fail(&self, id: Option<&Id>, failure: &Failure) -> Result<(), Gone> {
@@ -374,7 +390,7 @@ async fn converse(mut exchange: Exchange, id: &Id, outbox: &mpsc::Sender<String>
             Said::Note(message) => drop(outbox.try_send(message)),
             // The outbox closes only when the whole door ends.
             Said::Must(message) => drop(outbox.send(message).await),
-            Said::Asks | Said::Withdrawn(_) | Said::Paused(_) => {}
+            Said::Asks | Said::Late | Said::Withdrawn(_) | Said::Paused(_) => {}
             Said::Last(outcome) => {
                 let message = match outcome {
                     Ok(body) => wire::response(id, &body),

@@ -53,6 +53,12 @@ impl Failure {
         Self { code: wire(fault.kind).rpc, message: fault.to_string(), data, status: 500 }
     }
 
+    /// Whoever knocks does not come in.
+    pub(crate) fn refused(fault: &Fault) -> Self {
+        let (wire, data) = (wire(fault.kind), to_raw_value(&FaultBody::from(fault)).ok());
+        Self { code: wire.rpc, message: fault.to_string(), data, status: wire.status }
+    }
+
     /// Too much at once.
     pub(crate) fn busy(message: String) -> Self {
         Self::new(wire(narrows_types::Kind::RateLimited).rpc, message, 429)
@@ -87,6 +93,14 @@ impl Failure {
         let message = format!("unsupported protocol version {requested}");
         let data = to_raw_value(&json!({"supported": supported, "requested": requested})).ok();
         Self { code: code::UNSUPPORTED_PROTOCOL_VERSION, message, data, status: 400 }
+    }
+
+    /// The request did not declare an extension that it needs.
+    pub(crate) fn lacks_extension(extension: &str) -> Self {
+        let message = format!("the request does not declare the extension {extension}");
+        let required = json!({"requiredCapabilities": {"extensions": {extension: {}}}});
+        let data = to_raw_value(&required).ok();
+        Self { code: code::MISSING_CLIENT_CAPABILITY, message, data, status: 400 }
     }
 
     /// A header says something else than the body.
@@ -174,6 +188,27 @@ pub(crate) fn failed(id: Option<&Id>, failure: &Failure) -> String {
 /// A notification.
 pub(crate) fn notification<T: Serialize>(method: &str, params: &T) -> String {
     written(envelope::notification(method, params))
+}
+
+/// A failure as it stands in a message, alone.
+pub(crate) fn error(failure: &Failure) -> Box<RawValue> {
+    let Failure { code, message, data, .. } = failure.clone();
+    let error = to_raw_value(&RpcError { code, message, data });
+    error.unwrap_or_else(|_never| RawValue::NULL.to_owned())
+}
+
+/// 32 letters and digits that nobody guesses.
+pub(crate) fn unguessable() -> Result<String, Failure> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut random = [0_u8; 32];
+    getrandom::fill(&mut random).map_err(|e| {
+        let fault = Fault::bug(format!("no randomness from the system: {e}"));
+        Failure::internal(&fault)
+    })?;
+    Ok(random
+        .iter()
+        .filter_map(|b| ALPHABET.get(usize::from(b & 31)).map(|c| char::from(*c)))
+        .collect())
 }
 
 /// A notification as it came.

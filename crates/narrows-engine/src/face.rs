@@ -79,6 +79,11 @@ impl Engine {
         self.shared.fleet.farewell(session);
     }
 
+    /// The roots of a conversation's client changed.
+    pub async fn roots_changed(&self, session: ClientSession) {
+        self.shared.fleet.roots_changed(session).await;
+    }
+
     /// A tool's definition as its upstream wrote it, by the name that a client of this mode calls
     /// it.
     pub async fn definition(&self, mode: Mode, name: &str) -> Option<Box<RawValue>> {

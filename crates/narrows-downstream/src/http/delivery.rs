@@ -107,7 +107,7 @@ impl Reply {
                     return Some(Sent::Pause(retry_ms));
                 }
                 // A client that could not come back is left waiting.
-                Some(Said::Asks | Said::Withdrawn(_) | Said::Paused(_)) => {}
+                Some(Said::Asks | Said::Late | Said::Withdrawn(_) | Said::Paused(_)) => {}
                 Some(Said::Last(outcome)) => break outcome,
                 None => break Err(Failure::ending()),
             }

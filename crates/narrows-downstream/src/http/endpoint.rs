@@ -6,19 +6,20 @@
 
 use super::batch;
 use super::delivery::{self, Accepts, Reply};
+use super::guard::bearer;
 use super::mirrors;
 use super::sessions::gone;
 use super::{Closing, Shared};
 use crate::caller::Caller;
 use crate::conversation::Conversation;
-use crate::mcp::{Params, Plan, negotiate};
+use crate::mcp::{Params, Plan, Shown, negotiate};
 use crate::wire::{self, Failure, Request};
 use axum::body::Body;
 use axum::extract::{Extension, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use narrows_protocol::{Id, Message, Revision, header as names};
-use narrows_types::{Mode, Principal};
+use narrows_types::Mode;
 use serde::Deserialize;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -48,8 +49,7 @@ pub(super) async fn post(
         let message = "`mode` must be code, hybrid or mcp";
         return refuse(None, &Failure::request(message.to_owned()));
     };
-    let mode = wish.mode.unwrap_or(shared.front.config.mode);
-    match take(&shared, &headers, (&over, &begun, mode), body).await {
+    match take(&shared, &headers, (&over, &begun, wish.mode), body).await {
         Ok(response) => response,
         Err((id, failure)) => refuse(id.as_ref(), &failure),
     }
@@ -68,7 +68,7 @@ pub(super) fn refuse(id: Option<&Id>, failure: &Failure) -> Response {
 async fn take(
     shared: &Arc<Shared>,
     headers: &HeaderMap,
-    (over, begun, mode): (&CancellationToken, &CancellationToken, Mode),
+    (over, begun, mode): (&CancellationToken, &CancellationToken, Option<Mode>),
     body: Body,
 ) -> Result<Response, Refusal> {
     is_json(headers).map_err(anonymous)?;
@@ -83,7 +83,7 @@ async fn take(
         && let Some(messages) = wire::batch(bytes)
     {
         let messages = messages.map_err(anonymous)?;
-        let caller = Caller::party(&conversation, mode);
+        let caller = party(shared, headers, &conversation, mode).map_err(anonymous)?;
         let answers = over.run_until_cancelled(batch::take(shared, session, &caller, &messages));
         return answers.await.ok_or_else(|| anonymous(Failure::ending()));
     }
@@ -96,8 +96,11 @@ async fn take(
         }
         Message::Notification { method, params } => {
             if let Some(session) = session(headers).map_err(anonymous)? {
-                shared.sessions.visit(session).ok_or_else(|| anonymous(gone()))?;
+                let conversation = shared.sessions.visit(session).ok_or_else(gone);
+                let conversation = conversation.map_err(anonymous)?;
+                party(shared, headers, &conversation, mode).map_err(anonymous)?;
                 shared.sessions.notified(session, &method, params);
+                conversation.notified(&method).await;
             }
             Ok(StatusCode::ACCEPTED.into_response())
         }
@@ -109,7 +112,9 @@ async fn take(
             let session = session(headers).map_err(anonymous)?;
             let session = session.ok_or_else(nothing).map_err(anonymous)?;
             let conversation = shared.sessions.visit(session).ok_or_else(gone);
-            if !conversation.map_err(anonymous)?.answered(&id, outcome) {
+            let conversation = conversation.map_err(anonymous)?;
+            party(shared, headers, &conversation, mode).map_err(anonymous)?;
+            if !conversation.answered(&id, outcome) {
                 tracing::debug!("a client answered what nobody asks, or not any more");
             }
             Ok(StatusCode::ACCEPTED.into_response())
@@ -128,6 +133,23 @@ fn batching<'h>(
     Ok(conversation.map(|conversation| (session, conversation)))
 }
 
+/// A party to a session, if it is the one that opened it.
+fn party(
+    shared: &Shared,
+    headers: &HeaderMap,
+    conversation: &Arc<Conversation>,
+    mode: Option<Mode>,
+) -> Result<Caller, Failure> {
+    let info = conversation.client();
+    let shown = Shown::Key(bearer(headers));
+    let entry = shared.front.enter(shown, info.info.as_deref(), mode)?;
+    if entry.principal != conversation.principal {
+        // Nobody learns of sessions of others.
+        return Err(gone());
+    }
+    Ok(Caller::party(conversation, entry.mode))
+}
+
 /// How an answer is to leave.
 struct Way<'a> {
     accepts: Accepts,
@@ -135,8 +157,8 @@ struct Way<'a> {
     over: &'a CancellationToken,
     /// Cancelled when the server is about to end.
     begun: &'a CancellationToken,
-    /// What the client sees.
-    mode: Mode,
+    /// What the client wants to see.
+    mode: Option<Mode>,
 }
 
 async fn answer(
@@ -150,18 +172,20 @@ async fn answer(
     let front = &shared.front;
     let (caller, ticket) = if request.is_modern(&params, Some(headers))? {
         let ending = way.begun.clone();
-        let caller = Caller { ending, ..Caller::alone(Principal::local(), way.mode, &params) };
+        let info = params.meta.as_ref().and_then(|m| m.info);
+        let entry = front.enter(Shown::Key(bearer(headers)), info, way.mode)?;
+        let caller = Caller { ending, ..Caller::alone(entry.principal, entry.mode, &params) };
         mirrors::check(front, &caller, (method, &params), headers).await?;
         (caller, None)
     } else if *method == "initialize" {
-        return initialize(shared, way.mode, request, &params).await;
+        return initialize(shared, (headers, way.mode), request, &params).await;
     } else {
         let Some(session) = session(headers)? else {
             return Err(Failure { status: 400, ..Failure::no_era() });
         };
         let conversation = shared.sessions.visit(session).ok_or_else(gone)?;
         legacy_header(headers)?;
-        (Caller::party(&conversation, way.mode), Some(session))
+        (party(shared, headers, &conversation, way.mode)?, Some(session))
     };
     let plan = match front.plan(&caller, method, &params, *whole)? {
         Plan::Ready(body) => return Ok(delivery::json(200, wire::response(id, &body))),
@@ -176,13 +200,14 @@ async fn answer(
 
 async fn initialize(
     shared: &Shared,
-    mode: Mode,
+    (headers, mode): (&HeaderMap, Option<Mode>),
     request: &Request<'_>,
     params: &Params<'_>,
 ) -> Result<Response, Failure> {
     let revision = negotiate(params)?;
-    let conversation = shared.front.converse(revision, Principal::local(), params);
-    let body = shared.front.introduce(&Caller::party(&conversation, mode)).await?;
+    let entry = shared.front.enter(Shown::Key(bearer(headers)), params.client_info, mode)?;
+    let conversation = shared.front.converse(revision, entry.principal, params);
+    let body = shared.front.introduce(&Caller::party(&conversation, entry.mode)).await?;
     let session = shared.sessions.open(conversation)?;
     let mut response = delivery::json(200, wire::response(&request.id, &body));
     // The id is made of letters and digits.
@@ -222,7 +247,11 @@ pub(super) async fn get(
             Err(ticket) => ticket,
         },
     };
-    let mode = wish.ok().and_then(|Query(wish)| wish.mode).unwrap_or(shared.front.config.mode);
+    let wish = wish.ok().and_then(|Query(wish)| wish.mode);
+    let mode = match party(&shared, &headers, &conversation, wish) {
+        Ok(caller) => caller.mode,
+        Err(failure) => return refuse(None, &failure),
+    };
     let end = async move {
         let ended = ticket.cancel.cancelled();
         match closing {
@@ -258,7 +287,10 @@ fn legacy_session<'h>(shared: &Shared, headers: &'h HeaderMap) -> Result<&'h str
         .is_some_and(Revision::is_modern);
     match named {
         Some(id) if !modern => match shared.sessions.visit(id) {
-            Some(_) => Ok(id),
+            Some(conversation) => match party(shared, headers, &conversation, None) {
+                Ok(_) => Ok(id),
+                Err(failure) => Err(refuse(None, &failure)),
+            },
             None => Err(refuse(None, &gone())),
         },
         _ => {

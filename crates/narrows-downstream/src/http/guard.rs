@@ -2,15 +2,19 @@
 
 use super::Shared;
 use crate::config::Config;
+use crate::mcp::Shown;
 use crate::rest::problem;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use narrows_types::fault::clip;
-use narrows_types::{Fault, Kind, Origin};
+use narrows_types::{Fault, Kind, Origin, Principal};
 use std::net::IpAddr;
 use std::sync::Arc;
+
+/// Start of the paths of REST that are somebody's.
+const REST: &str = "/v1/";
 
 /// Asked by orchestrators under whatever name they know; they tell nothing.
 const PROBES: [&str; 2] = ["/livez", "/readyz"];
@@ -43,16 +47,35 @@ impl Allowed {
     }
 }
 
+/// The key that a request shows: `Authorization: Bearer KEY`.
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, key) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+}
+
+/// Who came in over REST.
+#[derive(Debug, Clone)]
+pub(crate) struct Visitor(pub(crate) Principal);
+
 /// The middleware.
 pub(crate) async fn check(
     State(shared): State<Arc<Shared>>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
     if !PROBES.contains(&request.uri().path())
         && let Err(fault) = shared.guard.check(request.headers(), request.uri())
     {
         return problem(&fault);
+    }
+    // MCP has its own answer to those who may not come in.
+    if request.uri().path().starts_with(REST) {
+        let shown = Shown::Key(bearer(request.headers()));
+        match shared.front.entry(shown, None, None) {
+            Ok(entry) => drop(request.extensions_mut().insert(Visitor(entry.principal))),
+            Err(fault) => return problem(&fault),
+        }
     }
     next.run(request).await
 }

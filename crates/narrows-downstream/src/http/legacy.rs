@@ -5,11 +5,12 @@
 //! memory. It ends with its stream: nothing of a client that goes away is left.
 
 use super::endpoint::{Wish, is_json, refuse};
-use super::sessions::new_id;
+use super::guard::bearer;
 use super::{Closing, Shared, delivery};
 use crate::lines::{Line, Lines};
+use crate::mcp::Shown;
 use crate::stdio::{Guest, serve_front};
-use crate::wire::Failure;
+use crate::wire::{self, Failure};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, OriginalUri, Query, State};
@@ -17,7 +18,6 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::Event;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
-use narrows_types::Principal;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -49,7 +49,7 @@ impl Pipes {
     }
 
     fn enter(self: &Arc<Self>, inbox: mpsc::Sender<Vec<u8>>) -> Result<Place, Failure> {
-        let id = new_id()?;
+        let id = wire::unguessable()?;
         let mut all = self.all();
         if all.len() >= PIPES_MAX {
             let message = format!("{PIPES_MAX} streams are open; POST to /mcp works without one");
@@ -78,11 +78,16 @@ pub(super) async fn open(
     wish: Result<Query<Wish>, QueryRejection>,
     closing: Option<Extension<Closing>>,
     OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
 ) -> Response {
     let Ok(Query(wish)) = wish else {
         let message = "`mode` must be code, hybrid or mcp";
         return refuse(None, &Failure::request(message.to_owned()));
     };
+    let key = bearer(&headers).map(str::to_owned);
+    if let Err(failure) = shared.front.enter(Shown::Key(key.as_deref()), None, wish.mode) {
+        return refuse(None, &failure);
+    }
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let place = match shared.pipes.enter(inbox) {
         Ok(place) => place,
@@ -94,7 +99,7 @@ pub(super) async fn open(
     let (to_door, from_client) = tokio::io::duplex(PIPE_BYTES);
     let (to_client, from_door) = tokio::io::duplex(PIPE_BYTES);
     let shutdown = closing.map(|Extension(closing)| closing.begun).unwrap_or_default();
-    let guest = Guest { principal: Principal::local(), mode: wish.mode };
+    let guest = Guest { key: Some(key), mode: wish.mode };
     let front = Arc::clone(&shared.front);
     let mut tasks = JoinSet::new();
     tasks.spawn(feed(messages, to_door));

@@ -85,7 +85,7 @@ impl Sessions {
     }
 
     fn open_at(&self, conversation: Arc<Conversation>, now: Instant) -> Result<String, Failure> {
-        let id = new_id()?;
+        let id = wire::unguessable()?;
         let mut all = self.lock();
         if all.len() >= self.max {
             all.retain(|_, session| !session.expired(self.ttl, now));
@@ -226,20 +226,6 @@ pub(crate) fn gone() -> Failure {
         status: 404,
         ..Failure::request("unknown or ended session; send initialize again".to_owned())
     }
-}
-
-/// An id that nobody guesses.
-pub(super) fn new_id() -> Result<String, Failure> {
-    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut random = [0_u8; 32];
-    getrandom::fill(&mut random).map_err(|e| {
-        let fault = narrows_types::Fault::bug(format!("no randomness from the system: {e}"));
-        Failure::internal(&fault)
-    })?;
-    Ok(random
-        .iter()
-        .filter_map(|b| ALPHABET.get(usize::from(b & 31)).map(|c| char::from(*c)))
-        .collect())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::caller::Caller;
 use crate::conversation::{Conversation, wanted};
 use crate::parking::{Lot, Remembered, checked};
 use crate::progress::Meter;
+use crate::tasks::Tasks;
 use crate::wire::{self, Failure, notification};
 use narrows_types::{Event, Question};
 use serde::Serialize;
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// How long further questions are waited for, so that they are asked together.
 const TOGETHER: Duration = Duration::from_millis(30);
@@ -33,6 +35,8 @@ pub(crate) enum Said {
     Asks,
     /// The upstream does not want the answer to this question any more.
     Withdrawn(u64),
+    /// It takes so long that it may become a task.
+    Late,
     /// The upstream lets itself be polled, in so many milliseconds; the client may be told the same.
     Paused(Option<u64>),
     /// Send the answer; nothing comes after it.
@@ -49,6 +53,15 @@ pub(crate) struct Exchange {
     voice: Voice,
     /// How it can be parked, where its client can be asked by no other way.
     parking: Option<Parking>,
+    /// How it becomes a task, where its client knows of tasks.
+    tasking: Option<Tasking>,
+}
+
+/// When an exchange becomes a task, and whose.
+pub(crate) struct Tasking {
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) principal: String,
+    pub(crate) at: Instant,
 }
 
 type Resuming = Pin<Box<dyn Future<Output = Result<Exchange, Failure>> + Send>>;
@@ -79,12 +92,25 @@ impl Exchange {
             asked: Vec::new(),
             questions: Vec::new(),
         };
-        Self { work: Some(work), resuming: None, last: None, heard, voice, parking: None }
+        Self {
+            work: Some(work),
+            resuming: None,
+            last: None,
+            heard,
+            voice,
+            parking: None,
+            tasking: None,
+        }
     }
 
     /// With a place to be parked at.
     pub(crate) fn with_parking(self, parking: Option<Parking>) -> Self {
         Self { parking, ..self }
+    }
+
+    /// With leave to become a task.
+    pub(crate) fn with_tasking(self, tasking: Option<Tasking>) -> Self {
+        Self { tasking, ..self }
     }
 
     /// Every notification must arrive.
@@ -126,6 +152,13 @@ impl Exchange {
                     // Unanswered questions are declined.
                     None => drop(self.take_questions()),
                 },
+                Said::Late => {
+                    if let Some(Tasking { tasks, principal, .. }) = self.tasking.take()
+                        && tasks.has_room(&principal)
+                    {
+                        return Said::Last(tasks.adopt(self.divide(), &principal));
+                    }
+                }
                 Said::Withdrawn(_) => {}
                 said => return said,
             }
@@ -135,20 +168,26 @@ impl Exchange {
     fn park(&mut self, parking: Parking) -> Result<Body, Failure> {
         let Parking { lot, request, rounds } = parking;
         let questions = self.take_questions();
+        lot.park(self.divide(), questions, &request, rounds)
+    }
+
+    /// The part that goes on elsewhere; what stays is over.
+    fn divide(&mut self) -> Self {
         let (_events, heard) = mpsc::channel(1);
-        let rest = Self {
+        Self {
             work: self.work.take(),
             resuming: None,
             last: self.last.take(),
             heard: std::mem::replace(&mut self.heard, heard),
             voice: self.voice.divide(),
             parking: None,
-        };
-        lot.park(rest, questions, &request, rounds)
+            tasking: None,
+        }
     }
 
     /// What comes next, of all that can come.
     pub(crate) async fn next_unparked(&mut self) -> Said {
+        let late = self.tasking.as_ref().map(|tasking| tasking.at);
         loop {
             let Some(work) = &mut self.work else { return self.rest() };
             let event = tokio::select! {
@@ -162,6 +201,7 @@ impl Exchange {
                 () = tokio::time::sleep(TOGETHER), if !self.voice.questions.is_empty() => {
                     return Said::Asks;
                 }
+                () = until(late), if late.is_some() => return Said::Late,
             };
             if let Some(said) = self.voice.say(event) {
                 return said;
@@ -204,6 +244,13 @@ impl Exchange {
         self.voice.capabilities.clone_from(&caller.client.capabilities);
         self.voice.token = token;
         self.voice.meter = Meter::default();
+    }
+}
+
+async fn until(late: Option<Instant>) {
+    match late {
+        Some(late) => tokio::time::sleep_until(late).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -23,13 +23,26 @@ impl Front {
             Mode::Code => Vec::new(),
             Mode::Hybrid | Mode::Mcp => self.source.offers(OFFERS_WAIT).await,
         };
-        let capabilities = match caller.mode {
+        let mut capabilities = match caller.mode {
             Mode::Code => json!({"tools": {}, "resources": {}}),
             Mode::Hybrid | Mode::Mcp => merged(&offers, caller),
         };
+        if caller.rules == Rules::Modern
+            && caller.mode != Mode::Mcp
+            && let Some(capabilities) = capabilities.as_object_mut()
+        {
+            let extensions = capabilities.entry("extensions").or_insert_with(|| json!({}));
+            if let Some(extensions) = extensions.as_object_mut() {
+                extensions.entry(crate::tasks::EXTENSION).or_insert_with(|| json!({}));
+            }
+        }
         let told = match caller.mode {
             Mode::Mcp => instructions(&offers),
-            Mode::Code | Mode::Hybrid => self.config.instructions.clone(),
+            Mode::Code => self.config.instructions.clone(),
+            Mode::Hybrid => match self.source.instructions(Mode::Hybrid) {
+                Some(told) => told.as_ref().to_owned(),
+                None => self.config.instructions.clone(),
+            },
         };
         let sealed = match caller.rules {
             Rules::Modern => self.discovered(capabilities, &told),

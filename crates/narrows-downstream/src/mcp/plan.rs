@@ -8,6 +8,7 @@ use crate::conversation::severity;
 use crate::listen::Filter;
 use crate::parking::Lot;
 use crate::render::{self, ARTIFACT_URI, Keep};
+use crate::tasks::Tasks;
 use crate::wire::{Failure, clipped};
 use narrows_protocol::Revision;
 use narrows_types::{ArtifactId, ListAsk, ListKind, Method, Mode, PassAsk, What};
@@ -95,6 +96,12 @@ impl Front {
             }
             (Rules::Modern, "subscriptions/listen") => {
                 Filter::read(params.notifications).map(Plan::Listen)
+            }
+            (Rules::Modern, "tasks/get" | "tasks/cancel" | "tasks/update")
+                if params.task_id.and_then(string).is_some_and(|id| Tasks::knows(&id)) =>
+            {
+                let id = text(params.task_id, "taskId")?;
+                self.tasks.answer(caller, method, &id).map(Plan::Ready)
             }
             (_, "tools/call") => self.call(caller, params, whole),
             (_, "resources/read") => read_resource(caller, params, whole),

@@ -3,6 +3,7 @@
 use narrows_engine::Engine;
 use narrows_types::{Answer, Ask, Changes, ClientSession, Event, Fault, Mode, Offering, Update};
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -25,6 +26,33 @@ impl Source {
             Self::Engine(engine) => engine.ask(ask, events).await,
             #[cfg(test)]
             Self::Script(script) => (script.answer)(ask, events).await,
+        }
+    }
+
+    /// What agents of a mode are told first, if the engine says it.
+    pub(crate) fn instructions(&self, mode: Mode) -> Option<Arc<str>> {
+        match self {
+            Self::Engine(engine) => engine.instructions(mode),
+            #[cfg(test)]
+            Self::Script(_) => None,
+        }
+    }
+
+    /// Sets what agents of whom nothing else is said see.
+    pub(crate) fn switch_mode(&self, mode: Mode) -> Result<(), Fault> {
+        match self {
+            Self::Engine(engine) => engine.switch_mode(mode),
+            #[cfg(test)]
+            Self::Script(_) => Err(Fault::not_found("not in the script")),
+        }
+    }
+
+    /// The roots of a conversation's client changed.
+    pub(crate) async fn roots_changed(&self, session: ClientSession) {
+        match self {
+            Self::Engine(engine) => engine.roots_changed(session).await,
+            #[cfg(test)]
+            Self::Script(_) => {}
         }
     }
 
