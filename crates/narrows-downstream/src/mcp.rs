@@ -110,22 +110,21 @@ impl Front {
         client: Option<&str>,
         mode: Option<Mode>,
     ) -> Result<Entry, Fault> {
-        let engine = match &self.source {
-            Source::Engine(engine) => engine,
+        match &self.source {
+            Source::Engine(engine) => match shown {
+                // Keys are for those who come over the network.
+                Shown::Streams if engine.has_keys() => {
+                    let mode = mode.unwrap_or_else(|| engine.mode());
+                    Ok(Entry { principal: Principal::local(), mode })
+                }
+                Shown::Streams => engine.enter(&Knock { bearer: None, client, mode }),
+                Shown::Key(bearer) => engine.enter(&Knock { bearer, client, mode }),
+            },
             #[cfg(test)]
             Source::Script(_) => {
                 let mode = mode.unwrap_or(self.config.mode);
-                return Ok(Entry { principal: Principal::local(), mode });
-            }
-        };
-        match shown {
-            // Keys are for those who come over the network.
-            Shown::Streams if engine.has_keys() => {
-                let mode = mode.unwrap_or_else(|| engine.mode());
                 Ok(Entry { principal: Principal::local(), mode })
             }
-            Shown::Streams => engine.enter(&Knock { bearer: None, client, mode }),
-            Shown::Key(bearer) => engine.enter(&Knock { bearer, client, mode }),
         }
     }
 

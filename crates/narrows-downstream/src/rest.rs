@@ -1,5 +1,6 @@
 //! REST: the same asks as plain JSON over HTTP.
 
+pub(super) mod mode;
 mod openapi;
 
 use crate::arguments;
@@ -14,8 +15,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use narrows_types::fault::clip;
 use narrows_types::{
-    Answer, ArtifactId, Ask, CallAsk, Fault, Kind, Origin, RunReport, SearchAnswer, ServerState,
-    What,
+    Answer, ArtifactId, Ask, CallAsk, Fault, Kind, Origin, Principal, RunReport, SearchAnswer,
+    ServerState, What,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -44,6 +45,7 @@ pub(crate) fn routes() -> Router<Arc<Shared>> {
         .route("/v1/tools", get(tools))
         .route("/v1/tools/{server}/{tool}", post(call))
         .route("/v1/servers", get(servers))
+        .route("/v1/mode", get(mode::show).put(mode::switch))
         .route("/v1/artifacts/{id}", get(artifact))
         .route("/health", get(health))
         .route("/livez", get(live))
@@ -349,7 +351,8 @@ async fn artifact(
 
 /// What the engine says of its upstreams, soon or not at all.
 async fn probe(shared: &Shared) -> Result<BTreeMap<String, usize>, Fault> {
-    let asked = ask(shared, What::Servers);
+    // A probe is nobody's and tells states only.
+    let asked = ask(shared, Visitor(Principal::local()), What::Servers);
     match tokio::time::timeout(PROBE_WAIT, asked).await {
         Ok(Ok(Answer::Servers(servers))) => {
             let mut states = BTreeMap::new();

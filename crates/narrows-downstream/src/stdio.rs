@@ -53,14 +53,16 @@ where
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let front = Front::new(Source::Engine(engine), config);
-    let guest = Guest { key: None, mode: None };
+    let guest = Guest { from_network: false, key: None, mode: None };
     serve_front(Arc::new(front), guest, shutdown, reader, writer).await
 }
 
 /// Who is at the other end of a pair of streams.
 pub(crate) struct Guest {
-    /// The key that it showed, or none, where it came over the network.
-    pub(crate) key: Option<Option<String>>,
+    /// It is not whoever started us.
+    pub(crate) from_network: bool,
+    /// The key that it showed.
+    pub(crate) key: Option<String>,
     /// What it wants to see, if it said so.
     pub(crate) mode: Option<Mode>,
 }
@@ -355,9 +357,9 @@ impl Door {
 
     /// As whom the client comes in, and what it sees.
     fn enter(&self, client: Option<&RawValue>) -> Result<Entry, Failure> {
-        let shown = match &self.guest.key {
-            Some(key) => Shown::Key(key.as_deref()),
-            None => Shown::Streams,
+        let shown = match &self.guest {
+            Guest { from_network: true, key, .. } => Shown::Key(key.as_deref()),
+            Guest { from_network: false, .. } => Shown::Streams,
         };
         self.front.enter(shown, client, self.guest.mode)
     }

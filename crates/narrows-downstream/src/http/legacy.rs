@@ -99,7 +99,7 @@ pub(super) async fn open(
     let (to_door, from_client) = tokio::io::duplex(PIPE_BYTES);
     let (to_client, from_door) = tokio::io::duplex(PIPE_BYTES);
     let shutdown = closing.map(|Extension(closing)| closing.begun).unwrap_or_default();
-    let guest = Guest { key: Some(key), mode: wish.mode };
+    let guest = Guest { from_network: true, key, mode: wish.mode };
     let front = Arc::clone(&shared.front);
     let mut tasks = JoinSet::new();
     tasks.spawn(feed(messages, to_door));

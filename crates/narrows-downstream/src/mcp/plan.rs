@@ -8,7 +8,7 @@ use crate::conversation::severity;
 use crate::listen::Filter;
 use crate::parking::Lot;
 use crate::render::{self, ARTIFACT_URI, Keep};
-use crate::tasks::Tasks;
+use crate::tasks::{EXTENSION, Tasks};
 use crate::wire::{Failure, clipped};
 use narrows_protocol::Revision;
 use narrows_types::{ArtifactId, ListAsk, ListKind, Method, Mode, PassAsk, What};
@@ -205,6 +205,10 @@ fn pass(
     whole: Option<&RawValue>,
 ) -> Result<Plan, Failure> {
     let legacy = caller.rules != Rules::Modern;
+    let of_tasks = matches!(method, "tasks/get" | "tasks/cancel" | "tasks/update");
+    if of_tasks && !legacy && !caller.extends(EXTENSION) {
+        return Err(Failure::lacks_extension(EXTENSION));
+    }
     let (method, about) = match method {
         "prompts/get" => (Method::GetPrompt, text(params.name, "name")?.into_owned()),
         "completion/complete" => completed(params.reference)?,

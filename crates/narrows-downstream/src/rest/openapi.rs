@@ -27,6 +27,8 @@ pub(super) fn document(version: &str) -> utoipa::openapi::OpenApi {
         super::tools,
         super::call,
         super::servers,
+        super::mode::show,
+        super::mode::switch,
         super::artifact,
         super::health,
         super::live,
@@ -136,6 +138,14 @@ pub(super) struct ToolReply {
     /// The tool says that it failed.
     #[schema(required = false)]
     is_error: Option<bool>,
+}
+
+/// What agents see of whom nothing else is said.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes JSON; the handler reads and writes it")]
+pub(super) struct ModeBody {
+    /// `code`, `hybrid` or `mcp`.
+    mode: String,
 }
 
 /// `{"servers": [...]}`.

@@ -113,6 +113,7 @@ async fn the_document_names_every_route_that_is_served() {
             "/openapi.json",
             "/readyz",
             "/v1/artifacts/{id}",
+            "/v1/mode",
             "/v1/run",
             "/v1/search",
             "/v1/servers",

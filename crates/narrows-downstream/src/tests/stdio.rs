@@ -2,7 +2,6 @@
 
 use super::{Config, Ledger, PATIENCE, config, front, meta};
 use crate::stdio::{Guest, serve_front};
-use narrows_types::Principal;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::io::{
@@ -26,7 +25,7 @@ impl Pipe {
         let (reader, writer) = tokio::io::split(theirs);
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        let guest = Guest { principal: Principal::local(), mode: None };
+        let guest = Guest { from_network: false, key: None, mode: None };
         tasks.spawn(serve_front(Arc::new(front), guest, shutdown.clone(), reader, writer));
         let (reader, writer) = tokio::io::split(ours);
         let lines = BufReader::new(reader).lines();
