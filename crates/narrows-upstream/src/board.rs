@@ -472,6 +472,7 @@ fn same(one: &[ServerListing], two: &[ServerListing]) -> bool {
         && one.iter().zip(two).all(|(one, two)| {
             one.server == two.server
                 && one.instructions == two.instructions
+                && (one.ttl_ms, one.private) == (two.ttl_ms, two.private)
                 && one.tools.len() == two.tools.len()
                 && one
                     .tools

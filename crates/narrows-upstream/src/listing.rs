@@ -5,7 +5,7 @@ use crate::session::{Body, Peer};
 use crate::wire::Failure;
 use narrows_protocol::{Revision, code, views};
 use narrows_types::fault::clip;
-use narrows_types::{ListKind, ServerListing, ToolSpec};
+use narrows_types::{ListKind, ServerListing, ToolSpec, raw};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
@@ -44,13 +44,23 @@ pub(crate) struct Offer {
     pub(crate) tools: Vec<Arc<ToolSpec>>,
     /// Tools that were skipped, each with why.
     pub(crate) skipped: Vec<String>,
+    /// How long the list may be kept, if the upstream says so.
+    #[serde(default)]
+    pub(crate) ttl_ms: Option<u64>,
+    /// Whether it is for us only, if the upstream says so.
+    #[serde(default)]
+    pub(crate) private: Option<bool>,
 }
 
 /// Tools read so far.
 #[derive(Default)]
-struct Reading {
-    tools: Vec<Arc<ToolSpec>>,
-    skipped: Vec<String>,
+pub(crate) struct Reading {
+    pub(crate) tools: Vec<Arc<ToolSpec>>,
+    pub(crate) skipped: Vec<String>,
+    /// How long the list may be kept, if the upstream says so.
+    pub(crate) ttl_ms: Option<u64>,
+    /// Whether it is for us only, if the upstream says so.
+    pub(crate) private: Option<bool>,
     names: HashSet<String>,
     bytes: usize,
 }
@@ -61,6 +71,16 @@ impl Reading {
             self.skipped.push(clip(why, REASON_BYTES_MAX));
         } else if self.skipped.len() == SKIPPED_MAX {
             self.skipped.push("and more".to_owned());
+        }
+    }
+
+    /// Takes what a page says of how to keep it: the shortest time, private if one is.
+    fn hints(&mut self, page: &str) {
+        if let Some(ttl) = raw::get(page, "ttlMs").and_then(|ms| ms.parse().ok()) {
+            self.ttl_ms = Some(self.ttl_ms.map_or(ttl, |before| before.min(ttl)));
+        }
+        if let Some(scope) = raw::get_text(page, "cacheScope") {
+            self.private = Some(self.private == Some(true) || scope != "public");
         }
     }
 
@@ -99,7 +119,7 @@ pub(crate) async fn tools(
     revision: Revision,
     has_tools: bool,
     deadline: Instant,
-) -> Result<(Vec<Arc<ToolSpec>>, Vec<String>), Failure> {
+) -> Result<Reading, Failure> {
     let mut reading = Reading::default();
     let mut cursor: Option<String> = None;
     for _ in 0..PAGES_MAX {
@@ -112,8 +132,9 @@ pub(crate) async fn tools(
         let page: views::ToolPage<'_> = serde_json::from_str(reply.get())
             .map_err(|e| Failure::Protocol(format!("its list of tools is not understood: {e}")))?;
         let room = reading.take(&page);
+        reading.hints(reply.get());
         if !room || page.next_cursor.is_none() {
-            return Ok((reading.tools, reading.skipped));
+            return Ok(reading);
         }
         if page.next_cursor == cursor {
             reading.skip("the rest of the list: its pages repeat".to_owned());
@@ -121,7 +142,7 @@ pub(crate) async fn tools(
         }
         cursor = page.next_cursor;
     }
-    Ok((reading.tools, reading.skipped))
+    Ok(reading)
 }
 
 impl Offer {
@@ -132,7 +153,8 @@ impl Offer {
             server: config.name.clone(),
             instructions: self.instructions.clone(),
             tools,
-            ..ServerListing::default()
+            ttl_ms: self.ttl_ms,
+            private: self.private,
         }
     }
 }

@@ -131,8 +131,8 @@ async fn offer(
 ) -> Result<Offer, Failure> {
     let agreed = &connected.agreed;
     let has_tools = agreed.offers.has(ListKind::Tools);
-    let (mut tools, mut skipped) =
-        listing::tools(&connected.peer, agreed.revision, has_tools, deadline).await?;
+    let read = listing::tools(&connected.peer, agreed.revision, has_tools, deadline).await?;
+    let listing::Reading { mut tools, mut skipped, ttl_ms, private, .. } = read;
     if over_http && agreed.revision.is_modern() {
         tools.retain(|tool| match mirrors(&tool.input_schema) {
             Ok(_) => true,
@@ -150,5 +150,7 @@ async fn offer(
         modern_only: false,
         tools,
         skipped,
+        ttl_ms,
+        private,
     })
 }

@@ -248,6 +248,10 @@ async fn lists_are_read_once_and_again_when_they_changed() {
         let told = changes.wait_for(|now| now.prompts > before.prompts);
         tokio::time::timeout(PATIENCE, told).await.unwrap().unwrap();
         assert_eq!(items(ListKind::Prompts).await.items.len(), 3);
+        let listings = fleet.listings();
+        let hints = listings.borrow().first().map(|listing| (listing.ttl_ms, listing.private));
+        let modern = (Some(5_000), Some(false));
+        assert_eq!(hints, Some(if flags.is_empty() { (None, None) } else { modern }));
         // What it says of its tools is told though we see no difference.
         let before = changes.borrow_and_update().tools;
         through(&fleet, "one", Client::default()).call("change", json!({"tools": true})).await;
