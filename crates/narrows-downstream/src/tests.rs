@@ -158,6 +158,7 @@ async fn scripted(
             revision: None,
             tools: 3,
             skipped: Vec::new(),
+            keeping: Vec::new(),
             last_error: None,
         }])),
         What::Artifact { handle, offset, bytes } => artifact(&handle, offset, bytes),

@@ -102,6 +102,9 @@ pub struct ServerStatus {
     /// Tools that were skipped because their definition is broken, each with why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<String>,
+    /// How it is kept: its tier, its processes, whether it is left alone for now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keeping: Vec<String>,
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,

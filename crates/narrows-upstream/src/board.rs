@@ -1,6 +1,8 @@
 //! What is known of every upstream, for all to read. Each cell is written by its keeper; calls that
 //! fail add what they met.
 
+mod keeping;
+
 use crate::builtin::Inside;
 use crate::config::{Era, Launch, ServerConfig};
 use crate::gate::Gate;
@@ -365,6 +367,7 @@ impl Cell {
             revision,
             tools: listing.as_ref().map_or(0, |listing| listing.tools.len()),
             skipped: offer.as_ref().map(|offer| offer.skipped.clone()).unwrap_or_default(),
+            keeping: self.keeping(),
             last_error: condition.last_error.clone(),
         }
     }

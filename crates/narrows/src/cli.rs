@@ -10,6 +10,7 @@ pub(crate) mod doctor;
 mod exit;
 mod follow;
 mod import;
+mod mode;
 pub(crate) mod output;
 #[cfg(test)]
 mod reference;
@@ -113,6 +114,7 @@ impl Desk {
             Command::Tools(args) => self.tools(args).await,
             Command::Call(args) => self.call(args).await,
             Command::Servers => self.servers().await,
+            Command::Mode(args) => self.mode(&args),
             Command::Tokens => self.tokens().await,
             Command::Doctor => self.doctor().await,
             Command::Demo => self.demo().await,

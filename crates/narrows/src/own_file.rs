@@ -119,16 +119,38 @@ impl OwnFile {
         Ok(true)
     }
 
+    /// Says what agents see.
+    pub(crate) fn set_mode(&mut self, mode: &str) -> Result<(), Problem> {
+        match self.format {
+            Format::Json => {
+                self.text = put_json(&self.text, &["serve", "mode"], &mode.into())
+                    .map_err(|why| self.unusual(&why))?;
+            }
+            _ => self.edit_section("serve", |serve| {
+                serve.insert("mode", Item::Value(mode.into()));
+            })?,
+        }
+        self.reread()
+    }
+
     fn edit_toml(&mut self, change: impl FnOnce(&mut dyn TableLike)) -> Result<(), Problem> {
+        self.edit_section("servers", change)
+    }
+
+    fn edit_section(
+        &mut self,
+        section: &str,
+        change: impl FnOnce(&mut dyn TableLike),
+    ) -> Result<(), Problem> {
         let mut document: DocumentMut =
             self.text.parse().map_err(|e: toml_edit::TomlError| self.unusual(e.message()))?;
         let mut fresh = Table::new();
         fresh.set_implicit(true);
-        let servers = document.entry("servers").or_insert(Item::Table(fresh));
-        let Some(servers) = servers.as_table_like_mut() else {
-            return Err(self.unusual("`servers` is no table"));
+        let table = document.entry(section).or_insert(Item::Table(fresh));
+        let Some(table) = table.as_table_like_mut() else {
+            return Err(self.unusual(&format!("`{section}` is no table")));
         };
-        change(servers);
+        change(table);
         self.text = document.to_string();
         Ok(())
     }

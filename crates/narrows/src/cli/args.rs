@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Call(CallArgs),
     /// Show what is connected, what is broken and why
     Servers,
+    /// Show or change what agents see
+    Mode(ModeArgs),
     /// Count what the definitions of all tools cost an agent, and what Narrows costs
     Tokens,
     /// Check what works here, with the fix for what does not
@@ -285,6 +287,27 @@ pub(crate) enum AuthWhat {
         /// The server
         server: String,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  narrows mode           what agents see now
+  narrows mode hybrid    write it into the config; a `narrows serve` that runs takes it over")]
+pub(crate) struct ModeArgs {
+    /// What agents see from now on
+    #[arg(value_enum)]
+    pub(crate) mode: Option<ModeArg>,
+}
+
+/// What agents see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// search and run.
+    Code,
+    /// Those two, and the tools worth listing.
+    Hybrid,
+    /// Everything, passed through.
+    Mcp,
 }
 
 #[derive(Debug, Args)]

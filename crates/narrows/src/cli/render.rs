@@ -63,10 +63,11 @@ pub(super) fn servers(states: &[ServerStatus], out: &Output) -> String {
             (s.transport.clone(), None),
             (s.version.clone().unwrap_or_default(), None),
             (s.revision.clone().unwrap_or_default(), None),
+            (s.keeping.join(", "), None),
             (first_line(&trouble), s.last_error.as_ref().map(|_| Tone::Bad)),
         ]
     });
-    let head = ["SERVER", "STATE", "TOOLS", "BY", "VERSION", "REVISION", "TROUBLE"];
+    let head = ["SERVER", "STATE", "TOOLS", "BY", "VERSION", "REVISION", "KEPT", "TROUBLE"];
     out.table(&head, rows.collect())
 }
 

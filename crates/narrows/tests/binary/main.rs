@@ -3,6 +3,7 @@
 
 mod commands;
 mod engine;
+mod modes;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

@@ -12,6 +12,7 @@ fn status(server: &str, state: ServerState) -> ServerStatus {
         revision: None,
         tools: 0,
         skipped: Vec::new(),
+        keeping: Vec::new(),
         last_error: None,
     }
 }
@@ -24,6 +25,7 @@ fn servers_stand_in_columns() {
             version: Some("1.2.0".to_owned()),
             revision: Some("2025-11-25".to_owned()),
             skipped: vec!["bad: no name".to_owned(), "worse".to_owned()],
+            keeping: vec!["tier heavy".to_owned(), "1 to 4 processes".to_owned()],
             ..status("git", ServerState::Ready)
         },
         ServerStatus {
