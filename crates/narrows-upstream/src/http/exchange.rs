@@ -137,7 +137,19 @@ impl Exchange {
             let _known = self.revision.set(revision);
         }
         let session = self.session.get().filter(|_| legacy && !opens);
-        let (visit, response) = self.deliver(letter, session).await?;
+        let may_move = self.home.get().is_some() && legacy && self.places.len() > 1;
+        let (visit, response) = match self.deliver(letter, session).await {
+            Ok(delivered) => delivered,
+            // Its place is gone: the next session finds another one.
+            Err(failure @ Failure::Lost { sent: false, .. }) if may_move => {
+                if let Some(id) = id {
+                    self.fail(id, failure).await;
+                }
+                self.pass(Incoming::Expired).await;
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
         if response.status() == StatusCode::NOT_FOUND && session.is_some() {
             self.expire(id).await;
             return Ok(());

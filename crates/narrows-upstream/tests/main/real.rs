@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Where `cargo xtask test` put the real parts.
-fn parts() -> PathBuf {
+pub(crate) fn parts() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache");
     #[expect(clippy::disallowed_methods, reason = "a test is told where its parts are")]
     let parts = std::env::var("NARROWS_PARTS").map_or(here, PathBuf::from);

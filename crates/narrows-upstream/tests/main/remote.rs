@@ -1,6 +1,7 @@
 //! Servers on the official SDKs, over every HTTP transport that they speak.
 
 use crate::house::{PATIENCE, call, fleet, options, raw, status, tools, value};
+use crate::real::parts;
 use narrows_types::Event;
 use narrows_upstream::{CallOptions, Launch, ServerConfig, Transport};
 use serde_json::json;
@@ -12,13 +13,6 @@ use tokio::sync::mpsc;
 
 const OLD: &str = "sqlite";
 const NEW: &str = "servers";
-
-/// Where the real parts are, if they are installed.
-pub(crate) fn parts() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "tests are told this way where the parts are")]
-    let told = std::env::var("NARROWS_PARTS").ok().map(PathBuf::from);
-    told.filter(|parts| parts.join("py/servers/bin/python").exists())
-}
 
 /// A server in a process of its own, which ends when this is dropped.
 pub(crate) struct Remote {
@@ -114,7 +108,7 @@ async fn exercise(server: ServerConfig) {
 
 #[tokio::test]
 async fn the_python_sdk_over_every_transport() {
-    let Some(parts) = parts() else { return };
+    let parts = parts();
     tls();
     for (sdk, transport) in
         [(OLD, "streamable"), (OLD, "stateless"), (NEW, "streamable"), (NEW, "stateless")]
@@ -132,7 +126,7 @@ async fn the_python_sdk_over_every_transport() {
 
 #[tokio::test]
 async fn an_sse_server_that_dies_is_lost_and_found_again() {
-    let Some(parts) = parts() else { return };
+    let parts = parts();
     tls();
     let server = Remote::python(&parts, OLD, &["sse"]);
     let fleet = fleet(vec![sse(&server.url, Transport::Auto)]);
@@ -152,7 +146,7 @@ async fn an_sse_server_that_dies_is_lost_and_found_again() {
 
 #[tokio::test]
 async fn a_server_behind_a_unix_socket() {
-    let Some(parts) = parts() else { return };
+    let parts = parts();
     tls();
     let folder = tempfile::tempdir().unwrap();
     for transport in ["streamable", "sse"] {
@@ -167,7 +161,7 @@ async fn a_server_behind_a_unix_socket() {
 
 #[tokio::test]
 async fn the_typescript_sdk_over_both_transports() {
-    let Some(parts) = parts() else { return };
+    let parts = parts();
     tls();
     for (transport, path) in [("sse", "/sse"), ("streamableHttp", "/mcp")] {
         let server = Remote::everything(&parts, transport, path).await;
