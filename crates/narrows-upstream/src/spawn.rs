@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -128,7 +129,10 @@ impl Nursery {
 
 /// Starts children until nobody wants any more.
 fn serve(jobs: &Receiver<Job>) {
-    let (mut watch, mut process) = match Watch::start() {
+    // Nobody else has it: it is made of keys that are drawn for each map.
+    let drawn = RandomState::new().build_hasher().finish();
+    let mark = format!("{}-{drawn:016x}", std::process::id());
+    let (mut watch, mut process) = match Watch::start(&mark) {
         Ok((watch, process)) => (Some(watch), Some(process)),
         Err(e) => {
             tracing::debug!("what servers start may outlive a narrows that is killed: {e}");
@@ -138,7 +142,7 @@ fn serve(jobs: &Receiver<Job>) {
     while let Ok(job) = jobs.recv() {
         let told = match (job, &mut watch) {
             (Job::Start { order, reply }, watch) => {
-                let child = spawn(&order);
+                let child = spawn(&order, &mark);
                 let group = child.as_ref().ok().and_then(id);
                 // A child that nobody waits for is killed when it is dropped.
                 let _gone = reply.send(child);
@@ -174,7 +178,7 @@ fn inherited() -> impl Iterator<Item = (OsString, OsString)> {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place where upstreams are started")]
-fn spawn(order: &Order) -> io::Result<Child> {
+fn spawn(order: &Order, mark: &str) -> io::Result<Child> {
     if let Some(cwd) = order.cwd.as_ref().filter(|cwd| !cwd.is_dir()) {
         let reason = format!("its folder {} does not exist", cwd.display());
         return Err(io::Error::new(io::ErrorKind::NotADirectory, reason));
@@ -185,6 +189,7 @@ fn spawn(order: &Order) -> io::Result<Child> {
         .env_clear()
         .envs(inherited())
         .envs(&order.env)
+        .env(watch::MARK, mark)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

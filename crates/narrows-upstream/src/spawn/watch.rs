@@ -2,7 +2,7 @@
 //!
 //! The parent-death signal reaches a child only, not what that started (`npx` starts the server
 //! that we speak to). So one process beside us is told of every process group. Its input ends when
-//! we do, however that comes about, and then it kills the groups that are left.
+//! we do, however that comes about, and then it kills the groups that are left, and what left them.
 
 use nix::unistd::Pid;
 use std::io::{self, Write as _};
@@ -22,7 +22,19 @@ while read -r what group; do
     esac
 done
 for group in $groups; do kill -9 "-$group"; done
+# What left its group still carries the mark; what it starts meanwhile is found the next time.
+for again in 1 2 3 4 5; do
+    found=$(grep -lszFx -e "$1" /proc/[0-9]*/environ)
+    [ -n "$found" ] || break
+    for file in $found; do
+        process=${file#/proc/}
+        kill -9 "${process%/environ}"
+    done
+done
 "#;
+
+/// The name of the variable that marks everything that is started by our children.
+pub(super) const MARK: &str = "NARROWS_CHILD_OF";
 
 /// The process beside us. It ends when this is dropped.
 pub(super) struct Watch {
@@ -32,10 +44,13 @@ pub(super) struct Watch {
 impl Watch {
     /// Starts it; the caller reaps it.
     #[expect(clippy::disallowed_methods, reason = "it is to outlive us by a moment")]
-    pub(super) fn start() -> io::Result<(Self, std::process::Child)> {
+    ///
+    /// Whatever has `mark` as the value of [`MARK`] in its environment ends too: a process may leave
+    /// its group, but hardly its environment.
+    pub(super) fn start(mark: &str) -> io::Result<(Self, std::process::Child)> {
         use std::os::unix::process::CommandExt as _;
         let mut watch = Command::new("/bin/sh")
-            .args(["-c", SCRIPT])
+            .args(["-c", SCRIPT, "sh", &format!("{MARK}={mark}")])
             .env_clear()
             .current_dir("/")
             .stdin(Stdio::piped())
@@ -80,8 +95,37 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    #[expect(clippy::disallowed_methods, reason = "processes to watch over")]
+    fn what_left_its_group_ends_too() {
+        let mark = format!("a test in process {}", std::process::id());
+        let (watch, mut process) = Watch::start(&mark).unwrap();
+        let start = |mark: &str| {
+            Command::new("setsid")
+                .args(["sh", "-c", "sleep 600 & echo; wait"])
+                .env(super::MARK, mark)
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        let (mut ours, mut other) = (start(&mark), start("another one"));
+        for child in [&mut ours, &mut other] {
+            // It says so once it has started what it starts.
+            let mut said = [0];
+            std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut said).unwrap();
+        }
+        drop(watch);
+        assert_eq!(process.wait().unwrap().code(), Some(0));
+        // The output ends when everything that was started is gone.
+        assert_eq!(ours.wait_with_output().unwrap().status.signal(), Some(9));
+        assert!(other.try_wait().unwrap().is_none());
+        killpg(Pid::from_raw(other.id().try_into().unwrap()), Signal::SIGKILL).unwrap();
+        other.wait().unwrap();
+    }
+
+    #[test]
     fn groups_end_with_us_but_for_those_that_are_forgotten() {
-        let (mut watch, mut process) = Watch::start().unwrap();
+        let (mut watch, mut process) = Watch::start("a test of groups").unwrap();
         let groups: Vec<_> = (0..4).map(|_| group()).collect();
         for (_, id) in &groups {
             watch.add(*id).unwrap();
