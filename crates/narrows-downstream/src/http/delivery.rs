@@ -22,6 +22,8 @@ use tokio_util::sync::CancellationToken;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// How long a client that takes a stream waits for the first sign of life.
 const SILENCE: Duration = Duration::from_secs(5);
+/// The same where it can come back to the stream: what takes longer is safe there.
+const SILENCE_SAFE: Duration = Duration::from_millis(40);
 /// Messages of no request that wait for a stream; further ones are refused.
 const STANDING_MAX: usize = 64;
 /// Proxies must not hold events back.
@@ -122,7 +124,8 @@ impl Reply {
 /// One JSON message where the answer comes first and soon, else a stream that ends with it.
 pub(crate) async fn reply(mut reply: Reply, accepts: Accepts) -> Response {
     let first = if accepts.stream {
-        match tokio::time::timeout(SILENCE, reply.next()).await {
+        let silence = if reply.streams.is_some() { SILENCE_SAFE } else { SILENCE };
+        match tokio::time::timeout(silence, reply.next()).await {
             Ok(first) => first,
             Err(_elapsed) => return streamed(None, reply),
         }

@@ -69,7 +69,9 @@ async fn cancelling_reaches_only_ones_own_session() {
     let (ours, theirs) = (server.session("2025-11-25").await, server.session("2025-11-25").await);
     let call = json!({"name": "run", "arguments": {"code": "hang"}});
     let mut waiting = server.open().await;
-    let sent = Sent::message("tools/call", &call).header("Mcp-Session-Id", &ours);
+    let sent = Sent::message("tools/call", &call)
+        .header("Accept", "application/json")
+        .header("Mcp-Session-Id", &ours);
     waiting.write(&sent.bytes()).await;
     server.ledger.started(1).await;
     let again = server.send(&sent).await;
