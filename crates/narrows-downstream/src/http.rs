@@ -31,6 +31,7 @@ use narrows_engine::Engine;
 use sessions::Sessions;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -45,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) bodies: Bodies,
     guard: Guard,
     sessions: Arc<Sessions>,
+    /// Whether expired sessions are looked for.
+    swept: AtomicBool,
     pipes: Arc<legacy::Pipes>,
 }
 
@@ -69,7 +72,14 @@ pub(crate) fn routes(front: Front) -> Router {
     let sessions = Arc::new(Sessions::new(config.sessions_max, config.session_ttl));
     // One body of the size that is allowed always passes.
     let bodies = Bodies::new(config.body_bytes_max.max(BODIES_MAX));
-    let shared = Arc::new(Shared { front, bodies, guard, sessions, pipes: Arc::default() });
+    let shared = Arc::new(Shared {
+        front,
+        bodies,
+        guard,
+        sessions,
+        swept: AtomicBool::new(false),
+        pipes: Arc::default(),
+    });
     Router::new()
         .route(MCP, axum::routing::post(endpoint::post).get(endpoint::get).delete(endpoint::delete))
         .route(legacy::STREAM, axum::routing::get(legacy::open))

@@ -8,7 +8,7 @@ use super::batch;
 use super::delivery::{self, Accepts, Reply};
 use super::guard::bearer;
 use super::mirrors;
-use super::sessions::gone;
+use super::sessions::{Sessions, gone};
 use super::{Closing, Shared};
 use crate::caller::Caller;
 use crate::conversation::Conversation;
@@ -22,6 +22,7 @@ use narrows_protocol::{Id, Message, Revision, header as names};
 use narrows_types::Mode;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
 
 /// The header that names a legacy session.
@@ -209,6 +210,9 @@ async fn initialize(
     let conversation = shared.front.converse(revision, entry.principal, params);
     let body = shared.front.introduce(&Caller::party(&conversation, entry.mode)).await?;
     let session = shared.sessions.open(conversation)?;
+    if !shared.swept.swap(true, Ordering::AcqRel) {
+        shared.front.chore(Sessions::sweep(Arc::downgrade(&shared.sessions)));
+    }
     let mut response = delivery::json(200, wire::response(&request.id, &body));
     // The id is made of letters and digits.
     if let Ok(value) = HeaderValue::from_str(&session) {

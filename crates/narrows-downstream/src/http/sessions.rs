@@ -6,7 +6,7 @@ use crate::wire::{self, Failure, clipped};
 use narrows_protocol::{Id, Revision};
 use serde_json::value::RawValue;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,9 @@ const UNDER_WAY_MAX: usize = 256;
 const STREAMS_MAX: usize = 4;
 /// Streams of all sessions at once: each holds a connection, and half are left for requests.
 const STREAMS_TOTAL_MAX: usize = 512;
+
+/// The time between two looks for sessions that expired.
+const SWEEP_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long a session that was used is left alone when there are too many. It stops a flood of
 /// `initialize` from ending what others work in.
@@ -110,6 +113,19 @@ impl Sessions {
         };
         all.insert(id.clone(), session);
         Ok(id)
+    }
+
+    /// Ends the sessions that expired, now and from time to time, as long as there are any to come.
+    pub(crate) async fn sweep(sessions: Weak<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP_PAUSE).await;
+            let Some(sessions) = sessions.upgrade() else { return };
+            sessions.sweep_at(Instant::now());
+        }
+    }
+
+    fn sweep_at(&self, now: Instant) {
+        self.lock().retain(|_, session| !session.expired(self.ttl, now));
     }
 
     /// The session's conversation, if it lives. Counts as use.
@@ -258,6 +274,19 @@ mod tests {
         }
         assert!(sessions.visit_at(&id, now + TTL).is_none());
         assert!(!sessions.close(&id));
+    }
+
+    #[test]
+    fn upstreams_hear_of_sessions_that_expired() {
+        let sessions = sessions(9);
+        let script: crate::tests::Script = Arc::default();
+        sessions.open(crate::tests::conversation(&script)).unwrap();
+        let now = Instant::now();
+        sessions.sweep_at(now);
+        assert_eq!(script.farewells.lock().unwrap().len(), 0);
+        sessions.sweep_at(now + 2 * TTL);
+        assert_eq!(script.farewells.lock().unwrap().len(), 1);
+        assert!(sessions.lock().is_empty());
     }
 
     #[test]
