@@ -108,7 +108,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Fail> {
 impl Desk {
     async fn command(&self, command: Command) -> Result<u8, Fail> {
         match command {
-            Command::Serve(args) => self.serve(args).await,
+            Command::Serve(args) => Box::pin(self.serve(args)).await,
             Command::Run(args) => self.run(args).await,
             Command::Search(args) => self.search(args).await,
             Command::Tools(args) => self.tools(args).await,

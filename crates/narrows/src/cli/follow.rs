@@ -56,23 +56,20 @@ impl Desk {
     }
 
     fn take_over(&self, house: &House, flags: &Flags) {
-        match load(&self.env, flags) {
-            Ok(loaded) => {
-                for warning in &loaded.warnings {
-                    tracing::warn!("{warning}");
-                }
-                match house.reload(&loaded.settings, &self.env) {
-                    Ok(told) => self.out.note(&format!("the config was taken over: {told}")),
-                    Err(fault) => tracing::error!("the old config stays: {fault}"),
-                }
-            }
-            Err(problems) => {
-                for problem in problems {
-                    tracing::error!("the old config stays: {problem}");
-                }
-            }
+        let loaded = match load(&self.env, flags) {
+            Ok(loaded) => loaded,
+            Err(problems) => return problems.iter().for_each(|problem| stays(problem)),
+        };
+        loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        match house.reload(&loaded.settings, &self.env) {
+            Ok(told) => self.out.note(&format!("the config was taken over: {told}")),
+            Err(fault) => stays(&fault),
         }
     }
+}
+
+fn stays(why: &dyn std::fmt::Display) {
+    tracing::error!("the old config stays: {why}");
 }
 
 async fn heard(signal: Option<&mut Signal>) {

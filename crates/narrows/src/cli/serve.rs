@@ -31,10 +31,10 @@ impl Desk {
         let follow = self.follow(&house, &flags, loaded.file.clone());
         let serve = async {
             match address {
-                None => drain(house.serve_stdio(shutdown.clone()), &shutdown).await,
+                None => drain(Box::pin(house.serve_stdio(shutdown.clone())), &shutdown).await,
                 Some(Ok(Address::Local(path))) => {
                     let bound = || {
-                        self.out.note(&format!("narrows serves unix:{} at /mcp", path.display()))
+                        self.out.note(&format!("narrows serves unix:{} at /mcp", path.display()));
                     };
                     drain(house.serve_local(&path, bound, shutdown.clone()), &shutdown).await
                 }
