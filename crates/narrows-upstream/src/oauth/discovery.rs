@@ -80,7 +80,7 @@ pub(super) async fn discover(web: &Web, challenge: &Challenge) -> Result<Found, 
     let issuers: Vec<&String> = document.authorization_servers.iter().take(SERVERS_MAX).collect();
     let mut why = Refusal::new("it names no authorization server");
     for issuer in issuers {
-        match server(web, issuer).await {
+        match server(web, issuer, Trust::Named).await {
             Ok(Some(server)) => {
                 let (resource, scopes) = (document.resource, document.scopes_supported);
                 return Ok(Found { resource, scopes, server, published: true });
@@ -119,7 +119,7 @@ async fn resource_document(
 /// Revision 2025-03-26: the resource's origin is the authorization server.
 async fn guess(web: &Web) -> Result<Found, Refusal> {
     let origin = web.resource().origin().ascii_serialization();
-    let told = server(web, &origin).await?;
+    let told = server(web, &origin, Trust::Origin).await?;
     let published = told.is_some();
     let found = match told {
         Some(server) => server,
@@ -141,8 +141,21 @@ async fn guess(web: &Web) -> Result<Found, Refusal> {
     Ok(Found { resource: resource.into(), scopes: Vec::new(), server: found, published })
 }
 
+/// Which issuer a document may name.
+#[derive(Clone, Copy)]
+enum Trust {
+    /// The one that it was asked as.
+    Named,
+    /// Any at the resource's own origin, which publishes the document itself.
+    Origin,
+}
+
 /// The metadata of an authorization server, which must call itself what it was called.
-async fn server(web: &Web, issuer: &str) -> Result<Option<AuthorizationServer>, Refusal> {
+async fn server(
+    web: &Web,
+    issuer: &str,
+    trust: Trust,
+) -> Result<Option<AuthorizationServer>, Refusal> {
     let base = web.address(issuer)?;
     let mut places = well_known(&base, "oauth-authorization-server", true);
     places.extend(well_known(&base, "openid-configuration", true));
@@ -155,7 +168,7 @@ async fn server(web: &Web, issuer: &str) -> Result<Option<AuthorizationServer>, 
     for url in places {
         let Some(document) = web.document(&url).await? else { continue };
         let Ok(document) = serde_json::from_value::<ServerDocument>(document) else { continue };
-        return accept(web, document, issuer).map(Some);
+        return accept(web, document, issuer, trust).map(Some);
     }
     Ok(None)
 }
@@ -164,11 +177,19 @@ fn accept(
     web: &Web,
     document: ServerDocument,
     issuer: &str,
+    trust: Trust,
 ) -> Result<AuthorizationServer, Refusal> {
     let strip = |issuer: &str| issuer.strip_suffix('/').unwrap_or(issuer).to_owned();
     // An address without a path is written with and without its slash.
     let bare = Url::parse(issuer).is_ok_and(|url| url.path() == "/");
-    let same = document.issuer == issuer || (bare && strip(&document.issuer) == strip(issuer));
+    let same = match trust {
+        Trust::Named => {
+            document.issuer == issuer || (bare && strip(&document.issuer) == strip(issuer))
+        }
+        Trust::Origin => {
+            Url::parse(&document.issuer).is_ok_and(|url| url.origin() == web.resource().origin())
+        }
+    };
     if !same {
         let text = "the authorization server's metadata names another issuer; it is not trusted";
         return Err(Refusal::new(text));
