@@ -16,11 +16,13 @@ use exchange::Exchange;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 
 /// Exchanges under way over one connection, notifications included.
 const EXCHANGES_MAX: usize = 2_048;
+/// How long the first request waits for the stream of the server's own messages.
+const LISTEN_WAIT: Duration = Duration::from_millis(500);
 /// How long a message that wants no answer may take.
 const NOTICE_WAIT: Duration = Duration::from_secs(10);
 
@@ -74,10 +76,13 @@ impl Pump {
                 tracing::debug!("the end of the opening was not acknowledged");
             }
             let exchange = Arc::clone(&self.exchange);
+            let (heard, hears) = oneshot::channel();
             self.under_way.spawn(async move {
-                exchange.listen().await;
+                exchange.listen(heard).await;
                 None
             });
+            // What a server asks before its stream is open, many a one drops.
+            let _in_time = tokio::time::timeout(LISTEN_WAIT, hears).await;
             return;
         }
         let id = letter.id;

@@ -10,7 +10,7 @@ use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Bytes of the body of a refusal that are read.
 const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -273,15 +273,19 @@ impl Exchange {
     }
 
     /// Hears a legacy server's own messages, if it offers a stream for them.
-    pub(super) async fn listen(&self) {
+    /// `heard` is let go of once the server said yes or no to that.
+    pub(super) async fn listen(&self, heard: oneshot::Sender<()>) {
         let revision = self.revision.get().copied();
         let Some(home) = self.home.get() else { return };
         let mut progress = Progress::default();
+        let mut waiting = Some(heard);
         let (mut failures, mut heard) = (0, false);
         while failures < RESUMES_MAX {
             let last = progress.last_id.clone();
             let request = home.endpoint.get(revision, self.session.get(), last.as_deref());
-            match home.endpoint.send(request).await {
+            let answer = home.endpoint.send(request).await;
+            drop(waiting.take());
+            match answer {
                 Ok(response) if is_stream(&response) => {
                     if std::mem::replace(&mut heard, true) {
                         self.pass(Incoming::Resumed).await;

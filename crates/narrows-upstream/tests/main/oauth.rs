@@ -86,7 +86,7 @@ async fn who_logs_in_once_is_let_in_from_then_on() {
 
 #[tokio::test]
 async fn a_token_that_ends_is_renewed_once_for_all_who_wait() {
-    let guard = Guard::start(Habits { life_s: Some(31), ..Habits::default() }).await;
+    let guard = Guard::start(Habits::default()).await;
     let folder = tempfile::tempdir().unwrap();
     let config = config(&guard, folder.path(), None);
     log_in(&config).await.unwrap();
@@ -106,6 +106,21 @@ async fn a_token_that_ends_is_renewed_once_for_all_who_wait() {
     let fault = Fault::from(error);
     assert_eq!(fault.kind, Kind::Upstream);
     assert!(fault.message.contains("run: narrows auth login web"), "{fault:?}");
+}
+
+#[tokio::test]
+async fn a_token_is_renewed_before_it_ends() {
+    // So short a life is always about to end.
+    let guard = Guard::start(Habits { life_s: Some(5), ..Habits::default() }).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&guard, folder.path(), None);
+    log_in(&config).await.unwrap();
+    let first = guard.bearers().len();
+    let fleet = Fleet::start(config).unwrap();
+    value(&fleet, "web", "echo", json!({})).await;
+    let bearers = guard.bearers();
+    assert!(bearers.len() > first + 1, "{bearers:?}");
+    assert_ne!(bearers[first], bearers[first + 1], "each request has a new one");
 }
 
 #[tokio::test]

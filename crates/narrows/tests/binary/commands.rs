@@ -160,6 +160,33 @@ fn the_config_is_shown_found_and_described() {
 }
 
 #[test]
+fn logins_are_shown_and_forgotten() {
+    let desk = Desk::new();
+    let servers = "[servers.web]\nurl = \"https://mcp.example.com/mcp\"\n\
+                   oauth = { client_id = \"me\", client_secret = \"s3cret-s3cret\" }\n\
+                   [servers.time]\nbuiltin = \"time\"\n";
+    desk.write("work/narrows.toml", servers);
+    let said = desk.run(&["auth", "status", "--json"]);
+    let shown: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(shown[0]["server"], "web");
+    assert_eq!(shown[0]["logged_in"], false);
+    assert_eq!(shown[0]["url"], "https://mcp.example.com/mcp");
+    assert_eq!(shown.as_array().unwrap().len(), 1, "a built-in server wants no login");
+    for (args, code, words) in [
+        (&["auth", "logout", "web"][..], 0, "there was no login at web"),
+        (&["auth", "login", "time"], 5, "only such servers have a login"),
+        (&["auth", "login", "wbe"], 2, "did you mean web?"),
+        (&["auth", "login"], 2, "<SERVER>"),
+        (&["config", "show"], 0, "client_secret = \"***\""),
+    ] {
+        let said = desk.run(args);
+        let all = said.out + &said.err;
+        assert_eq!(said.code, code, "{args:?}: {all}");
+        assert!(all.contains(words) && !all.contains("s3cret-s3cret"), "{args:?}: {all}");
+    }
+}
+
+#[test]
 fn completions_know_the_commands() {
     let desk = Desk::new();
     for shell in ["bash", "zsh", "fish"] {
