@@ -162,7 +162,8 @@ impl Gateway {
     }
 
     async fn find(&self, speech: Speech) -> std::io::Result<Target> {
-        let mut target = Target { address: self.address.clone(), speech, tool: String::new() };
+        let address = self.address.clone();
+        let mut target = Target { address, speech, tool: String::new() };
         if speech == Speech::Rest {
             "/v1/tools/echo/echo".clone_into(&mut target.tool);
             Client::open(&target).await?.echo("once").await?;

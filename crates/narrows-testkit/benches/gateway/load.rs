@@ -35,6 +35,8 @@ pub(crate) struct Target {
 pub(crate) struct Measured {
     pub(crate) per_second: f64,
     pub(crate) count: u64,
+    /// Calls that were not answered as they must be; each began a new connection.
+    pub(crate) failed: u64,
     /// Nanoseconds, sorted.
     pub(crate) times: Vec<u32>,
 }
@@ -289,29 +291,36 @@ pub(crate) fn load(target: &Target, connections: usize, window: Duration) -> Mea
         let start = Instant::now();
         let mut tasks = JoinSet::new();
         for (number, client) in clients.into_iter().enumerate() {
-            tasks.spawn(work(client, number, start + window));
+            tasks.spawn(work(target.clone(), client, number, start + window));
         }
-        let mut times = Vec::new();
+        let (mut times, mut failed) = (Vec::new(), 0);
         while let Some(done) = tasks.join_next().await {
-            times.append(&mut done.unwrap());
+            let (mut took, wrong) = done.unwrap();
+            times.append(&mut took);
+            failed += wrong;
         }
         let seconds = start.elapsed().as_secs_f64();
         times.sort_unstable();
         let count = times.len() as u64;
-        Measured { per_second: count as f64 / seconds, count, times }
+        Measured { per_second: count as f64 / seconds, count, failed, times }
     })
 }
 
-async fn work(mut client: Client, number: usize, end: Instant) -> Vec<u32> {
-    let mut times = Vec::with_capacity(100_000);
+async fn work(target: Target, mut client: Client, number: usize, end: Instant) -> (Vec<u32>, u64) {
+    let (mut times, mut failed) = (Vec::with_capacity(100_000), 0);
     let mut round = 0_u64;
     loop {
         let start = Instant::now();
         if start >= end {
-            return times;
+            return (times, failed);
         }
         round += 1;
-        client.echo(&format!("text-{number}-{round}-end")).await.unwrap();
+        if let Err(why) = client.echo(&format!("text-{number}-{round}-end")).await {
+            crate::note(&format!("{}: {why}", target.tool));
+            failed += 1;
+            client = Client::open(&target).await.unwrap();
+            continue;
+        }
         times.push(u32::try_from(start.elapsed().as_nanos()).unwrap_or(u32::MAX));
     }
 }

@@ -35,7 +35,7 @@ use std::time::Duration;
 /// Sessions that are opened and left alone.
 const ABANDONED: usize = 200;
 /// Calls that hang while others are measured.
-const HANGING: usize = 32;
+const HANGING: usize = 100;
 
 struct Options {
     parts: Vec<String>,
@@ -201,6 +201,7 @@ fn row(
         "c16_per_s": many.per_second.round(),
         "c16_p50_us": many.quantile(0.5),
         "c16_p99_us": many.quantile(0.99),
+        "failed": one.failed + many.failed,
     });
     let members = row.as_object_mut().unwrap();
     members.extend(more.as_object().cloned().unwrap_or_default());
@@ -267,6 +268,7 @@ fn hanging(options: &Options, report: &mut Vec<Value>) {
         "p99_us": free.quantile(0.99),
         "p50_beside_us": beside.quantile(0.5),
         "p99_beside_us": beside.quantile(0.99),
+        "failed": free.failed + beside.failed,
         "p99_moved_percent": (beside.quantile(0.99) / free.quantile(0.99) - 1.0) * 100.0,
     }));
 }
@@ -299,7 +301,8 @@ fn beside_hanging(target: &Target, hang: &str, window: Duration) -> Measured {
 
 fn together(all: Vec<Measured>) -> Measured {
     let per_second = all.iter().map(|m| m.per_second).sum::<f64>() / all.len() as f64;
+    let failed = all.iter().map(|m| m.failed).sum();
     let mut times: Vec<u32> = all.into_iter().flat_map(|m| m.times).collect();
     times.sort_unstable();
-    Measured { per_second, count: times.len() as u64, times }
+    Measured { per_second, count: times.len() as u64, failed, times }
 }

@@ -6,8 +6,9 @@ use crate::load::{Client, Speech, Target, block, contains};
 use crate::note;
 use crate::process::{descendants, descriptors, rss_mb};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -17,7 +18,7 @@ const STDIO: [&str; 4] = ["one", "two", "three", "four"];
 /// The time between two kills, at least and at most.
 const PAUSE_MS: (u64, u64) = (500, 4_000);
 /// How long after a kill its victim may still be what a call was lost to.
-const BLAME: Duration = Duration::from_secs(2);
+const BLAME: Duration = Duration::from_millis(500);
 /// How long it is left to warm up before its size is taken.
 const WARM: Duration = Duration::from_secs(30);
 
@@ -31,6 +32,8 @@ struct Tally {
     lost: AtomicU64,
     kills: AtomicU64,
     wrong: AtomicU64,
+    /// Which words told of a call that was lost, and how often.
+    words: Mutex<BTreeMap<String, u64>>,
 }
 
 struct Soak {
@@ -132,6 +135,7 @@ impl Soak {
             "per_s": count(&self.tally.calls) as f64 / self.end.duration_since(self.start).as_secs_f64(),
             "kills": count(&self.tally.kills),
             "lost_with_their_upstream": count(&self.tally.lost),
+            "words_of_the_lost": *self.tally.words.lock().unwrap(),
             "errors_that_are_ours": count(&self.tally.wrong),
             "rss_first_mb": first,
             "rss_last_mb": last,
@@ -141,6 +145,13 @@ impl Soak {
             "children": descendants(pid).len(),
         })
     }
+}
+
+/// What an answer says, without what differs between calls.
+fn words(answer: &str) -> String {
+    let text = serde_json::from_str::<Value>(answer).unwrap_or_default();
+    let told = text.pointer("/result/content/0/text").or_else(|| text.pointer("/error/message"));
+    told.and_then(Value::as_str).unwrap_or(answer).chars().take(160).collect()
 }
 
 fn roll(dice: &mut u64) -> u64 {
@@ -189,6 +200,7 @@ async fn connection(soak: Arc<Soak>, targets: Vec<Target>, number: u32) {
         };
         if !why.starts_with("no answer") && soak.is_excused(upstream, begun) {
             soak.tally.lost.fetch_add(1, Ordering::Relaxed);
+            *soak.tally.words.lock().unwrap().entry(words(&why)).or_default() += 1;
         } else {
             soak.tally.wrong.fetch_add(1, Ordering::Relaxed);
             note(&format!("{} ms, {}: {why}", begun, targets[upstream].tool));
