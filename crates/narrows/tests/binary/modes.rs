@@ -1,4 +1,5 @@
 //! What agents see in each mode, over the built-in servers.
+#![expect(clippy::indexing_slicing, reason = "tests fail by panicking")]
 
 use crate::Desk;
 use serde_json::{Value, json};
@@ -34,7 +35,7 @@ fn ask(mode: &str, requests: &[(&str, Value)]) -> HashMap<u64, Value> {
     for (at, (method, params)) in requests.iter().enumerate() {
         lines.push(json!({"jsonrpc": "2.0", "id": at + 1, "method": method, "params": params}));
     }
-    let input: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let input: String = lines.iter().flat_map(|line| [line.to_string(), "\n".to_owned()]).collect();
     let said = desk.run_with(&["serve"], &[], &input);
     assert_eq!(said.code, 0, "{}", said.err);
     let answers = said.out.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -46,6 +47,7 @@ fn names(answer: &Value) -> Vec<&str> {
     tools.iter().filter_map(|tool| tool["name"].as_str()).collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a request is written where it is made")]
 fn call(name: &str, arguments: Value) -> (&str, Value) {
     ("tools/call", json!({"name": name, "arguments": arguments}))
 }
