@@ -39,8 +39,13 @@ fn whole(schema: &Value, arguments: &Value, observed: Option<Shape>) {
         assert!(news);
         assert!(seen.merge("server", &spec.name, shape).is_none());
     }
-    let listing =
-        ServerListing { server: "server".to_owned(), instructions: None, tools: vec![Arc::new(spec)] };
+    let listing = ServerListing {
+        server: "server".to_owned(),
+        instructions: None,
+        tools: vec![Arc::new(spec)],
+        ttl_ms: None,
+        private: None,
+    };
     let catalog = Catalog::build(vec![listing], &seen);
     let tool = catalog.tools().next().unwrap();
     let uses = Uses { references: vec![call(&tool.tool.ident, arguments)], findings: Vec::new() };

@@ -1,15 +1,26 @@
-//! Messages as we read them (what is not inspected stays text) beside all of it as a value.
+//! Messages as we read them and pass them on (what is not inspected stays text) beside all of it as
+//! a value, and beside the official SDK's types.
 //!
-//! `cargo xtask bench wire`. Read each pair as a ratio: `value` is the baseline of the same run.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark fails by panicking")]
+//! `cargo xtask bench wire`. Read each pair as a ratio: `value` and `rmcp` are the baselines of the
+//! same run. It fails where passing a message on costs more than a fifth of what `rmcp` needs.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark prints, and fails by panicking"
+)]
 
 use criterion::{Criterion, Throughput};
-use narrows_protocol::Message;
+use narrows_protocol::envelope::response;
+use narrows_protocol::relay::{Keep, to_modern};
 use narrows_protocol::views::{ToolPage, tool, tool_result};
+use narrows_protocol::{Id, Message};
 use narrows_types::ToolSpec;
+use rmcp::model::{JsonRpcMessage, NumberOrString, ServerJsonRpcMessage};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 const TOOLS: usize = 300;
 const RESULT_BYTES: usize = 116 << 10;
@@ -32,7 +43,58 @@ fn main() {
     group.bench_function("narrows", |b| b.iter(|| read_result(black_box(&result))));
     group.bench_function("value", |b| b.iter(|| value(black_box(&result))));
     group.finish();
+
+    for (name, text) in [("list_of_300_tools", &page), ("result_of_116_kb", &result)] {
+        assert_eq!(value(&passed_on(text)), value(&typed(text)), "both pass on the same");
+        let mut group = criterion.benchmark_group(format!("wire/pass_on_{name}"));
+        group.throughput(Throughput::Bytes(text.len() as u64));
+        group.bench_function("narrows", |b| b.iter(|| passed_on(black_box(text))));
+        group.bench_function("narrows_to_modern", |b| b.iter(|| adapted(black_box(text))));
+        group.bench_function("rmcp", |b| b.iter(|| typed(black_box(text))));
+        group.finish();
+        let (ours, theirs) = (fastest(|| passed_on(text)), fastest(|| typed(text)));
+        let ratio = theirs.as_secs_f64() / ours.as_secs_f64();
+        let adapted = fastest(|| adapted(text));
+        println!(
+            "{name}: passed on {ours:?}, adapted {adapted:?}, rmcp {theirs:?}: {ratio:.1} times"
+        );
+        assert!(ratio >= RATIO_MIN, "passing on costs more than a fifth of what rmcp needs");
+    }
     criterion.final_summary();
+}
+
+/// What `rmcp` needs, as a multiple of what we may need.
+const RATIO_MIN: f64 = 5.0;
+
+/// The best of some runs: others use this machine too.
+fn fastest(run: impl Fn() -> String) -> Duration {
+    let once = || {
+        let start = Instant::now();
+        black_box(run());
+        start.elapsed()
+    };
+    (0..50).map(|_| once()).min().unwrap()
+}
+
+/// Read, and written again under another id.
+fn passed_on(text: &str) -> String {
+    response(&Id::from(9), &body(text)).unwrap()
+}
+
+/// The same with all that a client of the other era wants in it.
+fn adapted(text: &str) -> String {
+    let keep = Keep { ttl_ms: 60_000, private: true };
+    let result = to_modern(body(text).get(), Some(r#"{"name":"narrows"}"#), Some(keep)).unwrap();
+    format!(r#"{{"jsonrpc":"2.0","id":9,"result":{result}}}"#)
+}
+
+fn typed(text: &str) -> String {
+    let mut message: ServerJsonRpcMessage = serde_json::from_str(text).unwrap();
+    match &mut message {
+        JsonRpcMessage::Response(response) => response.id = NumberOrString::Number(9),
+        other => panic!("{other:?}"),
+    }
+    serde_json::to_string(&message).unwrap()
 }
 
 /// The body of a response that went well.
