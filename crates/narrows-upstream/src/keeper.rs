@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use crew::Crew;
-pub(crate) use hear::Wish;
+pub(crate) use hear::{Wish, take_up_late};
 pub(crate) use start::{Means, Opening, Started, Starter};
 
 /// The first pause after a failed start; it doubles with each further one.
@@ -275,7 +275,7 @@ impl Keeper {
     }
 
     fn up(&mut self, started: Started) {
-        let Started { peer, agreed, session, stop } = started;
+        let Started { peer, agreed, heard, session, stop } = started;
         self.generation += 1;
         let generation = self.generation;
         self.tasks.spawn(async move { Outcome::Ended(generation, session.await) });
@@ -288,7 +288,7 @@ impl Keeper {
         }
         self.forget_reading();
         self.read_list();
-        self.hear();
+        self.hear(&heard);
     }
 
     fn failed(&mut self, error: UpstreamError) {

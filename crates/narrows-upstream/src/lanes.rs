@@ -137,6 +137,13 @@ impl Lanes {
         Some(Arc::clone(&lane.connected))
     }
 
+    /// The connections of those who have no conversation.
+    pub(crate) fn of_pools(&self) -> Vec<Arc<Connected>> {
+        let open = self.open.load();
+        let pools = open.iter().filter(|(key, _)| matches!(key, Key::Pool { .. }));
+        pools.flat_map(|(_, lanes)| lanes).map(|lane| Arc::clone(&lane.connected)).collect()
+    }
+
     /// A lane that has a turn now.
     fn free(&self, key: &Key) -> Option<Turn> {
         let open = self.open.load();
@@ -198,6 +205,7 @@ pub(crate) async fn take(
                 capabilities: Some(Arc::clone(&capabilities)),
             },
             back: client.back.clone().filter(|_| bound),
+            who: client.session.filter(|_| bound),
             era: crate::config::Era::Legacy,
             idle_stop: Some(if bound { BOUND_IDLE } else { POOLED_IDLE }),
         };

@@ -1,11 +1,11 @@
 //! What an upstream says of itself outside of answers, for its keeper and for the whole house.
 
-use narrows_types::{ListKind, Update};
+use narrows_types::{ClientSession, ListKind, Update};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, broadcast};
 use tokio::time::Instant;
@@ -14,6 +14,8 @@ use tokio::time::Instant;
 pub(crate) const WAITING_MAX: usize = 2_048;
 /// The least time between two tellings.
 const UPDATES_GAP: Duration = Duration::from_millis(50);
+/// How long the first update waits for others, which may be the same one on another connection.
+const UPDATES_GATHER: Duration = Duration::from_millis(20);
 
 /// The lists that changed: one bit each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +49,53 @@ impl Lists {
     }
 }
 
+/// Resources with those who subscribed to them; who has no conversation is counted.
+#[derive(Default)]
+pub(crate) struct Wished(BTreeMap<String, Vec<Option<ClientSession>>>);
+
+impl Wished {
+    /// Whether nobody heard of it so far.
+    pub(crate) fn add(&mut self, uri: &str, who: Option<ClientSession>) -> bool {
+        let subscribers = self.0.entry(uri.to_owned()).or_default();
+        if who.is_none() || !subscribers.contains(&who) {
+            subscribers.push(who);
+        }
+        subscribers.len() == 1
+    }
+
+    /// Whether nobody wants to hear of it any more.
+    pub(crate) fn remove(&mut self, uri: &str, who: Option<ClientSession>) -> bool {
+        let Some(subscribers) = self.0.get_mut(uri) else { return false };
+        if let Some(at) = subscribers.iter().position(|subscriber| *subscriber == who) {
+            subscribers.swap_remove(at);
+        }
+        let last = subscribers.is_empty();
+        if last {
+            self.0.remove(uri);
+        }
+        last
+    }
+
+    /// What this conversation subscribed to; without one, what anybody did.
+    pub(crate) fn of(&self, who: Option<ClientSession>) -> BTreeSet<String> {
+        let wished = self.0.iter();
+        let wished = wished.filter(|(_, subscribers)| who.is_none() || subscribers.contains(&who));
+        wished.map(|(uri, _)| uri.clone()).collect()
+    }
+
+    pub(crate) fn has(&self, uri: &str) -> bool {
+        self.0.contains_key(uri)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 /// Where all connections of one upstream tell what is no answer.
 pub(crate) struct News {
     server: Arc<str>,
@@ -55,13 +104,15 @@ pub(crate) struct News {
     /// Updates that are not told yet, one for each resource.
     waiting: Mutex<Waiting>,
     updates: broadcast::Sender<Update>,
-    held: AtomicBool,
+    wished: Mutex<Wished>,
 }
 
 #[derive(Default)]
 struct Waiting {
     updates: BTreeMap<String, Box<RawValue>>,
     told_at: Option<Instant>,
+    /// When the first of them came.
+    since: Option<Instant>,
 }
 
 impl News {
@@ -72,7 +123,7 @@ impl News {
             told: Notify::new(),
             waiting: Mutex::default(),
             updates,
-            held: AtomicBool::new(false),
+            wished: Mutex::default(),
         }
     }
 
@@ -97,14 +148,9 @@ impl News {
         }
     }
 
-    /// Somebody waits for updates: it is not idle.
-    pub(crate) fn hold(&self, held: bool) {
-        self.held.store(held, Ordering::Release);
-    }
-
-    /// Whether somebody waits for updates.
-    pub(crate) fn is_held(&self) -> bool {
-        self.held.load(Ordering::Acquire)
+    /// The resources that somebody subscribed to.
+    pub(crate) fn wished(&self) -> MutexGuard<'_, Wished> {
+        self.wished.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A resource was updated.
@@ -116,6 +162,7 @@ impl News {
         let Ok(Updated { uri }) = serde_json::from_str(params.get()) else { return };
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.since.get_or_insert_with(Instant::now);
             let updates = &mut waiting.updates;
             if updates.len() < WAITING_MAX || updates.contains_key(&uri) {
                 updates.insert(uri, params.to_owned());
@@ -133,11 +180,12 @@ impl News {
             return None;
         }
         let now = Instant::now();
-        let next = waiting.told_at.map(|at| at + UPDATES_GAP).filter(|next| *next > now);
-        if next.is_some() {
+        let gathered = waiting.since.map(|since| since + UPDATES_GATHER);
+        let next = gathered.max(waiting.told_at.map(|at| at + UPDATES_GAP));
+        if next.is_some_and(|next| next > now) {
             return next;
         }
-        waiting.told_at = Some(now);
+        (waiting.told_at, waiting.since) = (Some(now), None);
         for (uri, params) in std::mem::take(&mut waiting.updates) {
             let server = Arc::clone(&self.server);
             // Nobody may listen.
@@ -149,10 +197,29 @@ impl News {
 
 #[cfg(test)]
 mod tests {
-    use super::{Lists, News};
-    use narrows_types::ListKind;
+    use super::{Lists, News, Wished};
+    use narrows_types::{ClientSession, ListKind};
     use serde_json::value::RawValue;
     use tokio::sync::broadcast;
+
+    #[test]
+    fn the_first_subscriber_and_the_last_are_told_upstream() {
+        let mut wished = Wished::default();
+        let (one, two) = (Some(ClientSession(1)), Some(ClientSession(2)));
+        assert!(wished.add("a", one));
+        assert!(wished.add("a", one), "said twice, it is still the only one");
+        assert!(!wished.add("a", two));
+        assert!(!wished.add("a", None));
+        assert!(wished.add("b", two));
+        assert_eq!(Vec::from_iter(wished.of(one)), ["a"]);
+        assert_eq!(Vec::from_iter(wished.of(None)), ["a", "b"]);
+        assert!(!wished.remove("a", one));
+        assert!(!wished.remove("a", None));
+        assert!(wished.remove("a", two));
+        assert!(!wished.remove("a", two));
+        assert!(wished.remove("b", two));
+        assert!(wished.is_empty());
+    }
 
     fn params(uri: &str) -> Box<RawValue> {
         RawValue::from_string(format!("{{\"uri\":\"{uri}\"}}")).unwrap()

@@ -169,7 +169,7 @@ impl Session {
 
     /// When the session ends if nothing happens before.
     fn over_at(&self) -> Option<Instant> {
-        let used = self.pending.len() > self.subscribed || self.terms.news.is_held();
+        let used = self.pending.len() > self.subscribed || !self.terms.news.wished().is_empty();
         let idle = self.terms.idle_stop.filter(|_| !used).map(|idle| self.last_used + idle);
         self.expired.or(idle)
     }

@@ -5,10 +5,11 @@
 //! under way in a task of its own meanwhile. It is cancelled when nobody came back in time.
 
 use super::delivery::{Reply, Sent, events};
+use axum::body::{Body, Bytes};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::response::sse::Event;
-use futures_util::stream;
+use futures_util::stream::{self, StreamExt};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -238,24 +239,36 @@ enum Next {
 }
 
 impl Reader {
-    fn respond<T: Send + 'static>(self, held: T) -> Response {
-        events(stream::unfold(Some((self, held)), |state| async move {
+    fn respond<T: Send + 'static>(mut self, held: T) -> Response {
+        let opening = self.opening();
+        let response = events(stream::unfold(Some((self, held)), |state| async move {
             let (mut reader, held) = state?;
             match reader.next().await {
                 Next::Event(event) => Some((Ok(event), Some((reader, held)))),
                 Next::Leave(event) => Some((Ok(event), None)),
                 Next::End => None,
             }
-        }))
+        }));
+        let Some(opening) = opening else { return response };
+        response.map(|rest| {
+            let opening = stream::once(async { Ok(Bytes::from(opening)) });
+            Body::from_stream(opening.chain(rest.into_data_stream()))
+        })
+    }
+
+    /// What opens a new stream: a client that has an id can come back, whatever happens. It is
+    /// written by hand because axum leaves out data that is empty, and clients want to see it.
+    fn opening(&mut self) -> Option<String> {
+        if self.after.is_some() {
+            return None;
+        }
+        self.after = Some(0);
+        let retry_ms = self.heard.borrow().retry_ms;
+        Some(format!("id: {}\nretry: {retry_ms}\ndata: \n\n", self.name(0)))
     }
 
     async fn next(&mut self) -> Next {
-        let Some(after) = self.after else {
-            // A client that has an id can come back, whatever happens.
-            self.after = Some(0);
-            let retry = Duration::from_millis(self.heard.borrow().retry_ms);
-            return Next::Event(Event::default().id(self.name(0)).retry(retry).data(""));
-        };
+        let after = self.after.unwrap_or(0);
         loop {
             {
                 let said = self.heard.borrow_and_update();

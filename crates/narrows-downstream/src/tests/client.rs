@@ -42,7 +42,7 @@ impl Reply {
         assert_eq!(self.header("content-type"), Some("text/event-stream"), "{self:?}");
         self.body
             .lines()
-            .filter_map(|line| line.strip_prefix("data: "))
+            .filter_map(|line| line.strip_prefix("data: ").filter(|data| !data.is_empty()))
             .map(|data| serde_json::from_str(data).unwrap())
             .collect()
     }

@@ -2,6 +2,7 @@
 //! upstream, or sessions at further places of a legacy HTTP upstream. Each request takes the one
 //! that has the least to do; there are more while all are busy, and fewer after a while of rest.
 
+use super::hear::take_up_late;
 use super::start::{Opening, Started, Starter};
 use crate::board::{Cell, Connected};
 use crate::config::{Launch, ServerConfig};
@@ -76,6 +77,10 @@ impl Crew {
         picked
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = Arc<Connected>> {
+        Vec::clone(&self.more.load()).into_iter()
+    }
+
     /// One that serves while the first one does not.
     pub(crate) fn any(&self) -> Option<Arc<Connected>> {
         let more = self.more.load();
@@ -89,6 +94,8 @@ enum Outcome {
     Ended(Arc<Connected>, End),
     /// A pause after a failure is over.
     Rested,
+    /// It was subscribed to what was wished while it opened.
+    Subscribed,
 }
 
 /// Opens them one after the other, and puts new ones in the place of those that died.
@@ -154,6 +161,7 @@ impl Mate {
         let opening = Opening {
             voice: Voice::ours(Arc::clone(&self.us)),
             back: None,
+            who: None,
             era: config.era,
             idle_stop: (count >= self.crew.min).then_some(idle),
         };
@@ -166,14 +174,21 @@ impl Mate {
     fn take(&mut self, outcome: Outcome) {
         match outcome {
             Outcome::Opened(Ok(started)) => {
-                let Started { peer, agreed, session, .. } = *started;
+                let Started { peer, agreed, heard, session, .. } = *started;
                 let connected = Arc::new(Connected::new(peer, agreed));
+                let new = Arc::clone(&connected);
                 self.crew.more.rcu(|more| {
                     let mut more = Vec::clone(more);
                     more.push(Arc::clone(&connected));
                     more
                 });
                 self.tasks.spawn(async move { Outcome::Ended(connected, session.await) });
+                if let Some(late) = take_up_late(&self.cell, new, None, &heard) {
+                    self.tasks.spawn(async move {
+                        late.await;
+                        Outcome::Subscribed
+                    });
+                }
                 self.busy = false;
                 self.fill();
             }
@@ -193,6 +208,7 @@ impl Mate {
                     self.failures = 0;
                 }
             }
+            Outcome::Subscribed => {}
             Outcome::Rested => {
                 self.busy = false;
                 self.fill();

@@ -1,15 +1,17 @@
 //! What an upstream tells by itself: subscribing to it, and telling the house in good time.
 
 use super::{Keeper, Outcome, Phase, SOUND_AFTER, pace::Pace};
-use crate::board::Connected;
+use crate::board::{Cell, Connected};
 use crate::error::UpstreamError;
 use crate::fleet::failed;
 use crate::news::Lists;
-use crate::session::{Body, Wanted};
+use crate::session::{Body, Peer, Wanted};
 use crate::wire::Failure;
+use futures_util::stream::{self, StreamExt};
+use narrows_protocol::Revision;
 use narrows_types::{ClientSession, ListKind, Passed, WireError};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -26,6 +28,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 const OVERLAP: Duration = Duration::from_millis(500);
 /// How long a request about a subscription may take.
 const ASK_WAIT: Duration = Duration::from_secs(30);
+/// How long a new subscription waits for its acknowledgement.
+const BEGIN_WAIT: Duration = Duration::from_secs(5);
+/// Subscriptions that are taken up at once.
+const ASKS_AT_ONCE: usize = 16;
 
 /// Where the answer to a subscription goes.
 pub(crate) type Told = oneshot::Sender<Result<Passed, UpstreamError>>;
@@ -42,7 +48,6 @@ pub(crate) struct Wish {
 /// What is listened to.
 #[derive(Default)]
 pub(super) struct Hearing {
-    subscribed: BTreeMap<String, Vec<Option<ClientSession>>>,
     tries: u32,
     number: u64,
     /// Ends the listen that is under way.
@@ -69,28 +74,6 @@ impl Hearing {
     fn due(&mut self, kind: ListKind) -> &mut Due {
         if kind == ListKind::Prompts { &mut self.prompts } else { &mut self.resources }
     }
-
-    /// Whether the upstream is to be told of it.
-    fn add(&mut self, uri: &str, who: Option<ClientSession>) -> bool {
-        let subscribers = self.subscribed.entry(uri.to_owned()).or_default();
-        if who.is_none() || !subscribers.contains(&who) {
-            subscribers.push(who);
-        }
-        subscribers.len() == 1
-    }
-
-    /// Whether the upstream is to be told of it.
-    fn remove(&mut self, uri: &str, who: Option<ClientSession>) -> bool {
-        let Some(subscribers) = self.subscribed.get_mut(uri) else { return false };
-        if let Some(at) = subscribers.iter().position(|subscriber| *subscriber == who) {
-            subscribers.swap_remove(at);
-        }
-        let last = subscribers.is_empty();
-        if last {
-            self.subscribed.remove(uri);
-        }
-        last
-    }
 }
 
 fn done() -> Passed {
@@ -100,28 +83,70 @@ fn done() -> Passed {
     )
 }
 
-async fn subscribe_again(connected: Arc<Connected>, uri: String) -> Outcome {
-    let (revision, deadline) = (connected.agreed.revision, Instant::now() + ASK_WAIT);
-    let body = Body::Subscribe { uri: uri.clone() };
-    if let Err(failure) = connected.peer.ask(body, Some(revision), Some(deadline)).await {
-        tracing::debug!("a subscription to {uri} was not taken up: {failure}");
+/// Subscribes a connection to resources. What it refuses, it does not tell of.
+pub(super) async fn take_up(peer: &Peer, revision: Revision, uris: BTreeSet<String>) {
+    let deadline = Instant::now() + ASK_WAIT;
+    let asks = uris.into_iter().map(|uri| async move {
+        let body = Body::Subscribe { uri: uri.clone() };
+        if let Err(failure) = peer.ask(body, Some(revision), Some(deadline)).await {
+            tracing::debug!("a subscription to {uri} was not taken up: {failure}");
+        }
+    });
+    stream::iter(asks).buffer_unordered(ASKS_AT_ONCE).collect::<()>().await;
+}
+
+/// Subscribes to what was wished after a connection was opened, which `heard` so much, and before
+/// everybody could see it. `None` if nothing was.
+pub(crate) fn take_up_late(
+    cell: &Cell,
+    connected: Arc<Connected>,
+    who: Option<ClientSession>,
+    heard: &BTreeSet<String>,
+) -> Option<impl Future<Output = ()> + Send + use<>> {
+    let revision = connected.agreed.revision;
+    let mut late = cell.news.wished().of(who);
+    late.retain(|uri| !heard.contains(uri));
+    let wanted = !late.is_empty() && !revision.is_modern();
+    wanted.then_some(async move { take_up(&connected.peer, revision, late).await })
+}
+
+/// Passes a wish on; without a failure of the connection, what comes back is the upstream's word.
+async fn wish_of(
+    cell: &Cell,
+    connected: &Connected,
+    uri: &str,
+    wanted: bool,
+) -> Result<Passed, UpstreamError> {
+    let start = Instant::now();
+    let (uri, revision) = (uri.to_owned(), Some(connected.agreed.revision));
+    let (body, method) = if wanted {
+        (Body::Subscribe { uri }, "resources/subscribe")
+    } else {
+        (Body::Unsubscribe { uri }, "resources/unsubscribe")
+    };
+    match connected.peer.ask(body, revision, Some(start + ASK_WAIT)).await {
+        Ok(told) => told.into_raw().map(Passed::Result).or_else(|_broken| Ok(done())),
+        Err(Failure::Rpc(error)) => {
+            let narrows_protocol::RpcError { code, message, data } = error;
+            Ok(Passed::Error(WireError { code, message, data }))
+        }
+        Err(failure) => Err(failed(cell, method, failure, start.elapsed())),
     }
-    Outcome::Done
 }
 
 impl Keeper {
-    /// A connection is new: what was subscribed to is subscribed to again, and what changed
-    /// meanwhile is told.
-    pub(super) fn hear(&mut self) {
+    /// A connection is new: what changed meanwhile is told.
+    pub(super) fn hear(&mut self, heard: &BTreeSet<String>) {
         self.hearing.tries = 0;
         self.hearing.listen = None;
-        self.listen();
-        let Phase::Up { connected, .. } = &self.phase else { return };
-        if !connected.agreed.revision.is_modern() {
-            let again = self.hearing.subscribed.keys().cloned();
-            for uri in again {
-                self.tasks.spawn(subscribe_again(Arc::clone(connected), uri));
-            }
+        let _unhurried = self.listen();
+        if let Phase::Up { connected, .. } = &self.phase
+            && let Some(late) = take_up_late(&self.cell, Arc::clone(connected), None, heard)
+        {
+            self.tasks.spawn(async move {
+                late.await;
+                Outcome::Done
+            });
         }
         if self.generation > 1 {
             self.missed();
@@ -131,7 +156,7 @@ impl Keeper {
     /// What changed while nobody listened was not told.
     fn missed(&mut self) {
         self.changed(Lists::ALL);
-        for uri in self.hearing.subscribed.keys() {
+        for uri in self.cell.news.wished().of(None) {
             if let Ok(params) = serde_json::value::to_raw_value(&serde_json::json!({"uri": uri})) {
                 self.cell.news.updated(&params);
             }
@@ -141,69 +166,76 @@ impl Keeper {
     /// Takes a wish, and tells the upstream if it is news to it.
     pub(super) fn wish(&mut self, wish: Wish) {
         let Wish { uri, who, wanted, told } = wish;
-        let too_many = wanted
-            && self.hearing.subscribed.len() >= SUBSCRIPTIONS_MAX
-            && !self.hearing.subscribed.contains_key(&uri);
-        if too_many {
-            let reason = format!("{SUBSCRIPTIONS_MAX} resources are subscribed to");
-            let server = self.cell.name().to_owned();
-            let _gone = told.send(Err(UpstreamError::Busy { server, reason, retry_ms: 10_000 }));
-            return;
-        }
-        let news =
-            if wanted { self.hearing.add(&uri, who) } else { self.hearing.remove(&uri, who) };
-        self.cell.news.hold(!self.hearing.subscribed.is_empty());
-        let Phase::Up { connected, .. } = &self.phase else {
-            // It is told when there is a connection.
-            let _gone = told.send(Ok(done()));
-            return;
-        };
-        if !news || connected.agreed.revision.is_modern() {
-            if news {
-                self.listen();
+        let news = {
+            let mut wished = self.cell.news.wished();
+            if wanted && wished.len() >= SUBSCRIPTIONS_MAX && !wished.has(&uri) {
+                let reason = format!("{SUBSCRIPTIONS_MAX} resources are subscribed to");
+                let server = self.cell.name().to_owned();
+                let _gone =
+                    told.send(Err(UpstreamError::Busy { server, reason, retry_ms: 10_000 }));
+                return;
             }
+            if wanted { wished.add(&uri, who) } else { wished.remove(&uri, who) }
+        };
+        let first = match &self.phase {
+            Phase::Up { connected, .. } if news => Some(Arc::clone(connected)),
+            // It is told when there is a connection.
+            _ => None,
+        };
+        let modern = first.as_ref().is_some_and(|first| first.agreed.revision.is_modern());
+        let begun = if modern { self.listen() } else { None };
+        let first = first.filter(|_| !modern);
+        let others = self.others(who, news);
+        if first.is_none() && begun.is_none() && others.is_empty() {
             let _gone = told.send(Ok(done()));
             return;
         }
-        let (connected, cell) = (Arc::clone(connected), Arc::clone(&self.cell));
+        let cell = Arc::clone(&self.cell);
         self.tasks.spawn(async move {
-            let revision = Some(connected.agreed.revision);
-            let start = Instant::now();
-            let body = if wanted {
-                Body::Subscribe { uri: uri.clone() }
-            } else {
-                Body::Unsubscribe { uri: uri.clone() }
+            let passed = match first {
+                Some(first) => wish_of(&cell, &first, &uri, wanted).await,
+                None => Ok(done()),
             };
-            let reply = connected.peer.ask(body, revision, Some(start + ASK_WAIT)).await;
-            let refused = wanted && reply.is_err();
-            let passed = match reply {
-                Ok(told) => told.into_raw().map(Passed::Result).or_else(|_broken| Ok(done())),
-                Err(Failure::Rpc(error)) => {
-                    let narrows_protocol::RpcError { code, message, data } = error;
-                    Ok(Passed::Error(WireError { code, message, data }))
+            if let Some(begun) = begun {
+                // What is done next may change the resource.
+                let _unsure = tokio::time::timeout(BEGIN_WAIT, begun).await;
+            }
+            let refused = wanted && !matches!(passed, Ok(Passed::Result(_)));
+            if !refused {
+                for other in others {
+                    // The first one's answer counts.
+                    let _same = wish_of(&cell, &other, &uri, wanted).await;
                 }
-                Err(failure) => Err(failed(&cell, "resources/subscribe", failure, start.elapsed())),
-            };
+            }
             let _gone = told.send(passed);
             if refused { Outcome::Refused { uri, who } } else { Outcome::Done }
         });
     }
 
+    /// The further connections that what this client subscribes to may be heard on: its own one, and
+    /// those that serve anybody if the wish is `news` to them.
+    fn others(&self, who: Option<ClientSession>, news: bool) -> Vec<Arc<Connected>> {
+        let mut others = Vec::new();
+        if let Some(lanes) = self.cell.lanes.get() {
+            others.extend(who.and_then(|who| lanes.of_session(who)));
+            if news {
+                others.extend(lanes.of_pools());
+            }
+        }
+        if let Some(crew) = self.cell.crew.get().filter(|_| news) {
+            others.extend(crew.all().filter(|other| !other.agreed.revision.is_modern()));
+        }
+        others
+    }
+
     /// The upstream did not take a subscription.
     pub(super) fn refused_to_tell(&mut self, uri: &str, who: Option<ClientSession>) {
-        self.hearing.remove(uri, who);
-        self.cell.news.hold(!self.hearing.subscribed.is_empty());
+        self.cell.news.wished().remove(uri, who);
     }
 
     /// A client went away.
     pub(super) fn farewell(&mut self, session: ClientSession) {
-        let uris: Vec<String> = self
-            .hearing
-            .subscribed
-            .iter()
-            .filter(|(_, subscribers)| subscribers.contains(&Some(session)))
-            .map(|(uri, _)| uri.clone())
-            .collect();
+        let uris = self.cell.news.wished().of(Some(session));
         for uri in uris {
             let (told, _nobody) = oneshot::channel();
             self.wish(Wish { uri, who: Some(session), wanted: false, told });
@@ -211,14 +243,15 @@ impl Keeper {
     }
 
     /// Listens where that needs a request: all that is wanted now, in place of what was before.
-    fn listen(&mut self) {
-        let Phase::Up { connected, .. } = &self.phase else { return };
+    /// Gives what tells that the upstream acknowledged it.
+    fn listen(&mut self) -> Option<oneshot::Receiver<()>> {
+        let Phase::Up { connected, .. } = &self.phase else { return None };
         let offers = connected.agreed.offers;
         let wanted = Wanted {
             tools_list_changed: offers.announces(ListKind::Tools),
             prompts_list_changed: offers.announces(ListKind::Prompts),
             resources_list_changed: offers.announces(ListKind::Resources),
-            resource_subscriptions: self.hearing.subscribed.keys().cloned().collect(),
+            resource_subscriptions: self.cell.news.wished().of(None).into_iter().collect(),
         };
         let modern = connected.agreed.revision.is_modern();
         let old = self.hearing.listen.take();
@@ -226,7 +259,7 @@ impl Keeper {
             if let Some(old) = old {
                 old.cancel();
             }
-            return;
+            return None;
         }
         let pause = PAUSE * self.hearing.tries;
         self.hearing.number += 1;
@@ -234,12 +267,12 @@ impl Keeper {
         self.hearing.listen = Some(stop.clone());
         let (connected, generation) = (Arc::clone(connected), self.generation);
         let number = self.hearing.number;
+        let (begun, acknowledged) = oneshot::channel();
         self.tasks.spawn(async move {
             tokio::time::sleep(pause).await;
             let start = Instant::now();
             let revision = Some(connected.agreed.revision);
-            let mut listen =
-                std::pin::pin!(connected.peer.ask(Body::Listen(wanted), revision, None));
+            let mut listen = std::pin::pin!(connected.peer.listen(wanted, revision, begun));
             let early = tokio::time::timeout(OVERLAP, &mut listen).await;
             // By now the new one is heard.
             if let Some(old) = old {
@@ -257,6 +290,7 @@ impl Keeper {
             }
             Outcome::ListenEnded { generation, number, lived: start.elapsed() }
         });
+        Some(acknowledged)
     }
 
     /// A listen ended; what changed meanwhile was not told.
@@ -267,7 +301,7 @@ impl Keeper {
         self.hearing.listen = None;
         self.hearing.tries = if lived >= SOUND_AFTER { 1 } else { self.hearing.tries + 1 };
         if self.hearing.tries < TRIES_MAX {
-            self.listen();
+            let _unhurried = self.listen();
             self.missed();
         }
     }
@@ -308,26 +342,5 @@ impl Keeper {
         due.waits = false;
         due.pace.read(Instant::now());
         self.board.changed(kind);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Hearing;
-    use narrows_types::ClientSession;
-
-    #[test]
-    fn the_first_subscriber_and_the_last_are_told_upstream() {
-        let mut hearing = Hearing::default();
-        let (one, two) = (Some(ClientSession(1)), Some(ClientSession(2)));
-        assert!(hearing.add("a", one));
-        assert!(hearing.add("a", one), "said twice, it is still the only one");
-        assert!(!hearing.add("a", two));
-        assert!(!hearing.add("a", None));
-        assert!(!hearing.remove("a", one));
-        assert!(!hearing.remove("a", None));
-        assert!(hearing.remove("a", two));
-        assert!(!hearing.remove("a", two));
-        assert!(hearing.subscribed.is_empty());
     }
 }

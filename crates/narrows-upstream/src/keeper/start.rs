@@ -1,5 +1,6 @@
 //! Starting an upstream: its transport, then its opening.
 
+use super::hear::take_up;
 use crate::board::Cell;
 use crate::cache::Cache;
 use crate::config::{Era, Launch, Logins, Transport};
@@ -12,9 +13,9 @@ use crate::spawn::{Nursery, Order};
 use crate::wire::{Failure, Wire};
 use crate::{http, stdio};
 use narrows_protocol::Revision;
-use narrows_types::Back;
 use narrows_types::fault::clip;
-use std::collections::BTreeMap;
+use narrows_types::{Back, ClientSession};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Bytes of the reason why a start failed.
 const REASON_BYTES_MAX: usize = 280;
+/// How long a new connection waits for its subscriptions to be taken up.
+const TAKE_UP_WAIT: Duration = Duration::from_secs(5);
 
 /// What all upstreams share to be started with.
 #[derive(Clone)]
@@ -38,6 +41,8 @@ pub(crate) struct Means {
 pub(crate) struct Started {
     pub(crate) peer: Peer,
     pub(crate) agreed: Agreed,
+    /// The resources that it was subscribed to with its opening.
+    pub(crate) heard: BTreeSet<String>,
     pub(crate) session: Pin<Box<dyn Future<Output = End> + Send>>,
     /// Ends the session.
     pub(crate) stop: CancellationToken,
@@ -48,6 +53,8 @@ pub(crate) struct Started {
 pub(crate) struct Opening {
     pub(crate) voice: Voice,
     pub(crate) back: Option<Back>,
+    /// Whose subscriptions it takes up; without one, everybody's.
+    pub(crate) who: Option<ClientSession>,
     pub(crate) era: Era,
     pub(crate) idle_stop: Option<Duration>,
 }
@@ -75,6 +82,7 @@ impl Starter {
             let opening = Opening {
                 voice: Voice::ours(Arc::clone(&starter.means.introduction)),
                 back: None,
+                who: None,
                 era: config.era,
                 idle_stop: config.idle_stop,
             };
@@ -168,10 +176,10 @@ impl Starter {
                 };
                 return Err(Failure::Lost { reason, sent: true });
             }
-            outcome = handshake::agree(&peer, era, self.known(), deadline) => outcome,
+            outcome = self.agree(&peer, era, opening.who, deadline) => outcome,
         };
         match outcome {
-            Ok(agreed) => Ok(Started { peer, agreed, session, stop }),
+            Ok((agreed, heard)) => Ok(Started { peer, agreed, heard, session, stop }),
             Err(failure) => {
                 stop.cancel();
                 match (session.await, failure) {
@@ -183,6 +191,26 @@ impl Starter {
                 }
             }
         }
+    }
+
+    /// Agrees on how to speak, and subscribes to what is wished before anybody uses the connection.
+    async fn agree(
+        &self,
+        peer: &Peer,
+        era: Era,
+        who: Option<ClientSession>,
+        deadline: Instant,
+    ) -> Result<(Agreed, BTreeSet<String>), Failure> {
+        let agreed = handshake::agree(peer, era, self.known(), deadline).await?;
+        if agreed.revision.is_modern() {
+            return Ok((agreed, BTreeSet::new()));
+        }
+        let wished = self.cell.news.wished().of(who);
+        let taken = take_up(peer, agreed.revision, wished.clone());
+        if !wished.is_empty() && tokio::time::timeout(TAKE_UP_WAIT, taken).await.is_err() {
+            tracing::warn!(server = self.cell.name(), "it is slow to take up subscriptions");
+        }
+        Ok((agreed, wished))
     }
 
     /// What logs us in at one of its addresses.

@@ -2,7 +2,7 @@
 
 use super::{Key, Lane, Lanes, NoLane, TURNS, Want};
 use crate::board::{Cell, Connected};
-use crate::keeper::{Opening, Started, Starter};
+use crate::keeper::{Opening, Started, Starter, take_up_late};
 use crate::session::End;
 use crate::wire::Failure;
 use narrows_types::ClientSession;
@@ -21,8 +21,17 @@ const POOL_MAX: usize = 8;
 type Reply = oneshot::Sender<Result<Arc<Lane>, NoLane>>;
 
 enum Outcome {
-    Opened { key: Key, reply: Option<Reply>, opened: Result<Box<Started>, Failure> },
-    Ended { number: u64, end: End },
+    Opened {
+        key: Key,
+        reply: Option<Reply>,
+        opened: Result<Box<Started>, Failure>,
+    },
+    Ended {
+        number: u64,
+        end: End,
+    },
+    /// One was subscribed to what was wished while it opened.
+    Subscribed,
 }
 
 /// Opens lanes, and frees what is left of those that ended.
@@ -174,6 +183,7 @@ impl Steward {
                 };
                 self.opened(key, waiting, opened);
             }
+            Outcome::Subscribed => {}
             Outcome::Ended { number, end } => {
                 if let End::Lost(reason) = end {
                     tracing::warn!(server = self.cell.name(), "a client's connection: {reason}");
@@ -218,7 +228,7 @@ impl Steward {
     }
 
     fn up(&mut self, key: Key, started: Started, wanted: bool) -> Arc<Lane> {
-        let Started { peer, agreed, session, stop } = started;
+        let Started { peer, agreed, heard, session, stop } = started;
         let one_by_one = matches!(key, Key::Pool { .. }) && !self.cell.over_http();
         let turns_max = if one_by_one { 1 } else { TURNS };
         self.next_number += 1;
@@ -236,7 +246,18 @@ impl Steward {
         });
         self.tasks.spawn(async move { Outcome::Ended { number, end: session.await } });
         let kept = Arc::clone(&lane);
+        let who = match &key {
+            Key::Session(session) => Some(*session),
+            Key::Pool { .. } => None,
+        };
         self.change(|open| open.entry(key).or_default().push(kept));
+        let connected = Arc::clone(&lane.connected);
+        if let Some(late) = take_up_late(&self.cell, connected, who, &heard) {
+            self.tasks.spawn(async move {
+                late.await;
+                Outcome::Subscribed
+            });
+        }
         lane
     }
 

@@ -118,7 +118,7 @@ impl Session {
                     news.updated(params);
                 }
             }
-            "notifications/subscriptions/acknowledged" => {}
+            "notifications/subscriptions/acknowledged" => self.begun(params, via),
             "notifications/progress" => {
                 if let Some(params) = params {
                     self.progress(params);
@@ -126,6 +126,20 @@ impl Session {
             }
             "notifications/cancelled" => self.withdrawn(params),
             _ => self.pass_on(method, params, via),
+        }
+    }
+
+    /// A subscription was acknowledged.
+    fn begun(&mut self, params: Option<&RawValue>, via: Option<i64>) {
+        let named = || {
+            let meta = raw::get(params?.get(), "_meta")?;
+            raw::get(meta, "io.modelcontextprotocol/subscriptionId")?.trim_matches('"').parse().ok()
+        };
+        let waiting = via.or_else(named).and_then(|id: i64| self.pending.get_mut(&id));
+        if let Some(Hears::Begun(begun)) = waiting.map(|waiting| &mut waiting.hears)
+            && let Some(begun) = begun.take()
+        {
+            let _gone = begun.send(());
         }
     }
 
@@ -191,7 +205,7 @@ impl Session {
     fn listener(&self, id: i64) -> Option<&Listener> {
         match &self.pending.get(&id)?.hears {
             Hears::Client(listener) => Some(listener),
-            Hears::Nobody | Hears::Program(_) => None,
+            Hears::Nobody | Hears::Program(_) | Hears::Begun(_) => None,
         }
     }
 
@@ -200,7 +214,7 @@ impl Session {
         let waiting = number(&told.progress_token).and_then(|id| self.pending.get_mut(&id));
         let Some(waiting) = waiting else { return };
         match &waiting.hears {
-            Hears::Nobody => {}
+            Hears::Nobody | Hears::Begun(_) => {}
             Hears::Program(listener) => {
                 let Some(event) = fraction(told, &mut waiting.fraction) else { return };
                 // A caller that is slow misses some.

@@ -2,7 +2,7 @@
 
 use super::body::Voice;
 use super::clock::Clock;
-use super::{Body, PENDING_MAX, Reply};
+use super::{Body, PENDING_MAX, Reply, Wanted};
 use crate::wire::{Failure, Letter, MESSAGE_BYTES_MAX};
 use narrows_protocol::Revision;
 use narrows_types::Event;
@@ -26,6 +26,8 @@ pub(crate) enum Hears {
     Program(mpsc::Sender<Event>),
     /// A client: all that belongs to its request, as it came.
     Client(Listener),
+    /// Who waits for a subscription to be acknowledged.
+    Begun(Option<oneshot::Sender<()>>),
 }
 
 impl Listener {
@@ -179,6 +181,19 @@ impl Peer {
         self.send(letter, hears, result_bytes, deadline).await
     }
 
+    /// Listens until that ends; `begun` is told when the upstream acknowledged it.
+    pub(crate) async fn listen(
+        &self,
+        wanted: Wanted,
+        revision: Option<Revision>,
+        begun: oneshot::Sender<()>,
+    ) -> Reply {
+        let letter = Body::Listen(wanted)
+            .letter(self.next_id(), revision, false, &self.voice)
+            .map_err(|e| Failure::Protocol(format!("the request cannot be written: {e}")))?;
+        self.send(letter, Hears::Begun(Some(begun)), MESSAGE_BYTES_MAX, None).await
+    }
+
     /// Sends a request that is written already.
     pub(crate) async fn send(
         &self,
@@ -193,7 +208,7 @@ impl Peer {
         let (reply, mut answer) = oneshot::channel();
         let clock = match &hears {
             Hears::Client(listener) => Some(Arc::clone(&listener.clock)),
-            Hears::Nobody | Hears::Program(_) => None,
+            Hears::Nobody | Hears::Program(_) | Hears::Begun(_) => None,
         };
         self.hand_over(Ask { letter, hears, result_bytes, reply }, deadline).await?;
         let mut caller = Caller { cancels: &self.cancels, waits_for: id, late: false };

@@ -50,6 +50,8 @@ pub(crate) struct Fixture {
     /// Modern clients that listen.
     listening: Arc<Mutex<HashMap<u64, SubscriptionSink>>>,
     listeners: Arc<AtomicU64>,
+    /// Those whose listening was acknowledged and has not begun.
+    acknowledged: Arc<AtomicU64>,
     /// Legacy clients that subscribed, by resource.
     subscribed: Arc<Mutex<BTreeMap<String, Vec<Peer<RoleServer>>>>>,
 }
@@ -64,13 +66,25 @@ impl Fixture {
             tasks: TaskManager::new(),
             listening: Arc::default(),
             listeners: Arc::default(),
+            acknowledged: Arc::default(),
             subscribed: Arc::default(),
         })
     }
 
-    /// Tells modern listeners with `tell`, and the legacy client that asked.
+    /// Whoever listens, or was told that it does.
+    async fn sinks(&self) -> Vec<SubscriptionSink> {
+        for _ in 0..100 {
+            if self.acknowledged.load(Ordering::SeqCst) == 0 {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        self.listening.lock().await.values().cloned().collect()
+    }
+
+    /// Tells modern listeners, and the legacy client that asked.
     async fn changed(&self, what: ServerNotification, context: &Context) {
-        let sinks: Vec<SubscriptionSink> = self.listening.lock().await.values().cloned().collect();
+        let sinks = self.sinks().await;
         for sink in sinks {
             // Who listens to something else is not told.
             drop(sink.send(what.clone()).await);
@@ -85,7 +99,7 @@ impl Fixture {
         let what = ServerNotification::ResourceUpdatedNotification(
             ResourceUpdatedNotification::new(params),
         );
-        let sinks: Vec<SubscriptionSink> = self.listening.lock().await.values().cloned().collect();
+        let sinks = self.sinks().await;
         for sink in sinks {
             drop(sink.send(what.clone()).await);
         }
@@ -230,12 +244,15 @@ impl ServerHandler for Fixture {
         &self,
         asked: &SubscriptionFilter,
     ) -> Option<SubscriptionFilter> {
+        // The client may act on the acknowledgement before `listen` below begins.
+        self.acknowledged.fetch_add(1, Ordering::SeqCst);
         Some(asked.supported_by(&self.get_info().capabilities))
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
         let key = self.listeners.fetch_add(1, Ordering::Relaxed);
         self.listening.lock().await.insert(key, context.sink().clone());
+        self.acknowledged.fetch_sub(1, Ordering::SeqCst);
         context.cancelled().await;
         self.listening.lock().await.remove(&key);
         Ok(())

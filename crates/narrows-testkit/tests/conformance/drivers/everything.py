@@ -140,7 +140,10 @@ async def steps(client, upstream, seen, modern):
                 await call("test_touch_watched_resource")
                 first = type(await asyncio.wait_for(anext(heard), 20)).__name__
                 await call("test_trigger_tool_change")
-                second = type(await asyncio.wait_for(anext(heard), 20)).__name__
+                second = first
+                # An update that was seen on two connections may be told twice.
+                while second == first:
+                    second = type(await asyncio.wait_for(anext(heard), 20)).__name__
                 return [first.startswith("ResourceUpdated"), second.startswith("ToolsListChanged"), [first, second]][:2]
         await client.subscribe_resource(WATCHED)
         for name, wanted in [
