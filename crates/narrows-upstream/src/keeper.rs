@@ -38,11 +38,16 @@ const BACKOFF_MAX: Duration = Duration::from_secs(30);
 const SOUND_AFTER: Duration = Duration::from_secs(10);
 /// Connections that die young in a row before there is a pause.
 const YOUNG_DEATHS_MAX: u32 = 3;
+/// The longest pause that is waited for, if the upstream served before.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Who waits for a connection.
+type Waiting = oneshot::Sender<Result<Arc<Connected>, UpstreamError>>;
 
 /// What others want of the keeper.
 pub(crate) enum Want {
     /// A connection.
-    Connection(oneshot::Sender<Result<Arc<Connected>, UpstreamError>>),
+    Connection(Waiting),
     /// Its tools: those that are known, or, if `fresh`, those that it lists now.
     Tools { fresh: bool, reply: oneshot::Sender<()> },
     /// To hear of updates of a resource, or not any more.
@@ -59,10 +64,19 @@ enum Outcome {
     Listed(u64, Result<Box<Offer>, Failure>),
     Ended(u64, End),
     ListAgain(u64),
-    ListenEnded { generation: u64, number: u64, lived: Duration },
+    ListenEnded {
+        generation: u64,
+        number: u64,
+        lived: Duration,
+    },
     Tell(ListKind),
-    Refused { uri: String, who: Option<ClientSession> },
+    Refused {
+        uri: String,
+        who: Option<ClientSession>,
+    },
     Kept,
+    /// A pause that somebody waits for is over.
+    Rested,
     Done,
 }
 
@@ -93,7 +107,7 @@ pub(crate) struct Keeper {
     tasks: JoinSet<Outcome>,
     phase: Phase,
     generation: u64,
-    waiting: Vec<oneshot::Sender<Result<Arc<Connected>, UpstreamError>>>,
+    waiting: Vec<Waiting>,
     /// Those who wait for the reading of the list that is under way, or the first one to be.
     curious: Vec<oneshot::Sender<()>>,
     /// Those who asked during a reading for one that begins after they asked.
@@ -210,7 +224,7 @@ impl Keeper {
                 Phase::Up { .. } | Phase::Starting => self.waiting.push(reply),
                 Phase::Down => {
                     if let Some(error) = self.refused() {
-                        let _gone = reply.send(Err(error));
+                        self.put_off(reply, error);
                     } else {
                         self.waiting.push(reply);
                         self.start();
@@ -246,6 +260,27 @@ impl Keeper {
         Some(UpstreamError::Start { server: server.clone(), reason: reason.clone(), retry_ms })
     }
 
+    /// There is a pause. Those who want an upstream that served before wait for a short one.
+    fn put_off(&mut self, reply: Waiting, error: UpstreamError) {
+        let until = self.refusal.as_ref().map(|(until, _)| *until);
+        let soon = until.filter(|until| *until <= Instant::now() + PATIENCE);
+        let Some(until) = soon.filter(|_| self.has_served()) else {
+            let _gone = reply.send(Err(error));
+            return;
+        };
+        if self.waiting.is_empty() {
+            self.tasks.spawn(async move {
+                tokio::time::sleep_until(until).await;
+                Outcome::Rested
+            });
+        }
+        self.waiting.push(reply);
+    }
+
+    fn has_served(&self) -> bool {
+        self.generation > 0
+    }
+
     fn start(&mut self) {
         self.phase = Phase::Starting;
         self.cell.set_state(ServerState::Starting);
@@ -269,6 +304,9 @@ impl Keeper {
             }
             Outcome::Tell(kind) => self.tell_now(kind),
             Outcome::Refused { uri, who } => self.refused_to_tell(&uri, who),
+            Outcome::Rested if matches!(self.phase, Phase::Down) && !self.waiting.is_empty() => {
+                self.start();
+            }
             Outcome::Kept if std::mem::take(&mut self.keeping) == Keeping::Again => self.keep(),
             _ => {}
         }
@@ -294,8 +332,15 @@ impl Keeper {
     fn failed(&mut self, error: UpstreamError) {
         self.phase = Phase::Down;
         self.failures += 1;
-        let pause = BACKOFF_FIRST.saturating_mul(1 << (self.failures - 1).min(8)).min(BACKOFF_MAX);
         tracing::warn!(server = self.cell.name(), "{error}");
+        // One that served before is tried again at once, as after a death.
+        let free = if self.has_served() { YOUNG_DEATHS_MAX } else { 0 };
+        if self.failures <= free && !self.waiting.is_empty() {
+            self.start();
+            return;
+        }
+        let doubled = (self.failures - 1).saturating_sub(free).min(8);
+        let pause = BACKOFF_FIRST.saturating_mul(1 << doubled).min(BACKOFF_MAX);
         self.refuse_for(pause, error);
     }
 

@@ -17,6 +17,9 @@ const CONNECTIONS: u32 = 16;
 const STDIO: [&str; 4] = ["one", "two", "three", "four"];
 /// The time between two kills, at least and at most.
 const PAUSE_MS: (u64, u64) = (500, 4_000);
+/// An upstream lives at least so long: one that dies young again and again is given a pause, which
+/// is another matter.
+const LIFE: Duration = Duration::from_secs(11);
 /// How long after a kill its victim may still be what a call was lost to.
 const BLAME: Duration = Duration::from_millis(500);
 /// How long it is left to warm up before its size is taken.
@@ -73,7 +76,10 @@ pub(crate) fn run(minutes: f64, report: &mut Vec<Value>) {
     while Instant::now() < end {
         let pause = PAUSE_MS.0 + roll(&mut dice) % (PAUSE_MS.1 - PAUSE_MS.0);
         std::thread::sleep(Duration::from_millis(pause));
-        soak.kill(roll(&mut dice) as usize % (STDIO.len() + 1), pid, port, &mut web);
+        let victim = roll(&mut dice) as usize % (STDIO.len() + 1);
+        if soak.is_of_age(victim) {
+            soak.kill(victim, pid, port, &mut web);
+        }
         if start.elapsed() > WARM.min(end.duration_since(start) / 4) {
             sizes.push(rss_mb(pid));
             files.push(descriptors(pid));
@@ -88,6 +94,11 @@ pub(crate) fn run(minutes: f64, report: &mut Vec<Value>) {
 impl Soak {
     fn now_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
+    }
+
+    fn is_of_age(&self, upstream: usize) -> bool {
+        let killed = self.kills.0[upstream].load(Ordering::Relaxed);
+        killed == 0 || self.now_ms() > killed + LIFE.as_millis() as u64
     }
 
     fn kill(&self, victim: usize, pid: u32, port: u16, web: &mut Upstream) {

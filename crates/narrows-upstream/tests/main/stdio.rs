@@ -190,23 +190,35 @@ async fn an_idle_server_stops_and_starts_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_keeps_dying_gets_a_pause() {
+async fn a_server_that_keeps_dying_gets_a_pause_and_calls_wait_for_it() {
     let fleet = fleet(vec![scripted("one", &[])]);
-    let mut last = String::new();
-    for _ in 0..8 {
-        last = call(&fleet, "one", "die", json!({})).await.unwrap_err().to_string();
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        if last.contains("did not start") {
-            break;
-        }
+    let start = Instant::now();
+    for _ in 0..4 {
+        let error = call(&fleet, "one", "die", json!({})).await.unwrap_err().to_string();
+        assert!(error.contains("exited with code 7"), "{error}");
     }
-    assert!(last.contains("did not start: it exited with code 7"), "{last}");
-    let waited = tokio::time::timeout(PATIENCE, async {
-        while call(&fleet, "one", "echo", json!({})).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    });
-    waited.await.expect("it is started again after the pause");
+    value(&fleet, "one", "echo", json!({})).await;
+    assert!(start.elapsed() >= Duration::from_secs(1), "it was started again and again at once");
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_server_that_served_before_is_tried_again_before_a_call_fails() {
+    let left = tempfile::NamedTempFile::new().unwrap();
+    let server = scripted("one", &["unwell"]);
+    let fleet = fleet(vec![with_env(server, "UNWELL", left.path().to_str().unwrap())]);
+    value(&fleet, "one", "echo", json!({})).await;
+    std::fs::write(left.path(), "2").unwrap();
+    call(&fleet, "one", "die", json!({})).await.unwrap_err();
+    value(&fleet, "one", "echo", json!({})).await;
+    assert_eq!(std::fs::read_to_string(left.path()).unwrap(), "0", "it failed to start twice");
+
+    std::fs::write(left.path(), "1000").unwrap();
+    call(&fleet, "one", "die", json!({})).await.unwrap_err();
+    let error = call(&fleet, "one", "echo", json!({})).await.unwrap_err().to_string();
+    assert!(error.contains("did not start: it exited with code 3"), "{error}");
+    let tries = 1000 - std::fs::read_to_string(left.path()).unwrap().parse::<u32>().unwrap();
+    assert!((1..=12).contains(&tries), "{tries} starts");
     fleet.shutdown().await;
 }
 
