@@ -1,8 +1,6 @@
 //! Calls over child processes: death, cancellation, deadlines, and what is left behind: nothing.
 
-use crate::house::{
-    PATIENCE, call, exists, fleet, options, raw, scripted, status, until, value, with_env,
-};
+use crate::house::{call, exists, fleet, options, raw, scripted, status, until, value, with_env};
 use narrows_types::{Event, Fault, Kind, ServerState};
 use narrows_upstream::{CallOptions, Config, Fleet, ServerConfig};
 use serde_json::json;
