@@ -14,10 +14,12 @@
 #[expect(dead_code, reason = "shared with the black-box tests, which use all of it")]
 mod house;
 
+mod agents;
 mod cells;
 mod clients;
 mod compare;
 mod fixture;
+mod judge;
 mod servers;
 mod suites;
 mod tap;

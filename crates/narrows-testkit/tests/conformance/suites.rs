@@ -13,35 +13,78 @@ pub(crate) struct Suite {
     package: &'static str,
     choice: &'static [&'static str],
     /// Fewer scenarios than this, and the suite has not run.
-    pub(crate) scenarios_min: usize,
+    scenarios_min: usize,
 }
 
-pub(crate) const SUITES: [Suite; 4] = [
+const RELEASED: &str = "conformance-released";
+const NEWEST: &str = "conformance-newest";
+
+/// What the suites ask of a server.
+const SERVER: [Suite; 4] = [
     Suite {
-        name: "released",
-        package: "conformance-released",
+        name: "server, released",
+        package: RELEASED,
         choice: &["--suite", "all"],
         scenarios_min: 32,
     },
     Suite {
-        name: "2025-06-18",
-        package: "conformance-newest",
+        name: "server, 2025-06-18",
+        package: NEWEST,
         choice: &["--suite", "all", "--spec-version", "2025-06-18"],
         scenarios_min: 27,
     },
     Suite {
-        name: "2025-11-25",
-        package: "conformance-newest",
+        name: "server, 2025-11-25",
+        package: NEWEST,
         choice: &["--requirements", "2025-11-25"],
         scenarios_min: 33,
     },
     Suite {
-        name: "2026-07-28",
-        package: "conformance-newest",
+        name: "server, 2026-07-28",
+        package: NEWEST,
         choice: &["--requirements", "2026-07-28"],
         scenarios_min: 50,
     },
 ];
+
+/// What the suites ask of a client. The released one has all its revisions in one list.
+const CLIENT: [Suite; 5] = [
+    Suite {
+        name: "client, released",
+        package: RELEASED,
+        choice: &["--suite", "all"],
+        scenarios_min: 26,
+    },
+    Suite {
+        name: "client, 2025-03-26",
+        package: NEWEST,
+        choice: &["--suite", "all", "--spec-version", "2025-03-26"],
+        scenarios_min: 2,
+    },
+    Suite {
+        name: "client, 2025-06-18",
+        package: NEWEST,
+        choice: &["--suite", "all", "--spec-version", "2025-06-18"],
+        scenarios_min: 5,
+    },
+    Suite {
+        name: "client, 2025-11-25",
+        package: NEWEST,
+        choice: &["--requirements", "2025-11-25"],
+        scenarios_min: 25,
+    },
+    Suite {
+        name: "client, 2026-07-28",
+        package: NEWEST,
+        choice: &["--requirements", "2026-07-28"],
+        scenarios_min: 39,
+    },
+];
+
+/// The suite of that name.
+pub(crate) fn suite(name: &str) -> Suite {
+    *SERVER.iter().chain(&CLIENT).find(|suite| suite.name == name).unwrap()
+}
 
 /// One check of a scenario.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +99,8 @@ pub(crate) struct Check {
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) scenarios: BTreeMap<String, Vec<Check>>,
+    /// What the client printed in each scenario.
+    pub(crate) printed: BTreeMap<String, String>,
     /// What the program said, for the failure text.
     pub(crate) said: String,
 }
@@ -69,18 +114,29 @@ impl Found {
 impl Suite {
     /// Runs the server scenarios against `url`.
     pub(crate) fn against(self, url: &str) -> Found {
-        let mut words = vec!["server", "--url", url];
-        words.extend(self.choice);
-        self.run(&words, |_| {})
+        self.run(&["server", "--url", url], |_| {})
     }
 
-    /// Runs one client scenario with `command` as the client.
-    pub(crate) fn run(self, words: &[&str], prepare: impl FnOnce(&mut Command)) -> Found {
+    /// Runs the client scenarios, all at once, each with a process of `client`.
+    pub(crate) fn of_client(self, client: &str, prepare: impl FnOnce(&mut Command)) -> Found {
+        // They share the machine with everything else that is tested.
+        let words = ["client", "--command", client, "--timeout", "100000"];
+        self.run(&words, prepare)
+    }
+
+    /// Runs the program and reads what it wrote. Fewer scenarios than there are: it has not run.
+    fn run(self, words: &[&str], prepare: impl FnOnce(&mut Command)) -> Found {
         let out = TempDir::new().unwrap();
         let program =
             parts().join("conformance/node_modules").join(self.package).join("dist/index.js");
         let mut command = Command::new(crate::house::npm_bin("node"));
-        command.arg(program).args(words).arg("-o").arg(out.path()).stdin(Stdio::null());
+        command
+            .arg(program)
+            .args(words)
+            .args(self.choice)
+            .arg("-o")
+            .arg(out.path())
+            .stdin(Stdio::null());
         prepare(&mut command);
         let output = command.output().unwrap();
         let said = [output.stdout, output.stderr]
@@ -88,6 +144,8 @@ impl Suite {
             .concat();
         let mut found = Found { said, ..Found::default() };
         collect(out.path(), out.path(), &mut found);
+        let count = found.scenarios.len();
+        assert!(count >= self.scenarios_min, "only {count} scenarios ran:\n{}", found.said);
         found
     }
 }
@@ -110,11 +168,16 @@ fn collect(root: &std::path::Path, folder: &std::path::Path, found: &mut Found) 
         let checks: Vec<Value> =
             serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let text = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
+        if let Ok(printed) = std::fs::read_to_string(folder.join("stdout.txt")) {
+            found.printed.insert(name.clone(), printed);
+        }
         let checks = checks.iter().map(|check| Check {
             scenario: name.clone(),
             id: text(check, "id"),
             status: text(check, "status"),
-            message: text(check, "errorMessage"),
+            message: Some(text(check, "errorMessage"))
+                .filter(|message| !message.is_empty())
+                .unwrap_or_else(|| text(check, "description")),
         });
         found.scenarios.entry(name.clone()).or_default().extend(checks);
     }
