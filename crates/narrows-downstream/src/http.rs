@@ -18,7 +18,7 @@ use crate::mcp::{Front, Source};
 use crate::rest;
 use axum::Router;
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderValue, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::serve::Listener;
@@ -87,8 +87,8 @@ pub(crate) fn routes(front: Front) -> Router {
         .merge(rest::routes())
         .fallback(rest::no_such_path)
         .method_not_allowed_fallback(rest::no_such_method)
-        .layer(middleware::map_response(harden))
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard::check))
+        .layer(middleware::map_response(harden))
         .with_state(shared)
 }
 
@@ -141,11 +141,16 @@ async fn cut_off(State(over): State<CancellationToken>, request: Request, next: 
     answered.unwrap_or_else(|| rest::problem(&ending()))
 }
 
-/// Nothing that we send is a page, whatever a browser may think.
+/// Nothing that we send is a page, whatever a browser may think; and whoever is to show a key hears
+/// how.
 async fn harden(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .entry(header::X_CONTENT_TYPE_OPTIONS)
-        .or_insert(HeaderValue::from_static("nosniff"));
+    let unknown = response.status() == StatusCode::UNAUTHORIZED;
+    let headers = response.headers_mut();
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    if unknown {
+        headers
+            .entry(header::WWW_AUTHENTICATE)
+            .or_insert(HeaderValue::from_static("Bearer realm=\"narrows\""));
+    }
     response
 }

@@ -22,6 +22,8 @@ fn every_door_over_http_asks_for_the_key() {
             let (name, value) = line.split_once(':')?;
             name.eq_ignore_ascii_case("mcp-session-id").then(|| value.trim().to_owned())
         });
+        let told = head.to_ascii_lowercase().contains("\nwww-authenticate: bearer");
+        assert_eq!(status == 401, told, "{head}");
         (status, body, session.unwrap_or_default())
     };
     let post = "POST /mcp HTTP/1.1\nAccept: application/json, text/event-stream";

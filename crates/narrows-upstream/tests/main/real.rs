@@ -28,7 +28,7 @@ fn stdio(name: &str, command: &Path, args: &[String]) -> ServerConfig {
 fn python(name: &str) -> ServerConfig {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/sdk.py");
     let script = script.to_str().unwrap().to_owned();
-    stdio(name, &parts().join("py/peers/bin/python"), &[script])
+    stdio(name, &parts().join("py/tools/bin/python"), &[script])
 }
 
 #[tokio::test]

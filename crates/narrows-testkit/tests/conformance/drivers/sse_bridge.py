@@ -3,6 +3,7 @@
 usage: sse_bridge.py COMMAND ARGS...   Prints the URL of the stream once it listens.
 """
 
+import signal
 import subprocess
 import sys
 import threading
@@ -58,8 +59,6 @@ class Bridge(BaseHTTPRequestHandler):
 
 def end_with_parent():
     sys.stdin.read()
-    for child in list(open_streams.values()):
-        child.terminate()
     server.shutdown()
 
 
@@ -67,4 +66,10 @@ server = ThreadingHTTPServer(("127.0.0.1", 0), Bridge)
 server.daemon_threads = True
 print(f"http://127.0.0.1:{server.server_port}/sse", flush=True)
 threading.Thread(target=end_with_parent, daemon=True).start()
-server.serve_forever()
+signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+try:
+    server.serve_forever()
+finally:
+    for child in list(open_streams.values()):
+        child.terminate()
+        child.wait()
