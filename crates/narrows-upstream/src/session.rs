@@ -31,12 +31,18 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// Why a connection is ended that nothing comes from.
+const SILENT: &str = "it let a call run out of time, and did not answer a ping either";
 /// Requests under way on one connection.
 const PENDING_MAX: usize = 1_024;
 /// How long the transport may take to end.
 const END_WAIT: Duration = Duration::from_secs(5);
 /// How long requests under way may still be answered after the upstream forgot the session.
 const EXPIRED_WAIT: Duration = Duration::from_secs(1);
+/// The least time that an upstream has to say that it lives.
+const SILENCE_MIN: Duration = Duration::from_secs(2);
+/// The id of the question whether it does: nobody waits for the answer.
+const PING: i64 = -1;
 /// Bytes of what it says of a broken message.
 const BROKEN_BYTES_MAX: usize = 200;
 
@@ -62,6 +68,8 @@ pub(crate) struct Terms {
     pub(crate) back: Option<Back>,
     /// Ends the session.
     pub(crate) stop: CancellationToken,
+    /// How long a call may take.
+    pub(crate) call_timeout: Duration,
     /// Ends the session when nobody used it for so long.
     pub(crate) idle_stop: Option<Duration>,
 }
@@ -81,6 +89,15 @@ pub(crate) struct Session {
     /// When the upstream forgot the session; the rest of what is under way gets a moment.
     expired: Option<Instant>,
     last_used: Instant,
+    doubt: Option<Doubt>,
+}
+
+/// It let a request run out of time, and was asked whether it lives.
+struct Doubt {
+    /// When it counts as dead if it says nothing until then.
+    until: Instant,
+    /// The newest request that was under way then.
+    newest: i64,
 }
 
 struct Pending {
@@ -113,6 +130,7 @@ impl Session {
             questions: Questions::new(),
             expired: None,
             last_used: Instant::now(),
+            doubt: None,
         };
         (peer, session)
     }
@@ -151,6 +169,9 @@ impl Session {
                 () = &mut alarm, if armed.is_some() => {
                     armed = None;
                     self.ask_kept();
+                    if self.is_silent() {
+                        break;
+                    }
                     if self.over_at().is_some_and(|at| at <= Instant::now()) {
                         stopped = self.expired.is_none();
                         break;
@@ -163,7 +184,7 @@ impl Session {
 
     /// When there is something to do if nothing happens before.
     fn alarm(&self) -> Option<Instant> {
-        let over = self.over_at();
+        let over = earlier(self.over_at(), self.doubt.as_ref().map(|doubt| doubt.until));
         self.questions.next_look().map_or(over, |look| Some(over.map_or(look, |o| o.min(look))))
     }
 
@@ -175,7 +196,7 @@ impl Session {
     }
 
     async fn end(self, over: Option<String>, stopped: bool) -> End {
-        let Self { wire, mut asks, pending, expired, .. } = self;
+        let Self { wire, mut asks, pending, expired, doubt, .. } = self;
         let Wire { outgoing, incoming, driver, .. } = wire;
         drop((outgoing, incoming));
         asks.close();
@@ -189,7 +210,11 @@ impl Session {
                 .await
                 .unwrap_or_else(|_elapsed| "its transport does not end".to_owned()),
         };
-        let reason = if stopped { "it was stopped".to_owned() } else { reason };
+        let reason = match doubt {
+            _ if stopped => "it was stopped".to_owned(),
+            Some(doubt) if doubt.until <= Instant::now() => SILENT.to_owned(),
+            _ => reason,
+        };
         for (_, waiting) in pending {
             let failure = Failure::Lost { reason: reason.clone(), sent: true };
             let _gone = waiting.reply.send(Err(failure));
@@ -259,11 +284,51 @@ impl Session {
         if waiting.method == "initialize" || (modern && self.wire.tells_abandoned) {
             return;
         }
+        if cancel.late {
+            self.ask_whether_it_lives();
+        }
         let reason = if cancel.late { "deadline" } else { "cancelled" };
         let params = serde_json::json!({"requestId": cancel.id, "reason": reason});
         if let Ok(body) = envelope::notification("notifications/cancelled", &params) {
             self.post("notifications/cancelled", body, waiting.revision);
         }
+    }
+
+    /// An upstream that hangs is not worth waiting for: its next calls would hang too.
+    fn ask_whether_it_lives(&mut self) {
+        // Where each request has a connection of its own, one tells nothing of the others.
+        if self.wire.tells_abandoned || self.doubt.is_some() {
+            return;
+        }
+        let modern = self.revision.is_some_and(Revision::is_modern);
+        let ping = if modern { Body::Discover } else { Body::Ping };
+        let letter = ping.letter(PING, self.revision, false, &self.terms.voice);
+        let sent = letter.is_ok_and(|letter| self.dispatch(letter).is_ok());
+        // One that does not even read is asked by what it was sent before.
+        tracing::debug!(server = self.terms.server, sent, "asked whether it lives");
+        let newest = self.pending.keys().copied().max().unwrap_or(0);
+        self.doubt = Some(Doubt { until: Instant::now() + self.silence(), newest });
+    }
+
+    /// How long it may be silent: what it was asked last may keep it busy so long.
+    fn silence(&self) -> Duration {
+        self.terms.call_timeout.max(SILENCE_MIN)
+    }
+
+    /// Whether it counts as dead. While there is something older than the doubt that it may be working
+    /// on, and whose time is not over, it does not.
+    fn is_silent(&mut self) -> bool {
+        let until = Instant::now() + self.silence();
+        let Some(doubt) = self.doubt.as_mut().filter(|doubt| doubt.until <= Instant::now()) else {
+            return false;
+        };
+        let works =
+            |(id, waiting): (&i64, &Pending)| *id <= doubt.newest && !waiting.is_subscription();
+        let busy = self.pending.iter().any(works);
+        if busy {
+            doubt.until = until;
+        }
+        !busy
     }
 
     /// Sends what needs no answer.
@@ -276,6 +341,7 @@ impl Session {
     }
 
     fn take(&mut self, incoming: Incoming) {
+        self.doubt = None;
         match incoming {
             Incoming::Message { packet, only_answer_to, via } => {
                 if packet.bytes.trim_ascii_start().starts_with(b"[") {
@@ -360,6 +426,10 @@ impl Session {
         // Whoever stopped waiting needs no answer.
         let _gone = waiting.reply.send(reply);
     }
+}
+
+fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
+    one.into_iter().chain(other).min()
 }
 
 /// Our own ids are numbers; some servers give them back as text.

@@ -163,6 +163,7 @@ impl Starter {
             news: Arc::clone(&self.cell.news),
             back: opening.back.clone(),
             stop: stop.clone(),
+            call_timeout: self.cell.config.call_timeout,
             idle_stop: opening.idle_stop,
         };
         let (peer, session) = Session::new(terms, wire);

@@ -48,6 +48,8 @@ pub(crate) struct Wanted {
 pub(crate) enum Body {
     /// What a modern server is.
     Discover,
+    /// Whether it lives (legacy).
+    Ping,
     /// The opening of the legacy era.
     Initialize,
     /// Its end.
@@ -131,6 +133,7 @@ impl Body {
     fn method(&self) -> &'static str {
         match self {
             Self::Discover => "server/discover",
+            Self::Ping => "ping",
             Self::Initialize => "initialize",
             Self::Initialized => "notifications/initialized",
             Self::Page { kind, .. } => kind.method(),
@@ -156,7 +159,7 @@ impl Body {
         let declared = voice.capabilities.as_deref().unwrap_or(&nothing);
         let mut params = Params::default();
         match &self {
-            Self::Discover | Self::Initialized | Self::RootsChanged => {}
+            Self::Discover | Self::Ping | Self::Initialized | Self::RootsChanged => {}
             Self::Initialize => {
                 params.protocol_version = Some(Revision::LATEST_LEGACY.as_str());
                 params.capabilities = Some(declared);

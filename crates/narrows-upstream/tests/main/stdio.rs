@@ -188,6 +188,26 @@ async fn an_idle_server_stops_and_starts_again() {
 }
 
 #[tokio::test]
+async fn a_server_that_hangs_is_replaced_and_one_that_is_slow_is_not() {
+    let impatient =
+        |name| ServerConfig { call_timeout: Duration::from_millis(300), ..scripted(name, &[]) };
+    let fleet = fleet(vec![impatient("slow"), impatient("stuck")]);
+    let pid = async |server| value(&fleet, server, "seen", json!({})).await["pid"].clone();
+    let (slow, stuck) = (pid("slow").await, pid("stuck").await);
+    for (server, tool) in [("slow", "slow"), ("stuck", "freeze")] {
+        let error = call(&fleet, server, tool, json!({"s": 4})).await.unwrap_err().to_string();
+        assert!(error.contains("did not answer within 300 ms"), "{error}");
+    }
+    until("the one that hangs is gone", || !exists(stuck.as_i64().unwrap())).await;
+    let told = status(&fleet, "stuck").last_error.unwrap();
+    assert!(told.contains("did not answer a ping"), "{told}");
+    assert_ne!(pid("stuck").await, stuck);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(pid("slow").await, slow);
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_server_that_keeps_dying_gets_a_pause_and_calls_wait_for_it() {
     let fleet = fleet(vec![scripted("one", &[])]);
     let start = Instant::now();
