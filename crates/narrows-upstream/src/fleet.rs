@@ -3,6 +3,7 @@
 mod admit;
 mod reload;
 
+pub(crate) use admit::Place;
 pub use reload::Reloaded;
 
 use crate::board::{Board, Cell, Connected};

@@ -46,6 +46,7 @@ type Waiter = oneshot::Sender<Result<Turn, NoTurn>>;
 #[derive(Debug, Default)]
 struct State {
     inside: usize,
+    aside: usize,
     waiting: usize,
     closed: bool,
     /// Whose turn is next.
@@ -58,13 +59,34 @@ struct State {
 pub(crate) struct Turn {
     /// None once it was passed on.
     gate: Option<Arc<Gate>>,
+    /// It waits for a person, and others have its place meanwhile.
+    aside: bool,
+}
+
+impl Turn {
+    fn new(gate: Arc<Gate>) -> Self {
+        Self { gate: Some(gate), aside: false }
+    }
+
+    /// Lets the next one in, though this one is not done. It does not come back to its place: what is
+    /// left to do then is done without.
+    pub(crate) fn step_aside(&mut self) {
+        let Some(gate) = self.gate.as_ref().filter(|_| !self.aside) else { return };
+        self.aside = true;
+        gate.state().aside += 1;
+        gate.leave();
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(gate) = self.gate.take() {
-            gate.leave();
+        let Some(gate) = self.gate.take() else { return };
+        if !self.aside {
+            return gate.leave();
         }
+        let mut state = gate.state();
+        state.aside -= 1;
+        gate.tell_if_empty(&state);
     }
 }
 
@@ -91,7 +113,7 @@ impl Gate {
             }
             if state.inside < self.limit && state.waiting == 0 {
                 state.inside += 1;
-                return Ok(Turn { gate: Some(Arc::clone(self)) });
+                return Ok(Turn::new(Arc::clone(self)));
             }
             state.queue(caller, self.queue_max)?
         };
@@ -105,7 +127,7 @@ impl Gate {
     fn leave(self: &Arc<Self>) {
         let mut state = self.state();
         while let Some(waiter) = state.next() {
-            let turn = Turn { gate: Some(Arc::clone(self)) };
+            let turn = Turn::new(Arc::clone(self));
             match waiter.send(Ok(turn)) {
                 Ok(()) => return,
                 // It went away; its turn is not given back but passed on.
@@ -114,7 +136,11 @@ impl Gate {
             }
         }
         state.inside -= 1;
-        if state.inside == 0 {
+        self.tell_if_empty(&state);
+    }
+
+    fn tell_if_empty(&self, state: &State) {
+        if state.is_empty() {
             self.idle.notify_waiters();
         }
     }
@@ -124,13 +150,13 @@ impl Gate {
         self.state().closed = true;
     }
 
-    /// Waits until nobody is inside.
+    /// Waits until nobody is inside, and nobody stands aside.
     pub(crate) async fn emptied(&self) {
         loop {
             let idle = self.idle.notified();
             tokio::pin!(idle);
             idle.as_mut().enable();
-            if self.state().inside == 0 {
+            if self.state().is_empty() {
                 return;
             }
             idle.await;
@@ -145,6 +171,10 @@ impl Gate {
 }
 
 impl State {
+    fn is_empty(&self) -> bool {
+        self.inside == 0 && self.aside == 0
+    }
+
     /// A place in the queue. If that is full, whoever takes most of it gives one up.
     fn queue(
         &mut self,
@@ -271,6 +301,23 @@ mod tests {
         assert!(gate.emptied().now_or_never().is_none());
         drop((turn, other, again));
         gate.emptied().now_or_never().unwrap();
+    }
+
+    #[tokio::test]
+    async fn one_that_stands_aside_lets_the_next_one_in_and_is_waited_for() {
+        let gate = Arc::new(Gate::new(1, 10));
+        let mut first = gate.enter(Caller::default(), later()).await.unwrap();
+        let mut wait = Some(Box::pin(gate.enter(Caller::default(), later())));
+        assert!(!is_in(&mut wait));
+        first.step_aside();
+        first.step_aside();
+        let second = wait.take().unwrap().now_or_never().unwrap().unwrap();
+        assert_eq!(gate.inside(), 1);
+        drop(second);
+        assert!(gate.emptied().now_or_never().is_none(), "the first one is not done");
+        drop(first);
+        gate.emptied().now_or_never().unwrap();
+        assert_eq!(gate.inside(), 0);
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ mod way;
 
 use crate::board::{Cell, Connected};
 use crate::error::UpstreamError;
-use crate::fleet::{Fleet, ask_tools, connect, failed, mirrored};
+use crate::fleet::{Fleet, Place, ask_tools, connect, failed, mirrored};
 use crate::gate::Caller;
 use crate::keeper::{Want, Wish};
 use crate::lanes;
@@ -48,7 +48,8 @@ impl Fleet {
     pub async fn pass(&self, server: &str, passing: Passing<'_>) -> Result<Passed, UpstreamError> {
         let start = Instant::now();
         let caller = Caller::of(passing.principal, passing.client.session);
-        let (cell, _leave) = self.enter(server, caller, passing.deadline).await?;
+        let (cell, leave) = self.enter(server, caller, passing.deadline).await?;
+        let place = Place::new(leave);
         let cell = &*cell;
         let deadline = passing.deadline.min(start + cell.config.call_timeout);
         let about = match passing.name {
@@ -56,7 +57,7 @@ impl Fleet {
             None => Cow::Owned(named(passing.method, passing.params.get()).unwrap_or_default()),
         };
         let result_bytes = self.result_bytes();
-        let call = Call { cell, about: &about, start, deadline, result_bytes };
+        let call = Call { cell, about: &about, start, deadline, result_bytes, place };
         match passing.method {
             Method::Subscribe | Method::Unsubscribe => call.wish(&passing).await,
             Method::CallTool if !crate::listing::allowed(&cell.config, &about) => {
@@ -77,6 +78,7 @@ struct Call<'a> {
     start: Instant,
     deadline: Instant,
     result_bytes: usize,
+    place: Arc<Place>,
 }
 
 /// One message of a request.
@@ -182,7 +184,7 @@ impl Call<'_> {
         }
         let hears = Hears::Client(Listener {
             events: passing.events.clone(),
-            clock: Arc::new(Clock::default()),
+            clock: Arc::new(Clock::new(Arc::clone(&self.place))),
             severity: least(client),
         });
         Ok(connected.peer.send(letter, hears, self.result_bytes, Some(shot.deadline)).await)

@@ -7,7 +7,7 @@ use crate::error::UpstreamError;
 use crate::gate::{Caller, Gate, NoTurn, Turn};
 use crate::session::Reply;
 use crate::wire::Failure;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,10 +18,27 @@ const RELOADS_MAX: usize = 5;
 
 /// Leave to make one call, while it is held.
 #[derive(Debug)]
-#[expect(dead_code, reason = "held for what their end does: it is the next one's turn")]
 pub(crate) struct Leave {
     own: Turn,
     all: Turn,
+}
+
+/// Leave that others get early: while a client thinks about a question, its request is nobody's work.
+#[derive(Debug, Default)]
+pub(crate) struct Place(Mutex<Option<Leave>>);
+
+impl Place {
+    pub(crate) fn new(leave: Option<Leave>) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(leave)))
+    }
+
+    /// The client is asked something.
+    pub(crate) fn step_aside(&self) {
+        if let Some(leave) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            leave.own.step_aside();
+            leave.all.step_aside();
+        }
+    }
 }
 
 impl Fleet {

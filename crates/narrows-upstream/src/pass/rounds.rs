@@ -46,6 +46,7 @@ impl Call<'_> {
                 Ok(asked_for) => asked_for,
                 Err(why) => return Ok(Err(Failure::Protocol(why))),
             };
+            self.place.step_aside();
             let asked = Instant::now();
             let inputs = match ask(&asked_for.questions, events).await {
                 Ok(inputs) => inputs,

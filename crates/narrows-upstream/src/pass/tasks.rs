@@ -226,6 +226,7 @@ impl Call<'_> {
         let Some(events) = &passing.events else {
             return Ok(Err(Failure::Rpc(over("needs input, and nobody can be asked"))));
         };
+        self.place.step_aside();
         let inputs = match ask(&asked.questions, events).await {
             Ok(inputs) => inputs.unwrap_or_else(|| "{}".to_owned()),
             Err(WireError { code, message, data }) => {

@@ -47,6 +47,7 @@ impl Call<'_> {
                     params: Some(page),
                 })
                 .collect();
+            self.place.step_aside();
             let asked = Instant::now();
             match ask(&questions, events).await {
                 Ok(Some(answers)) if all_accepted(&answers) => {}

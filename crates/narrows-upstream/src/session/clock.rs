@@ -1,6 +1,7 @@
 //! A request's time, which stands still while its client thinks about a question.
 
-use std::sync::Mutex;
+use crate::fleet::Place;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -11,7 +12,10 @@ const STEP: Duration = Duration::from_millis(500);
 
 /// What a client took to answer questions.
 #[derive(Debug, Default)]
-pub(crate) struct Clock(Mutex<Thinking>);
+pub(crate) struct Clock {
+    thinking: Mutex<Thinking>,
+    place: Arc<Place>,
+}
 
 #[derive(Debug, Default)]
 struct Thinking {
@@ -21,8 +25,14 @@ struct Thinking {
 }
 
 impl Clock {
+    /// That of a request which has this place.
+    pub(crate) fn new(place: Arc<Place>) -> Self {
+        Self { thinking: Mutex::default(), place }
+    }
+
     /// A question was asked.
     pub(crate) fn asked(&self) {
+        self.place.step_aside();
         let mut thinking = self.thinking();
         thinking.open += 1;
         thinking.since.get_or_insert_with(Instant::now);
@@ -47,7 +57,7 @@ impl Clock {
     }
 
     fn thinking(&self) -> std::sync::MutexGuard<'_, Thinking> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.thinking.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

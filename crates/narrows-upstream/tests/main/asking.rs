@@ -3,7 +3,7 @@
 use crate::house::{PATIENCE, exists, fleet, raw, until, with_env};
 use crate::passing::{hearing, legacy, modern, question, result, through, told, whole};
 use narrows_types::{Back, Client, ClientSession, Event, Method, Passed, WireError};
-use narrows_upstream::UpstreamError;
+use narrows_upstream::{ServerConfig, UpstreamError};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -41,6 +41,22 @@ async fn a_legacy_client_is_asked_on_its_own_connection() {
         assert!(exists(shared["pid"].as_i64().unwrap()));
         fleet.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn a_call_whose_client_thinks_holds_nobody_up() {
+    let fleet = fleet(vec![ServerConfig { concurrency: Some(1), ..whole("one", &[]) }]);
+    let (thinking, mut heard) = hearing(&fleet, "one", legacy(1));
+    let other = through(&fleet, "one", Client::default());
+    let ask = json!({"method": "elicitation/create", "params": {"message": "who?"}});
+    let client = async {
+        let asked = question(heard.recv().await);
+        other.call("state", json!({})).await;
+        (asked.answer)(Ok(raw(&json!({"action": "decline"}))));
+    };
+    let (answered, ()) = tokio::join!(thinking.call("ask", ask), client);
+    assert_eq!(answered, json!({"action": "decline"}));
+    fleet.shutdown().await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Calls over child processes: death, cancellation, deadlines, and what is left behind: nothing.
 
-use crate::house::{call, exists, fleet, options, raw, scripted, status, until, value, with_env};
+use crate::house::{
+    PATIENCE, call, exists, fleet, options, raw, scripted, status, until, value, with_env,
+};
 use narrows_types::{Event, Fault, Kind, ServerState};
 use narrows_upstream::{CallOptions, Config, Fleet, ServerConfig};
 use serde_json::json;
@@ -190,13 +192,14 @@ async fn an_idle_server_stops_and_starts_again() {
 #[tokio::test]
 async fn a_server_that_hangs_is_replaced_and_one_that_is_slow_is_not() {
     let impatient =
-        |name| ServerConfig { call_timeout: Duration::from_millis(300), ..scripted(name, &[]) };
+        |name| ServerConfig { call_timeout: Duration::from_secs(2), ..scripted(name, &[]) };
     let fleet = fleet(vec![impatient("slow"), impatient("stuck")]);
+    fleet.list_all(PATIENCE).await;
     let pid = async |server| value(&fleet, server, "seen", json!({})).await["pid"].clone();
     let (slow, stuck) = (pid("slow").await, pid("stuck").await);
     for (server, tool) in [("slow", "slow"), ("stuck", "freeze")] {
-        let error = call(&fleet, server, tool, json!({"s": 4})).await.unwrap_err().to_string();
-        assert!(error.contains("did not answer within 300 ms"), "{error}");
+        let error = call(&fleet, server, tool, json!({"s": 6})).await.unwrap_err().to_string();
+        assert!(error.contains("did not answer within 2000 ms"), "{error}");
     }
     until("the one that hangs is gone", || !exists(stuck.as_i64().unwrap())).await;
     let told = status(&fleet, "stuck").last_error.unwrap();
