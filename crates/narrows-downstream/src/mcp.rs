@@ -31,7 +31,8 @@ use narrows_protocol::{Id, Revision};
 use narrows_types::{
     Answer, Ask, Event, Fault, Kind, Method, Mode, Passed, Principal, What, WireError,
 };
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -293,7 +294,7 @@ impl Front {
             (Purpose::Tool, Err(fault)) if for_the_model(&fault) => {
                 render::tool_fault(&fault, seal)
             }
-            (Purpose::Resource, Ok(Answer::Artifact(part))) => {
+            (Purpose::Resource(_), Ok(Answer::Artifact(part))) => {
                 let whole = part.total_bytes;
                 if whole > RESOURCE_BYTES_MAX {
                     let message = format!(
@@ -366,20 +367,33 @@ fn for_the_model(fault: &Fault) -> bool {
 }
 
 fn failure(fault: &Fault, purpose: &Purpose, rules: Rules) -> Failure {
-    let code = match (purpose, fault.kind, rules) {
+    /// Which resource there is not, beside the fault.
+    #[derive(Serialize)]
+    struct Missing<'a> {
+        uri: &'a str,
+        #[serde(flatten)]
+        fault: FaultBody<'a>,
+    }
+    let missing = match purpose {
+        Purpose::Resource(uri) | Purpose::Passed(Method::ReadResource, uri) => {
+            Some(uri).filter(|_| fault.kind == Kind::NotFound)
+        }
+        _ => None,
+    };
+    let code = match (missing, rules) {
         // Before 2026-07-28 a missing resource had a code of its own.
-        (
-            Purpose::Resource | Purpose::Passed(Method::ReadResource, _),
-            Kind::NotFound,
-            Rules::Legacy(_),
-        ) => narrows_protocol::code::RESOURCE_NOT_FOUND,
+        (Some(_), Rules::Legacy(_)) => narrows_protocol::code::RESOURCE_NOT_FOUND,
         _ => wire(fault.kind).rpc,
     };
-    let data = serde_json::value::to_raw_value(&FaultBody::from(fault)).ok();
-    Failure { code, message: fault.to_string(), data, status: 200 }
+    let body = FaultBody::from(fault);
+    let data = match missing {
+        Some(uri) => to_raw_value(&Missing { uri, fault: body }),
+        None => to_raw_value(&body),
+    };
+    Failure { code, message: fault.to_string(), data: data.ok(), status: 200 }
 }
 
 /// A value as text. Encoding a `Value` cannot fail.
 fn raw(value: &Value) -> Body {
-    serde_json::value::to_raw_value(value).unwrap_or_else(|_never| RawValue::NULL.to_owned())
+    to_raw_value(value).unwrap_or_else(|_never| RawValue::NULL.to_owned())
 }

@@ -11,7 +11,9 @@ use crate::render::{self, ARTIFACT_URI, Keep};
 use crate::tasks::{EXTENSION, Tasks};
 use crate::wire::{Failure, clipped};
 use narrows_protocol::Revision;
-use narrows_types::{ArtifactId, ListAsk, ListKind, Method, Mode, PassAsk, What};
+use narrows_types::{
+    ArtifactId, Fault, Kind, ListAsk, ListKind, Method, Mode, Origin, PassAsk, What,
+};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -59,8 +61,8 @@ pub(crate) struct Pending {
 pub(crate) enum Purpose {
     /// The result of a call of one of our tools.
     Tool,
-    /// The content of a resource of ours.
-    Resource,
+    /// The content of a resource of ours, by its URI.
+    Resource(String),
     /// A request passed on, about this.
     Passed(Method, String),
     /// A page of a list.
@@ -97,8 +99,10 @@ impl Front {
             (Rules::Modern, "subscriptions/listen") => {
                 Filter::read(params.notifications).map(Plan::Listen)
             }
+            // In code mode there are no tasks but ours.
             (Rules::Modern, "tasks/get" | "tasks/cancel" | "tasks/update")
-                if params.task_id.and_then(string).is_some_and(|id| Tasks::knows(&id)) =>
+                if caller.mode == Mode::Code
+                    || params.task_id.and_then(string).is_some_and(|id| Tasks::knows(&id)) =>
             {
                 let id = text(params.task_id, "taskId")?;
                 self.tasks.answer(caller, method, &id).map(Plan::Ready)
@@ -298,12 +302,13 @@ fn read_resource(
         Some(id) => {
             let handle = ArtifactId(id.to_owned());
             let what = What::Artifact { handle, offset: 0, bytes: RESOURCE_BYTES_MAX };
-            asked(what, Purpose::Resource, params)
+            asked(what, Purpose::Resource(uri.into_owned()), params)
         }
         None if caller.mode == Mode::Code || uri.starts_with(ARTIFACT_URI) => {
-            let message =
-                format!("unknown resource {}; resources are {ARTIFACT_URI}ID", clipped(&uri));
-            Err(Failure::params(message))
+            let message = format!("unknown resource {}", clipped(&uri));
+            let fault = Fault::new(Kind::NotFound, Origin::Agent, message)
+                .hint(format!("resources are {ARTIFACT_URI}ID"));
+            Err(super::failure(&fault, &Purpose::Resource(uri.into_owned()), caller.rules))
         }
         None => passed(caller, Method::ReadResource, uri.into_owned(), (params, whole)),
     }

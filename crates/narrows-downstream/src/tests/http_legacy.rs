@@ -45,9 +45,10 @@ async fn errors_of_methods_keep_status_200() {
     let session = server.session("2025-11-25").await;
     let reply = server.legacy(&session, "logging/setLevel", json!({"level": "info"})).await;
     assert_eq!(reply.error(), (200, -32601));
-    let reply =
-        server.legacy(&session, "resources/read", json!({"uri": "narrows://artifact/art_y"}));
-    assert_eq!(reply.await.error(), (200, -32002));
+    for uri in ["narrows://artifact/art_y", "file:///etc/passwd"] {
+        let reply = server.legacy(&session, "resources/read", json!({"uri": uri})).await;
+        assert_eq!(reply.error(), (200, -32002));
+    }
 }
 
 #[tokio::test]

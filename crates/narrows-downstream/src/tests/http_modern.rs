@@ -141,6 +141,7 @@ async fn a_stranger_to_a_resource_or_tool_is_an_error_of_its_params() {
     ] {
         let reply = server.modern("resources/read", json!({"uri": uri})).await;
         assert_eq!(reply.error(), (200, -32602), "{uri}: {reply:?}");
+        assert_eq!(reply.json()["error"]["data"]["uri"], uri, "{reply:?}");
     }
     let reply = server.modern("tools/call", json!({"name": "rm"})).await;
     assert_eq!(reply.error(), (200, -32602));
@@ -250,4 +251,10 @@ async fn a_run_that_takes_long_becomes_a_task() {
     let unknown = json!({"taskId": "narrows_run_x", "_meta": knows});
     let unknown = Sent::modern("tasks/get", unknown).header("Mcp-Name", "narrows_run_x");
     assert_eq!(server.send(&unknown).await.error().1, -32602);
+    // Code mode has no tasks but these, so no other server is to be asked for another name.
+    for (meta, error) in [(&knows, (200, -32602)), (&json!({}), (400, -32021))] {
+        let other = json!({"taskId": "other", "_meta": meta});
+        let other = Sent::modern("tasks/get", other).header("Mcp-Name", "other");
+        assert_eq!(server.send(&other).await.error(), error);
+    }
 }

@@ -2,7 +2,7 @@
 //! Narrows is what speaks to the scenario's server.
 
 use crate::house::{binary, npm_bin, repository};
-use crate::judge::{expected, judge};
+use crate::judge::{expected, judge, warnings};
 use crate::suites::{Found, suite};
 use std::path::Path;
 
@@ -52,11 +52,9 @@ fn passes(name: &str) {
     for checks in found.scenarios.values_mut() {
         checks.retain(|check| !late(check));
     }
-    let expected = expected(suite);
+    let expected = expected(name);
     let mut wrong = judge(&found, &expected);
-    for check in found.checks("WARNING") {
-        wrong.push(format!("{} {} warns: {}", check.scenario, check.id, check.message));
-    }
+    wrong.extend(warnings(&found));
     let excused: Vec<&str> = expected.iter().map(|one| one.scenario.as_str()).collect();
     wrong.extend(ends(&found, &excused));
     assert!(

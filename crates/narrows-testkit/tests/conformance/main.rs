@@ -20,6 +20,7 @@ mod clients;
 mod compare;
 mod fixture;
 mod judge;
+mod own;
 mod servers;
 mod suites;
 mod tap;

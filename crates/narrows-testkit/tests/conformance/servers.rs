@@ -21,7 +21,7 @@ fn runs_alike(name: &str) {
     let (_house, http) = served(json!({"url": fixture.url}));
     let through_tap = Tap::before(&http.address);
     let through = suite.against(&through_tap.url());
-    let mut wrong = judge(&through, &expected(suite));
+    let mut wrong = judge(&through, &expected(name));
     for scenario in direct.scenarios.keys() {
         let warnings = |found: &Found| {
             let checks = found.scenarios.get(scenario).map_or(&[][..], Vec::as_slice);
