@@ -11,6 +11,7 @@ mod start;
 use crate::board::{Board, Cell, Connected};
 use crate::cache::Cache;
 use crate::error::UpstreamError;
+use crate::health::jitter;
 use crate::lanes::{Lanes, Steward};
 use crate::listing::Offer;
 use crate::session::End;
@@ -269,12 +270,14 @@ impl Keeper {
             return;
         };
         if self.waiting.is_empty() {
-            self.tasks.spawn(async move {
-                tokio::time::sleep_until(until).await;
-                Outcome::Rested
-            });
+            self.rest(until);
         }
         self.waiting.push(reply);
+    }
+
+    /// Whether somebody waits for it, or for what it tells by itself.
+    fn is_needed(&self) -> bool {
+        !self.waiting.is_empty() || !self.cell.news.wished().is_empty()
     }
 
     fn has_served(&self) -> bool {
@@ -304,7 +307,7 @@ impl Keeper {
             }
             Outcome::Tell(kind) => self.tell_now(kind),
             Outcome::Refused { uri, who } => self.refused_to_tell(&uri, who),
-            Outcome::Rested if matches!(self.phase, Phase::Down) && !self.waiting.is_empty() => {
+            Outcome::Rested if matches!(self.phase, Phase::Down) && self.is_needed() => {
                 self.start();
             }
             Outcome::Kept if std::mem::take(&mut self.keeping) == Keeping::Again => self.keep(),
@@ -335,7 +338,7 @@ impl Keeper {
         tracing::warn!(server = self.cell.name(), "{error}");
         // One that served before is tried again at once, as after a death.
         let free = if self.has_served() { YOUNG_DEATHS_MAX } else { 0 };
-        if self.failures <= free && !self.waiting.is_empty() {
+        if self.failures <= free && self.is_needed() {
             self.start();
             return;
         }
@@ -351,7 +354,19 @@ impl Keeper {
         }
         self.curious.clear();
         self.later.clear();
-        self.refusal = Some((Instant::now() + pause, error));
+        let until = Instant::now() + jitter(pause);
+        self.refusal = Some((until, error));
+        if self.is_needed() {
+            self.rest(until);
+        }
+    }
+
+    /// Starts after a pause if it is needed then.
+    fn rest(&mut self, until: Instant) {
+        self.tasks.spawn(async move {
+            tokio::time::sleep_until(until).await;
+            Outcome::Rested
+        });
     }
 
     /// The connection ended. Whoever waits gets a new one.
@@ -384,10 +399,10 @@ impl Keeper {
                 self.cell.fail(reason);
             }
         }
-        if self.waiting.is_empty() {
-            self.curious.clear();
-        } else {
+        if self.is_needed() {
             self.start();
+        } else {
+            self.curious.clear();
         }
     }
 

@@ -50,7 +50,7 @@ impl Lists {
 }
 
 /// Resources with those who subscribed to them; who has no conversation is counted.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Wished(BTreeMap<String, Vec<Option<ClientSession>>>);
 
 impl Wished {

@@ -4,10 +4,11 @@ use super::{Fleet, cell, check_names};
 use crate::board::Cell;
 use crate::config::{Config, Launch, ServerConfig};
 use crate::error::UpstreamError;
-use crate::keeper::{Keeper, Means};
+use crate::keeper::{Keeper, Means, Want};
 use crate::spawn::Nursery;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
 
 /// How long calls of an upstream that was changed or taken out may take to end.
 const DRAIN_WAIT: Duration = Duration::from_mins(1);
@@ -59,7 +60,11 @@ impl Fleet {
         }
         for (cell, wants) in fresh {
             let (board, stop) = (Arc::clone(&inner.board), cell.stop.clone());
+            let heard = (!cell.news.wished().is_empty()).then(|| cell.wants.clone()).flatten();
             inner.tasks.spawn(Keeper::new(board, cell, wants, means.clone(), stop).run());
+            // One that somebody subscribed at is needed without a call.
+            let (reply, _nobody) = oneshot::channel();
+            let _full = heard.map(|wants| wants.try_send(Want::Connection(reply)));
         }
         let gone = |cell: &&Arc<Cell>| !cells.iter().any(|kept| Arc::ptr_eq(kept, cell));
         let leaving: Vec<_> = old.iter().filter(gone).map(Arc::clone).collect();
@@ -91,6 +96,10 @@ fn nurse(means: &mut Means, server: &ServerConfig) -> Result<(), UpstreamError> 
 fn inherit(cell: &Cell, before: Option<&Cell>, means: &Means) {
     let same = before.filter(|before| before.config.launch == cell.config.launch);
     let known = same.and_then(Cell::offer).map(|offer| crate::listing::Offer::clone(&offer));
+    if let Some(before) = before {
+        // Whoever subscribed does not hear of a reload.
+        *cell.news.wished() = before.news.wished().clone();
+    }
     let load = || means.cache.as_ref().and_then(|cache| cache.load(&cell.config.launch));
     if let Some(offer) = known.or_else(load) {
         cell.set_offer(offer);

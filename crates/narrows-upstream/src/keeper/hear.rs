@@ -148,7 +148,7 @@ impl Keeper {
                 Outcome::Done
             });
         }
-        if self.generation > 1 {
+        if self.generation > 1 || !self.cell.news.wished().is_empty() {
             self.missed();
         }
     }

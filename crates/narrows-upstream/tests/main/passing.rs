@@ -2,7 +2,7 @@
 
 use crate::house::{PATIENCE, fleet, raw, scripted, with_env};
 use narrows_types::{Client, ClientSession, Event, ListKind, Method, Passed, Question, WireError};
-use narrows_upstream::{Era, Fleet, Launch, Passing, ServerConfig, UpstreamError};
+use narrows_upstream::{Config, Era, Fleet, Launch, Passing, ServerConfig, UpstreamError};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -214,6 +214,52 @@ async fn subscriptions_are_counted_and_updates_are_told() {
         .await;
         fleet.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn a_subscription_outlives_a_death_and_a_reload() {
+    for flags in [&[][..], &["modern"][..]] {
+        let fleet = fleet(vec![whole("one", flags)]);
+        let one = through(&fleet, "one", Client { capabilities: None, ..legacy(1) });
+        result(one.pass(Method::Subscribe, None, r#"{"uri":"t://r"}"#).await);
+        let mut updates = fleet.updates();
+        let mut told = async || {
+            let update = tokio::time::timeout(PATIENCE, updates.recv()).await.unwrap().unwrap();
+            assert_eq!(update.uri, "t://r");
+        };
+        let pid = one.call("state", json!({})).await["pid"].as_i64().unwrap();
+        let killed = nix::unistd::Pid::from_raw(pid.try_into().unwrap());
+        nix::sys::signal::kill(killed, nix::sys::signal::Signal::SIGKILL).unwrap();
+        // Nobody calls it: what changed meanwhile is unknown, and told.
+        told().await;
+        one.call("touch", json!({"uri": "t://r"})).await;
+        told().await;
+        let changed = with_env(whole("one", flags), "ROUND", "2");
+        fleet.reload(Config { servers: vec![changed], ..Config::default() }).unwrap();
+        told().await;
+        one.call("touch", json!({"uri": "t://r"})).await;
+        told().await;
+        fleet.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_done_on_a_connection_of_ones_own_is_told_too() {
+    let fleet = fleet(vec![whole("one", &[])]);
+    let mut updates = fleet.updates();
+    let mut told = async || {
+        tokio::time::timeout(PATIENCE, updates.recv()).await.unwrap().unwrap();
+    };
+    // It can be asked: its calls go to a process of its own. It subscribes before and after that.
+    let one = through(&fleet, "one", legacy(1));
+    for uri in ["t://r", "t://s"] {
+        result(one.pass(Method::Subscribe, None, &json!({"uri": uri}).to_string()).await);
+        one.call("touch", json!({"uri": uri})).await;
+        told().await;
+    }
+    let subscribed = one.call("state", json!({})).await["subscribed"].clone();
+    assert_eq!(subscribed, json!(["t://r", "t://s"]));
+    fleet.shutdown().await;
 }
 
 /// Waits until the server says that something is so.
