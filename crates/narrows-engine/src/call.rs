@@ -4,7 +4,9 @@ use crate::Shared;
 use crate::cache::Flight;
 use crate::snapshot::{Lesson, Snapshot};
 use narrows_catalog::{Catalog, Shape, ToolRef};
-use narrows_types::{Event, Fault, Kind, Origin, Passed, Principal, ServerState, ToolResult};
+use narrows_types::{
+    Event, Fault, Kind, Origin, Passed, Principal, Retry, ServerState, ToolResult,
+};
 use narrows_upstream::{CallOptions, Caller};
 use serde_json::{Value, value::RawValue};
 use std::borrow::Cow;
@@ -14,6 +16,8 @@ use tokio::time::Instant;
 
 /// Results larger than this teach nothing: their shape costs more than it is worth.
 const LESSON_BYTES_MAX: usize = 256 << 10;
+/// When to call a tool of a server again that is still starting.
+const START_RETRY_MS: u64 = 1_000;
 
 /// One call, resolved and answered.
 pub(crate) struct Called {
@@ -93,13 +97,20 @@ impl Shared {
         self.cached(context.snapshot, context.principal, found, &params)
     }
 
-    /// Why nothing is known of a server's tools, if it does not start.
-    fn down(&self, catalog: &Catalog, server: &str) -> Option<Fault> {
+    /// Why nothing is known of a server's tools: it did not start, or not yet.
+    pub(crate) fn down(&self, catalog: &Catalog, server: &str) -> Option<Fault> {
         let server = catalog.server(server).ok().filter(|server| server.tools.is_empty())?;
         let status = self.fleet.status().into_iter().find(|s| s.server == server.name)?;
-        let why = status.last_error.filter(|_| status.state == ServerState::Failed)?;
-        let fault = Fault::new(Kind::Unavailable, Origin::Upstream(server.name.clone()), why);
-        Some(fault.hint("`narrows servers` shows its state"))
+        let fault = |why| Fault::new(Kind::Unavailable, Origin::Upstream(server.name.clone()), why);
+        if status.state == ServerState::Failed {
+            let why = fault(status.last_error?);
+            return Some(why.hint("`narrows servers` shows its state"));
+        }
+        let late = self.unlisted().contains(&server.name);
+        late.then(|| {
+            let why = format!("server {} is still starting: its tools are not known", server.name);
+            fault(why).retry(Retry::AfterMs(START_RETRY_MS))
+        })
     }
 
     /// Remembers the shape of a result, never its values; a full queue drops the lesson.

@@ -91,8 +91,20 @@ impl Way<'_> {
         let lineup = snapshot.lineup(self.ask.mode);
         match lineup.roster.find(&snapshot.catalog, &self.ask.about) {
             Some(found) => self.call(found).await,
-            None => Err(unknown("tool", &self.ask.about, &lineup.roster.nearest(&self.ask.about))),
+            None => Err(self.down(&snapshot).unwrap_or_else(|| {
+                unknown("tool", &self.ask.about, &lineup.roster.nearest(&self.ask.about))
+            })),
         }
+    }
+
+    /// Why the server that a tool's name begins with has no such tool, if it has none at all.
+    fn down(&self, snapshot: &Snapshot) -> Option<Fault> {
+        let exposure = Arc::clone(&self.shared.settings.borrow());
+        let mut servers = snapshot.catalog.servers().filter(|server| {
+            let prefix = exposure.exposure.name(&server.name, "");
+            !prefix.is_empty() && self.ask.about.starts_with(&prefix)
+        });
+        servers.find_map(|server| self.shared.down(&snapshot.catalog, &server.name))
     }
 
     async fn call(&self, found: ToolRef<'_>) -> Result<Passed, Fault> {

@@ -38,13 +38,15 @@ pub enum UpstreamError {
         /// When it may be tried again, in milliseconds from now.
         retry_ms: u64,
     },
-    /// It died or closed the connection; the request may have been carried out.
+    /// It died or closed the connection.
     #[error("server {server} was lost during the call: {reason}")]
     Lost {
         /// The name.
         server: String,
         /// How.
         reason: String,
+        /// Whether the request was sent: then it may have been carried out.
+        sent: bool,
     },
     /// It answered with an error.
     #[error("{server}.{tool}: {message}")]
@@ -155,9 +157,12 @@ impl From<UpstreamError> for Fault {
             UpstreamError::Broken { server, retry_ms, .. } => {
                 fault(Kind::Unavailable, server).retry(Retry::AfterMs(retry_ms))
             }
-            UpstreamError::Lost { server, .. } => {
-                fault(Kind::Lost, server).hint("the next call starts it again")
-            }
+            UpstreamError::Lost { server, sent, .. } => fault(Kind::Lost, server).hint(if sent {
+                "whether it was carried out is unknown: look before you send it again; the next \
+                 call starts the server again"
+            } else {
+                "it was not carried out; the next call starts the server again"
+            }),
             UpstreamError::Refused { server, .. } => {
                 fault(Kind::Upstream, server).hint("set its credentials in the config's `headers`")
             }
@@ -172,5 +177,21 @@ impl From<UpstreamError> for Fault {
                 fault(Kind::RateLimited, server).retry(Retry::AfterMs(retry_ms))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UpstreamError;
+    use narrows_types::Fault;
+
+    #[test]
+    fn a_lost_call_says_whether_it_may_have_been_carried_out() {
+        let hint = |sent| {
+            let (server, reason) = ("one".to_owned(), "it exited with code 7".to_owned());
+            Fault::from(UpstreamError::Lost { server, reason, sent }).hint
+        };
+        assert!(hint(true).starts_with("whether it was carried out is unknown"), "{}", hint(true));
+        assert!(hint(false).starts_with("it was not carried out"), "{}", hint(false));
     }
 }

@@ -345,6 +345,7 @@ pub(crate) async fn connect(
     let stopped = || UpstreamError::Lost {
         server: cell.name().to_owned(),
         reason: "narrows is stopping".to_owned(),
+        sent: false,
     };
     let Some(wants) = &cell.wants else { return Err(stopped()) };
     let (reply, connected) = oneshot::channel();
@@ -410,7 +411,7 @@ pub(crate) fn failed(cell: &Cell, tool: &str, failure: Failure, waited: Duration
         Failure::Rpc(error) => answered(format!("error {}: {}", error.code, error.message)),
         Failure::Http { .. } => answered(failure.to_string()),
         Failure::Timeout => timeout(server, tool, waited),
-        Failure::Lost { reason, .. } => UpstreamError::Lost { server, reason },
+        Failure::Lost { reason, sent } => UpstreamError::Lost { server, reason, sent },
         Failure::Refused { status } => UpstreamError::Refused { server, status },
         Failure::Login { reason } => UpstreamError::Login { server, reason },
         Failure::Busy { reason, retry_ms } => UpstreamError::Busy { server, reason, retry_ms },

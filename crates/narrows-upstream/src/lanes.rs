@@ -191,6 +191,7 @@ pub(crate) async fn take(
         NoLane::Failed(UpstreamError::Lost {
             server: cell.name().to_owned(),
             reason: "narrows is stopping".to_owned(),
+            sent: false,
         })
     };
     loop {

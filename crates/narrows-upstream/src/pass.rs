@@ -193,11 +193,17 @@ impl Call<'_> {
     /// The reply as a client takes it.
     fn passed(&self, reply: Reply) -> Result<Passed, UpstreamError> {
         let waited = self.deadline.duration_since(self.start);
+        let broken =
+            |reason| UpstreamError::Protocol { server: self.cell.name().to_owned(), reason };
         let result = match reply {
-            Ok(told) => told.into_raw().map(Passed::Result).map_err(|e| UpstreamError::Protocol {
-                server: self.cell.name().to_owned(),
-                reason: e.to_string(),
-            }),
+            Ok(told) => match told.into_raw() {
+                // No client could read it.
+                Ok(result) if !result.get().starts_with('{') => {
+                    Err(broken("a result that is no object".to_owned()))
+                }
+                Ok(result) => Ok(Passed::Result(result)),
+                Err(e) => Err(broken(e.to_string())),
+            },
             Err(Failure::Rpc(error)) => {
                 let RpcError { code, message, data } = error;
                 Ok(Passed::Error(WireError { code, message, data }))

@@ -52,7 +52,7 @@ pub(crate) async fn start(server: &str, order: Order, nursery: &Nursery) -> Resu
                     status = died.ok();
                     dead_at = Some(tokio::time::Instant::now() + DEATH_WAIT);
                 }
-                () = passed(dead_at) => over = Some("it exited".to_owned()),
+                () = passed(dead_at) => over = Some(Over::Ended("it exited".to_owned())),
             }
         }
         drop(talk);
@@ -67,10 +67,19 @@ pub(crate) async fn start(server: &str, order: Order, nursery: &Nursery) -> Resu
         }
         // What it said last may still be on its way.
         let _more = tokio::time::timeout(LAST_WORDS_WAIT, listen).await;
-        let reason = explain(status, over.unwrap_or_default(), &heard);
+        let over = over.unwrap_or_else(|| Over::Ended("it exited".to_owned()));
+        let reason = explain(status, over, &heard);
         group.end(child).await;
         reason
     }))
+}
+
+/// Why nothing more is said to a child, or heard of it.
+enum Over {
+    /// It ended that, most likely because it ends itself: how it does tells more.
+    Ended(String),
+    /// We did, for this reason: its end is what follows.
+    GivenUp(String),
 }
 
 fn missing(command: &str, error: &io::Error) -> String {
@@ -92,22 +101,22 @@ async fn talk(
     stdout: ChildStdout,
     to_send: mpsc::Receiver<Outgoing>,
     received: mpsc::Sender<Incoming>,
-) -> String {
+) -> Over {
     let mut reading = Box::pin(read(who, stdout, received));
     tokio::select! {
         reason = &mut reading => reason,
         stopped = write(stdin, to_send) => match stopped {
-            None => "it was stopped".to_owned(),
-            Some(reason) => {
+            None => Over::GivenUp("it was stopped".to_owned()),
+            Some(over) => {
                 let _more = tokio::time::timeout(DEATH_WAIT, reading).await;
-                reason
+                over
             }
         },
     }
 }
 
 /// Writes messages; `None` once there are no more, else what went wrong.
-async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<Outgoing>) -> Option<String> {
+async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<Outgoing>) -> Option<Over> {
     let mut waiting = Vec::with_capacity(WRITES_MAX);
     let mut bytes = Vec::new();
     while messages.recv_many(&mut waiting, WRITES_MAX).await > 0 {
@@ -121,10 +130,10 @@ async fn write(mut stdin: ChildStdin, mut messages: mpsc::Receiver<Outgoing>) ->
         match tokio::time::timeout(WRITE_WAIT, stdin.write_all(&bytes)).await {
             Ok(Ok(())) => {}
             // Its exit tells why, if it exits.
-            Ok(Err(_closed)) => return Some("it closed its input".to_owned()),
+            Ok(Err(_closed)) => return Some(Over::Ended("it closed its input".to_owned())),
             Err(_elapsed) => {
                 let seconds = WRITE_WAIT.as_secs();
-                return Some(format!("it did not read its input for {seconds} s"));
+                return Some(Over::GivenUp(format!("it did not read its input for {seconds} s")));
             }
         }
         // Only now: what waits to be written takes room.
@@ -138,14 +147,14 @@ async fn read(
     (server, secrets): (&str, &Secrets),
     stdout: ChildStdout,
     received: mpsc::Sender<Incoming>,
-) -> String {
+) -> Over {
     let budget = Budget::incoming();
     let mut reader = BufReader::with_capacity(64 << 10, stdout);
     loop {
         let line = match line(&mut reader).await {
             Ok(Some(line)) => line,
-            Ok(None) => return "it closed its output".to_owned(),
-            Err(e) => return e.to_string(),
+            Ok(None) => return Over::Ended("it closed its output".to_owned()),
+            Err(e) => return Over::GivenUp(e.to_string()),
         };
         let first = line.trim_ascii_start().first().copied();
         if matches!(first, Some(b'{' | b'[')) {
@@ -154,7 +163,7 @@ async fn read(
             let packet = Packet { bytes: line, room };
             let message = Incoming::Message { packet, only_answer_to: None, via: None };
             if received.send(message).await.is_err() {
-                return "it was stopped".to_owned();
+                return Over::GivenUp("it was stopped".to_owned());
             }
         } else if first.is_some() {
             // Blotted before it is cut, so that no half of a secret is left over.
@@ -213,8 +222,11 @@ async fn passed(at: Option<tokio::time::Instant>) {
     }
 }
 
-fn explain(status: Option<ExitStatus>, reason: String, heard: &watch::Receiver<String>) -> String {
-    let mut told = status.map_or(reason, died);
+fn explain(status: Option<ExitStatus>, over: Over, heard: &watch::Receiver<String>) -> String {
+    let mut told = match over {
+        Over::Ended(reason) => status.map_or(reason, died),
+        Over::GivenUp(reason) => reason,
+    };
     let words = heard.borrow();
     if !words.is_empty() {
         told.push_str("; it said last: ");
@@ -229,5 +241,31 @@ fn died(status: ExitStatus) -> String {
         (Some(code), _) => format!("it exited with code {code}"),
         (None, Some(signal)) => format!("it was killed by signal {signal}"),
         (None, None) => "it exited".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Over, explain};
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::ExitStatus;
+    use tokio::sync::watch;
+
+    #[test]
+    fn what_we_end_a_child_for_is_not_hidden_by_how_it_ends() {
+        let (_words, silent) = watch::channel(String::new());
+        let told = |over, status: Option<i32>| {
+            explain(status.map(|code| ExitStatus::from_raw(code << 8)), over, &silent)
+        };
+        let closed = || Over::Ended("it closed its output".to_owned());
+        assert_eq!(told(closed(), Some(7)), "it exited with code 7");
+        assert_eq!(told(closed(), None), "it closed its output");
+        let given_up = Over::GivenUp("it sent too much".to_owned());
+        assert_eq!(told(given_up, Some(0)), "it sent too much");
+        let (_words, heard) = watch::channel("cannot go on".to_owned());
+        assert_eq!(
+            explain(None, closed(), &heard),
+            "it closed its output; it said last: cannot go on"
+        );
     }
 }
