@@ -1,5 +1,6 @@
 //! What the server answers.
 
+use crate::faults::{self, Call, Faults};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -18,6 +19,7 @@ pub(crate) struct Script {
     pub(crate) die_after: u32,
     pub(crate) broken_tool: bool,
     pub(crate) page: usize,
+    pub(crate) faults: Faults,
 }
 
 pub(crate) struct Server {
@@ -41,11 +43,14 @@ impl Server {
 
     /// Whether a message asks for something that waits.
     pub(crate) fn takes_time(&self, message: &Value) -> bool {
-        self.script.list.is_none()
-            && matches!(
-                message.pointer("/params/name").and_then(Value::as_str),
-                Some("sleep" | "progress")
-            )
+        let tool = message.pointer("/params/name").and_then(Value::as_str);
+        let usual = self.script.list.is_none() && matches!(tool, Some("sleep" | "progress"));
+        usual || self.script.faults.takes_time(tool)
+    }
+
+    /// What is written in place of an answer, and whether the server ends then.
+    pub(crate) fn garbled(&self, message: &Value) -> Option<(Vec<u8>, bool)> {
+        if self.script.faults.on { faults::garbled(message) } else { None }
     }
 
     /// The answer's line, if the message wants one; notes are sent before it.
@@ -55,12 +60,16 @@ impl Server {
         let params = message.get("params").cloned().unwrap_or_default();
         let modern = params.pointer("/_meta/io.modelcontextprotocol~1protocolVersion").is_some();
         let outcome = match method {
-            "initialize" if self.script.era != "modern" => Ok(initialize(&params)),
-            "server/discover" if self.script.era != "legacy" => Ok(discover()),
+            "initialize" if self.script.era != "modern" => Ok(self.initialize(&params)),
+            "server/discover" if self.script.era != "legacy" => Ok(self.discover()),
             "ping" => Ok(json!({})),
             "tools/list" => Ok(self.page(&params)),
             "tools/call" => self.call(&params, note),
-            other => Err((-32601, format!("method not found: {other}"))),
+            other => self
+                .script
+                .faults
+                .answer(other)
+                .ok_or_else(|| (-32601, format!("method not found: {other}"))),
         };
         let line = match outcome {
             Ok(mut result) => {
@@ -76,13 +85,27 @@ impl Server {
         Some(line.to_string())
     }
 
+    fn initialize(&self, params: &Value) -> Value {
+        let asked = params.get("protocolVersion").and_then(Value::as_str).unwrap_or("2025-11-25");
+        let capabilities = self.script.faults.capabilities();
+        json!({"protocolVersion": asked, "capabilities": capabilities, "serverInfo": info()})
+    }
+
+    fn discover(&self) -> Value {
+        json!({"supportedVersions": [MODERN], "capabilities": self.script.faults.capabilities(),
+            "ttlMs": 0, "cacheScope": "public", "resultType": "complete",
+            "_meta": {"io.modelcontextprotocol/serverInfo": info()}})
+    }
+
     fn page(&self, params: &Value) -> Value {
         let start: usize =
             params.get("cursor").and_then(Value::as_str).and_then(|c| c.parse().ok()).unwrap_or(0);
-        let size = if self.script.page == 0 { self.tools.len() } else { self.script.page };
-        let tools: Vec<&Value> = self.tools.iter().skip(start).take(size).collect();
+        let more = self.script.faults.tools();
+        let all = self.tools.len() + more.len();
+        let size = if self.script.page == 0 { all } else { self.script.page };
+        let tools: Vec<&Value> = self.tools.iter().chain(&more).skip(start).take(size).collect();
         let next = start + tools.len();
-        if next < self.tools.len() {
+        if next < all {
             let cursor = next.to_string();
             return json!({"tools": tools, "ttlMs": 0, "cacheScope": "public", "nextCursor": cursor});
         }
@@ -96,6 +119,12 @@ impl Server {
         }
         let name = params.get("name").and_then(Value::as_str).unwrap_or_default();
         let arguments = params.get("arguments").cloned().unwrap_or_else(|| json!({}));
+        self.script.faults.write(name);
+        let token = params.pointer("/_meta/progressToken");
+        let call = Call { name, arguments: &arguments, token };
+        if let Some(result) = self.script.faults.call(&call, note) {
+            return Ok(result);
+        }
         if self.script.list.is_some() {
             return Ok(structured(&json!({"tool": name, "arguments": arguments})));
         }
@@ -136,7 +165,7 @@ impl Server {
 }
 
 #[expect(clippy::exit, reason = "dying in the middle of a call is what the script asks for")]
-fn die() -> ! {
+pub(crate) fn die() -> ! {
     std::process::exit(3)
 }
 
@@ -150,17 +179,6 @@ fn big(bytes: u64) -> Value {
         .map(|i| json!({"id": i, "name": format!("record number {i:06}"), "state": if i % 1000 == 7 { "open" } else { "closed" }, "note": "0123456789012345"}))
         .collect();
     json!({"content": [], "structuredContent": {"rows": rows}})
-}
-
-fn initialize(params: &Value) -> Value {
-    let asked = params.get("protocolVersion").and_then(Value::as_str).unwrap_or("2025-11-25");
-    json!({"protocolVersion": asked, "capabilities": {"tools": {}}, "serverInfo": info()})
-}
-
-fn discover() -> Value {
-    json!({"supportedVersions": [MODERN], "capabilities": {"tools": {}}, "ttlMs": 0,
-        "cacheScope": "public", "resultType": "complete",
-        "_meta": {"io.modelcontextprotocol/serverInfo": info()}})
 }
 
 fn info() -> Value {

@@ -7,6 +7,7 @@
 )]
 
 mod answer;
+mod faults;
 mod http;
 
 use answer::{Script, Server};
@@ -25,6 +26,8 @@ scripted-upstream [FLAGS]
   --die-after N              exit with code 3 at the Nth tools/call
   --broken-tool              list one tool whose definition is broken
   --page N                   list N tools a page
+  --faults                   have tools and resources that go wrong in every way
+  --log FILE                 append a line for each tools/call that arrives
 ";
 
 fn main() -> ExitCode {
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
             "--garbage" => script.garbage = true,
             "--die-after" => script.die_after = value().parse().unwrap_or(0),
             "--broken-tool" => script.broken_tool = true,
+            "--faults" => script.faults.on = true,
+            "--log" => script.faults.log = faults::log(&value()),
             "--page" => script.page = value().parse().unwrap_or(0),
             _ => return usage(),
         }
@@ -79,7 +84,12 @@ fn stdio(server: &Arc<Server>) -> std::io::Result<()> {
         if server.script.garbage {
             write(&out, "this line is no JSON: [debug] starting {");
         }
-        if server.takes_time(&message) {
+        if let Some((bytes, ends)) = server.garbled(&message) {
+            write_all(&out, &bytes);
+            if ends {
+                answer::die();
+            }
+        } else if server.takes_time(&message) {
             let (server, out) = (Arc::clone(server), Arc::clone(&out));
             std::thread::spawn(move || {
                 if let Some(answer) = server.answer(&message, &mut |note| write(&out, note)) {
@@ -94,10 +104,14 @@ fn stdio(server: &Arc<Server>) -> std::io::Result<()> {
 }
 
 fn write(out: &Mutex<std::io::Stdout>, line: &str) {
-    let Ok(mut out) = out.lock() else { return };
     let mut bytes = Vec::with_capacity(line.len() + 1);
     bytes.extend_from_slice(line.as_bytes());
     bytes.push(b'\n');
+    write_all(out, &bytes);
+}
+
+fn write_all(out: &Mutex<std::io::Stdout>, bytes: &[u8]) {
+    let Ok(mut out) = out.lock() else { return };
     // A client that went away is the end of the input too.
-    let _gone = out.write_all(&bytes).and_then(|()| out.flush());
+    let _gone = out.write_all(bytes).and_then(|()| out.flush());
 }
