@@ -87,7 +87,12 @@ pub(crate) fn load(env: &Environment, flags: &Flags) -> Result<Loaded, Vec<Probl
         scope.inputs = dialect::inputs(&read);
         scope.base = path.parent().map_or_else(|| env.cwd.clone(), |dir| env.cwd.join(dir));
         match dialect::client_file(&read, path) {
-            Some(found) => tree.overlay(from_client(found, &read.place, &mut warnings)),
+            Some(found) => {
+                tree.overlay(from_client(found, &read.place, &mut warnings));
+                if layers::is_own(path) {
+                    tree.overlay(read.without(&dialect::OURS_TOO));
+                }
+            }
             None => tree.overlay(read),
         }
     }

@@ -142,7 +142,7 @@ impl Gateway {
 
     /// Narrows, passing these upstreams through.
     pub(crate) fn narrows(behind: Behind, servers: &Value) -> Self {
-        let house = House::with(&json!({"mcpServers": servers, "serve": {"mode": "mcp"}}));
+        let house = House::with(&json!({"servers": servers, "serve": {"mode": "mcp"}}));
         let address = format!("127.0.0.1:{}", free_port());
         let mut command = house.command(&["serve", "--http", &address]);
         command.stdin(Stdio::null()).stdout(Stdio::null());

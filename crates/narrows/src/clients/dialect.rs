@@ -68,6 +68,9 @@ pub(crate) struct Found {
     pub(crate) warning: Option<String>,
 }
 
+/// What a file of our name may hold in the words of clients, beside our own sections.
+pub(crate) const OURS_TOO: [&str; 2] = ["mcpServers", "inputs"];
+
 /// The servers of a file if a client wrote it; `None` if it is our own.
 pub(crate) fn client_file(tree: &Tree, path: &Path) -> Option<Vec<Found>> {
     let ours = !tree.entries().iter().any(|e| {

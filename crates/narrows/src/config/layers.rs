@@ -36,6 +36,11 @@ pub(crate) fn find_file(
     Ok(candidates.into_iter().find(|path| path.is_file()))
 }
 
+/// Whether a file has our name, whatever form its servers have.
+pub(super) fn is_own(path: &Path) -> bool {
+    path.file_name().and_then(|name| name.to_str()).is_some_and(|name| NAMES.contains(&name))
+}
+
 /// What holds where nothing is said.
 pub(super) fn defaults(env: &Environment) -> Tree {
     let store = Store {

@@ -175,6 +175,19 @@ impl Tree {
         entries.push(Entry::new(first.clone(), child));
     }
 
+    /// The table without these keys.
+    pub(crate) fn without(self, keys: &[&str]) -> Self {
+        let Self { kind, place, span } = self;
+        let kind = match kind {
+            Kind::Table(entries) => {
+                let rest = entries.into_iter().filter(|entry| !keys.contains(&entry.key.as_str()));
+                Kind::Table(rest.collect())
+            }
+            other => other,
+        };
+        Self { kind, place, span }
+    }
+
     /// Lays `over` over this: tables are merged key by key, everything else is replaced.
     pub(crate) fn overlay(&mut self, over: Self) {
         match (&mut self.kind, over.kind) {

@@ -1,6 +1,6 @@
 //! Right configs: layers, references, paths, clients' files, what is shown.
 
-use super::{environment, folder, loaded};
+use super::{environment, folder, loaded, problems};
 use crate::config::secret::Secret;
 use crate::config::settings::{Era, LimitsSection};
 use crate::config::{Flags, Launch, Settings, Upstream, load, show};
@@ -174,6 +174,24 @@ fn the_users_file_counts_where_the_folder_has_none() {
     let settings = load(&env, &Flags::default()).unwrap().settings;
     assert_eq!(settings.servers.len(), 1);
     assert_eq!(words(server(&settings, "p")), ["p"]);
+}
+
+#[test]
+fn a_file_of_our_name_may_list_its_servers_as_clients_do() {
+    let text = r#"{"mcpServers": {"a": {"command": "x"}}, "serve": {"mode": "mcp"}}"#;
+    let own = loaded("narrows.json", text, &[]).settings;
+    assert_eq!(
+        (format!("{:?}", own.serve.mode).as_str(), words(server(&own, "a"))),
+        ("Mcp", vec!["x"])
+    );
+    // A client's file has no sections of ours.
+    let theirs = loaded("other.json", text, &[]).settings;
+    assert_eq!(
+        (format!("{:?}", theirs.serve.mode).as_str(), words(server(&theirs, "a"))),
+        ("Code", vec!["x"])
+    );
+    let wrong = problems("narrows.json", r#"{"mcpServers": {}, "serv": {}}"#, &[]);
+    assert!(wrong[0].contains("unknown section `serv`"), "{wrong:?}");
 }
 
 #[test]
