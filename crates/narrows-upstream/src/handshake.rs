@@ -103,6 +103,12 @@ pub(crate) async fn agree(
             let left = deadline.saturating_duration_since(Instant::now());
             let probe = Instant::now() + PROBE_WAIT.min(left / 2);
             match discover(peer, probe).await {
+                // It was slow, and its answer to the other question shows that it was no more than
+                // that: behind a login, or started a moment ago.
+                Err(Failure::Timeout) => match initialize(peer, deadline).await {
+                    Err(Failure::Rpc(_) | Failure::Http { .. }) => discover(peer, deadline).await,
+                    outcome => outcome,
+                },
                 Err(failure) if is_another_era(&failure) => initialize(peer, deadline).await,
                 outcome => outcome,
             }

@@ -168,9 +168,9 @@ fn collect(root: &std::path::Path, folder: &std::path::Path, found: &mut Found) 
         let checks: Vec<Value> =
             serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
         let text = |check: &Value, key: &str| check[key].as_str().unwrap_or_default().to_owned();
-        if let Ok(printed) = std::fs::read_to_string(folder.join("stdout.txt")) {
-            found.printed.insert(name.clone(), printed);
-        }
+        let printed = ["stdout.txt", "stderr.txt"]
+            .map(|file| std::fs::read_to_string(folder.join(file)).unwrap_or_default());
+        found.printed.insert(name.clone(), printed.concat());
         let checks = checks.iter().map(|check| Check {
             scenario: name.clone(),
             id: text(check, "id"),

@@ -9,6 +9,7 @@ use reqwest::redirect::{Attempt, Policy};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a connection may take to be made.
@@ -28,7 +29,7 @@ pub(crate) struct Endpoint {
     url: Url,
     headers: HeaderMap,
     shown: String,
-    keys: Option<Keys>,
+    keys: Option<Arc<Keys>>,
 }
 
 impl Endpoint {
@@ -77,7 +78,7 @@ impl Endpoint {
             client = client.unix_socket(socket);
         }
         let client = client.build().map_err(|e| format!("no HTTP client: {e}"))?;
-        Ok(Self { client, url, headers: map, shown, keys })
+        Ok(Self { client, url, headers: map, shown, keys: keys.map(Arc::new) })
     }
 
     /// Where it is, as far as the log may tell.
@@ -110,7 +111,7 @@ impl Endpoint {
             if next.is_none() {
                 return Ok(response);
             }
-            match keys.challenged(status, response.headers(), used.as_deref()).await {
+            match keys.challenged(status, response.headers(), used).await {
                 Verdict::Retry => {}
                 Verdict::Foreign => return Ok(response),
                 Verdict::Login(reason) => return Err(Failure::Login { reason }),

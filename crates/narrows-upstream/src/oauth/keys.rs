@@ -12,9 +12,10 @@ use crate::config::Logins;
 use arc_swap::ArcSwapOption;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use tokio::sync::Mutex;
+use std::sync::{Arc, PoisonError};
+use tokio::sync::{Mutex, oneshot};
+use tokio::task::JoinSet;
 
 /// A token is renewed so many seconds before it ends.
 const SPARE_S: u64 = 30;
@@ -37,6 +38,8 @@ pub(crate) struct Keys {
     /// New tokens since the last that was accepted.
     tries: AtomicU32,
     turn: Mutex<Turn>,
+    /// Logins and renewals under way.
+    under_way: std::sync::Mutex<JoinSet<()>>,
 }
 
 /// Held by whoever changes something: one at a time, the others find what it found.
@@ -101,17 +104,25 @@ impl Keys {
             opened: AtomicBool::new(false),
             tries: AtomicU32::new(0),
             turn: Mutex::new(Turn { record, steps: 0 }),
+            under_way: std::sync::Mutex::default(),
         })
     }
 
     /// The token of the next request, renewed if it is about to end; `None` without a login.
-    pub(crate) async fn bearer(&self) -> Option<Arc<Bearer>> {
+    pub(crate) async fn bearer(self: &Arc<Self>) -> Option<Arc<Bearer>> {
         if self.opened.load(Ordering::Acquire) {
             let current = self.current.load_full();
             if current.as_ref().is_none_or(|bearer| bearer.is_fresh()) {
                 return current;
             }
         }
+        let keys = Arc::clone(self);
+        self.to_the_end(async move { keys.freshen().await }).await;
+        self.current.load_full()
+    }
+
+    /// Looks into the vault if nobody did, and renews what is about to end.
+    async fn freshen(&self) {
         let mut turn = self.turn.lock().await;
         if !self.opened.load(Ordering::Acquire) {
             if let Some(record) = self.load().await {
@@ -132,7 +143,21 @@ impl Keys {
                 Err(_elapsed) => tracing::info!(server = %self.server, "renewing took too long"),
             }
         }
-        self.current.load_full()
+    }
+
+    /// Does it to the end, though the request that wants it may be given up meanwhile: a renewal is
+    /// good once, and a login that is dropped half way begins anew with the next request.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (tell, told) = oneshot::channel();
+        {
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+            while under_way.try_join_next().is_some() {}
+            under_way.spawn(async move { drop(tell.send(work.await)) });
+        }
+        told.await.ok()
     }
 
     /// The upstream let a request with a token pass.
@@ -144,15 +169,22 @@ impl Keys {
 
     /// The upstream answered 401 or 403 to a request that carried `used`.
     pub(crate) async fn challenged(
-        &self,
+        self: &Arc<Self>,
         status: u16,
         headers: &HeaderMap,
-        used: Option<&Bearer>,
+        used: Option<Arc<Bearer>>,
     ) -> Verdict {
         let challenge = Challenge::read(headers);
         if status == 403 && !challenge.wants_more_scope() {
             return Verdict::Foreign;
         }
+        let keys = Arc::clone(self);
+        let work = async move { keys.decide(status, &challenge, used.as_deref()).await };
+        let cut_off = || Verdict::Login("logging in was cut off".to_owned());
+        self.to_the_end(work).await.unwrap_or_else(cut_off)
+    }
+
+    async fn decide(&self, status: u16, challenge: &Challenge, used: Option<&Bearer>) -> Verdict {
         let mut turn = self.turn.lock().await;
         if self.has_other_than(used) {
             return Verdict::Retry;
@@ -165,7 +197,7 @@ impl Keys {
                 return Verdict::Retry;
             }
         }
-        let answer = self.answer(&mut turn, status, &challenge);
+        let answer = self.answer(&mut turn, status, challenge);
         match tokio::time::timeout(FLOW_WAIT, answer).await {
             Ok(Ok(())) => Verdict::Retry,
             Ok(Err(refusal)) => Verdict::Login(refusal.to_string()),

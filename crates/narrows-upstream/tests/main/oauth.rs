@@ -2,16 +2,18 @@
 
 mod guard;
 
-use crate::house::{PATIENCE, call, status, tools, value};
+use crate::house::{PATIENCE, call, options, raw, status, tools, value};
 use guard::{Guard, Habits};
 use narrows_types::{Fault, Kind, ServerState};
 use narrows_upstream::{
-    Config, Fleet, Grant, Launch, Logins, OAuth, ServerConfig, login, logout, status as logins,
+    CallOptions, Config, Fleet, Grant, Launch, Logins, OAuth, ServerConfig, login, logout,
+    status as logins,
 };
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::Instant;
 
 fn config(guard: &Guard, folder: &Path, oauth: Option<OAuth>) -> Config {
     let launch = Launch::http(guard.url());
@@ -204,6 +206,46 @@ async fn a_client_logs_itself_in() {
     let error = call(&wrong, "web", "echo", json!({})).await.unwrap_err().to_string();
     assert!(error.contains("invalid_client"), "{error}");
     assert!(!error.contains("not-the-secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_slow_login_is_neither_begun_twice_nor_taken_for_another_era() {
+    let habits = Habits {
+        client: Some(("id", "secret")),
+        thinks: Duration::from_secs(6),
+        ..Habits::default()
+    };
+    let guard = Guard::start(habits).await;
+    let folder = tempfile::tempdir().unwrap();
+    let oauth = OAuth {
+        client_id: Some("id".to_owned()),
+        client_secret: Some("secret".to_owned()),
+        grant: Grant::Client,
+        ..OAuth::default()
+    };
+    let mut config = config(&guard, folder.path(), Some(oauth));
+    // The question that finds the era out may take half of this.
+    config.servers[0].start_timeout = Duration::from_secs(10);
+    let fleet = Fleet::start(config).unwrap();
+    value(&fleet, "web", "echo", json!({})).await;
+    assert_eq!(guard.count("/token"), 1);
+}
+
+#[tokio::test]
+async fn a_renewal_goes_on_though_its_request_is_given_up() {
+    let habits = Habits { life_s: Some(5), thinks: Duration::from_secs(1), ..Habits::default() };
+    let guard = Guard::start(habits).await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(&guard, folder.path(), None);
+    log_in(&config).await.unwrap();
+    let fleet = Fleet::start(config).unwrap();
+    value(&fleet, "web", "echo", json!({})).await;
+    let hurried =
+        CallOptions { deadline: Instant::now() + Duration::from_millis(300), ..options() };
+    fleet.call("web", "echo", &raw(&json!({})), hurried).await.unwrap_err();
+    // What the renewal gave was not lost with it, and each is good once.
+    guard.forget_tokens();
+    value(&fleet, "web", "echo", json!({})).await;
 }
 
 #[tokio::test]

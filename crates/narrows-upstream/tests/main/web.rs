@@ -54,6 +54,8 @@ pub(crate) struct Answer {
     body: Vec<String>,
     /// The pieces of the body come one by one, and then the connection stays open so long.
     streams: Option<Duration>,
+    /// It comes so late.
+    after: Duration,
 }
 
 impl Answer {
@@ -63,11 +65,17 @@ impl Answer {
 
     pub(crate) fn text(status: u16, media: &str, body: &str) -> Self {
         let headers = vec![("content-type".to_owned(), media.to_owned())];
-        Self { status, headers, body: vec![body.to_owned()], streams: None }
+        Self { status, headers, body: vec![body.to_owned()], streams: None, after: Duration::ZERO }
     }
 
     pub(crate) fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new(), streams: None }
+        let after = Duration::ZERO;
+        Self { status, headers: Vec::new(), body: Vec::new(), streams: None, after }
+    }
+
+    pub(crate) fn late(mut self, after: Duration) -> Self {
+        self.after = after;
+        self
     }
 
     /// Events, after which the connection stays open for a while.
@@ -137,7 +145,9 @@ async fn converse(
 ) -> bool {
     while let Some(request) = read(&mut stream).await {
         log.lock().unwrap().push(request.clone());
-        if !write(&mut stream, answer(&request)).await {
+        let answer = answer(&request);
+        tokio::time::sleep(answer.after).await;
+        if !write(&mut stream, answer).await {
             return false;
         }
     }

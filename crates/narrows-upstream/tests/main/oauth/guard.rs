@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// How it differs from a good one.
 pub(crate) struct Habits {
@@ -26,6 +27,8 @@ pub(crate) struct Habits {
     pub(crate) refuses: bool,
     /// The client that may log itself in.
     pub(crate) client: Option<(&'static str, &'static str)>,
+    /// How long it takes to give a token.
+    pub(crate) thinks: Duration,
 }
 
 impl Default for Habits {
@@ -39,6 +42,7 @@ impl Default for Habits {
             token_endpoint: None,
             refuses: false,
             client: None,
+            thinks: Duration::ZERO,
         }
     }
 }
@@ -112,7 +116,7 @@ fn answer(request: &Request, habits: &Habits, given: &mut Given) -> Answer {
         }
         "/as/register" => register(request, given),
         "/as/authorize" => authorize(&url, &origin, habits, given),
-        "/as/token" => token(request, &origin, habits, given),
+        "/as/token" => token(request, &origin, habits, given).late(habits.thinks),
         _ => Answer::empty(404),
     }
 }
