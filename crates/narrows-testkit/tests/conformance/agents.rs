@@ -5,6 +5,7 @@ use crate::house::{binary, npm_bin, repository};
 use crate::judge::{expected, judge, warnings};
 use crate::suites::{Found, suite};
 use std::path::Path;
+use tempfile::TempDir;
 
 /// What a client must refuse: a scenario whose client ends well has failed, whatever its checks say.
 const REFUSED: [&str; 7] = [
@@ -43,10 +44,12 @@ fn passes(name: &str) {
     let node = npm_bin("node");
     let mut path = vec![Path::new(&node).parent().unwrap().to_owned()];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
+    let turns = TempDir::new().unwrap();
     // The suite splits the command at spaces: a path could have one.
     let mut found = suite.of_client("node client.mjs", |command| {
         command.current_dir(drivers);
         command.env("NARROWS_BIN", binary("narrows"));
+        command.env("CONFORMANCE_TURNS", turns.path());
         command.env("PATH", std::env::join_paths(path).unwrap());
     });
     for checks in found.scenarios.values_mut() {

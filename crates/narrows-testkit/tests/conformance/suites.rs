@@ -117,10 +117,10 @@ impl Suite {
         self.run(&["server", "--url", url], |_| {})
     }
 
-    /// Runs the client scenarios, all at once, each with a process of `client`.
+    /// Runs the client scenarios, each with a process of `client`.
     pub(crate) fn of_client(self, client: &str, prepare: impl FnOnce(&mut Command)) -> Found {
-        // They share the machine with everything else that is tested.
-        let words = ["client", "--command", client, "--timeout", "100000"];
+        // They share the machine with everything else that is tested, and wait for their turns.
+        let words = ["client", "--command", client, "--timeout", "250000"];
         self.run(&words, prepare)
     }
 

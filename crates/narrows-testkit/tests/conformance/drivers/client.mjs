@@ -6,7 +6,7 @@
 // The suite appends the server's address and sets MCP_CONFORMANCE_{SCENARIO,CONTEXT,PROTOCOL_VERSION}.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, mkdirSync, rmSync, rmdirSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -249,6 +249,25 @@ const acts = {
   },
 };
 
+// Waits for one of a few turns; gives back what ends it. The suite starts all its scenarios at once,
+// and its one process is the server of each: on a busy machine it would not answer for seconds.
+async function turn() {
+  const folder = process.env.CONFORMANCE_TURNS;
+  if (!folder) return () => {};
+  for (;;) {
+    for (const name of ["a", "b", "c", "d"]) {
+      const taken = join(folder, name);
+      try {
+        mkdirSync(taken);
+        return () => rmdirSync(taken);
+      } catch {
+        // Somebody else's.
+      }
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
 async function main() {
   mkdirSync(join(home, "config/narrows"), { recursive: true });
   writeFileSync(join(home, "config/narrows/narrows.toml"), settings());
@@ -277,6 +296,7 @@ async function main() {
   }
 }
 
+const end = await turn();
 // How it ended is for the test that runs the suite: the suite does not look.
 main()
   .then((code) => (code === 0 ? "well" : "refused"), (e) => {
@@ -286,5 +306,6 @@ main()
   .then((ended) => {
     console.log(`ended: ${ended}`);
     process.exitCode = ended === "well" ? 0 : 1;
+    end();
     rmSync(home, { recursive: true, force: true });
   });
