@@ -48,6 +48,12 @@ pub enum UpstreamError {
         /// Whether the request was sent: then it may have been carried out.
         sent: bool,
     },
+    /// We ended it, or this client's connection to it; the request was sent.
+    #[error("server {server} was stopped during the call")]
+    Stopped {
+        /// The name.
+        server: String,
+    },
     /// It answered with an error.
     #[error("{server}.{tool}: {message}")]
     Answered {
@@ -157,12 +163,14 @@ impl From<UpstreamError> for Fault {
             UpstreamError::Broken { server, retry_ms, .. } => {
                 fault(Kind::Unavailable, server).retry(Retry::AfterMs(retry_ms))
             }
-            UpstreamError::Lost { server, sent, .. } => fault(Kind::Lost, server).hint(if sent {
-                "whether it was carried out is unknown: look before you send it again; the next \
-                 call starts the server again"
-            } else {
-                "it was not carried out; the next call starts the server again"
-            }),
+            UpstreamError::Lost { server, sent: false, .. } => fault(Kind::Lost, server)
+                .hint("it was not carried out; the next call starts the server again"),
+            UpstreamError::Lost { server, .. } | UpstreamError::Stopped { server } => {
+                fault(Kind::Lost, server).hint(
+                    "whether it was carried out is unknown: look before you send it again; the \
+                     next call starts the server again",
+                )
+            }
             UpstreamError::Refused { server, .. } => {
                 fault(Kind::Upstream, server).hint("set its credentials in the config's `headers`")
             }

@@ -412,6 +412,7 @@ pub(crate) fn failed(cell: &Cell, tool: &str, failure: Failure, waited: Duration
         Failure::Http { .. } => answered(failure.to_string()),
         Failure::Timeout => timeout(server, tool, waited),
         Failure::Lost { reason, sent } => UpstreamError::Lost { server, reason, sent },
+        Failure::Stopped => UpstreamError::Stopped { server },
         Failure::Refused { status } => UpstreamError::Refused { server, status },
         Failure::Login { reason } => UpstreamError::Login { server, reason },
         Failure::Busy { reason, retry_ms } => UpstreamError::Busy { server, reason, retry_ms },

@@ -122,6 +122,7 @@ fn is_another_era(failure: &Failure) -> bool {
         Failure::Rpc(error) => !code::is_modern(error.code),
         Failure::Timeout | Failure::Http { .. } | Failure::Protocol(_) => true,
         Failure::Lost { .. }
+        | Failure::Stopped
         | Failure::Refused { .. }
         | Failure::Login { .. }
         | Failure::Busy { .. }

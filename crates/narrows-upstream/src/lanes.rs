@@ -80,7 +80,8 @@ pub(crate) enum Want {
     Open {
         key: Key,
         opening: Box<Opening>,
-        reply: oneshot::Sender<Result<Arc<Lane>, NoLane>>,
+        /// A turn, so that nobody ends the lane before it is used; none if others took them all.
+        reply: oneshot::Sender<Result<Option<Turn>, NoLane>>,
     },
     /// A client went away.
     Farewell(ClientSession),
@@ -214,12 +215,9 @@ pub(crate) async fn take(
         let want = Want::Open { key: key.clone(), opening: Box::new(opening), reply };
         lanes.wants.send(want).await.map_err(|_gone| stopped())?;
         match opened.await.unwrap_or_else(|_gone| Err(stopped())) {
-            Ok(lane) => {
-                // Or somebody was faster.
-                if let Some(turn) = lanes.turn(&lane) {
-                    return Ok(turn);
-                }
-            }
+            Ok(Some(turn)) => return Ok(turn),
+            // Somebody was faster.
+            Ok(None) => {}
             Err(NoLane::Full) => match lanes.any(&key).await {
                 Some(turn) => return Ok(turn),
                 None => return Err(NoLane::Full),

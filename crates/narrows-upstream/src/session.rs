@@ -216,8 +216,8 @@ impl Session {
             _ => reason,
         };
         for (_, waiting) in pending {
-            let failure = Failure::Lost { reason: reason.clone(), sent: true };
-            let _gone = waiting.reply.send(Err(failure));
+            let lost = || Failure::Lost { reason: reason.clone(), sent: true };
+            let _gone = waiting.reply.send(Err(if stopped { Failure::Stopped } else { lost() }));
         }
         if stopped || expired.is_some() { End::Stopped } else { End::Lost(reason) }
     }

@@ -208,6 +208,8 @@ pub(crate) enum Failure {
     Timeout,
     /// The connection is gone; `sent` tells whether the upstream may have seen the request.
     Lost { reason: String, sent: bool },
+    /// We ended the connection after the request was sent. It tells nothing of the upstream.
+    Stopped,
     /// Credentials are missing or wrong.
     Refused { status: u16 },
     /// Only a login by a person helps.
@@ -229,6 +231,7 @@ impl std::fmt::Display for Failure {
                 write!(f, "it answered with error {}: {}", error.code, error.message)
             }
             Self::Timeout => f.write_str("it did not answer in time"),
+            Self::Stopped => f.write_str("it was stopped"),
             Self::Lost { reason, .. }
             | Self::Busy { reason, .. }
             | Self::Login { reason }

@@ -1,6 +1,6 @@
 //! The owner of the lanes of one upstream.
 
-use super::{Key, Lane, Lanes, NoLane, TURNS, Want};
+use super::{Key, Lane, Lanes, NoLane, TURNS, Turn, Want};
 use crate::board::{Cell, Connected};
 use crate::keeper::{Opening, Started, Starter, take_up_late};
 use crate::session::End;
@@ -18,7 +18,7 @@ const LANES_MAX: usize = 64;
 /// Those of one principal with one set of capabilities.
 const POOL_MAX: usize = 8;
 
-type Reply = oneshot::Sender<Result<Arc<Lane>, NoLane>>;
+type Reply = oneshot::Sender<Result<Option<Turn>, NoLane>>;
 
 enum Outcome {
     Opened {
@@ -96,7 +96,7 @@ impl Steward {
         let reply = match key {
             Key::Session(session) => {
                 if let Some(lane) = self.live(&key) {
-                    let _gone = reply.send(Ok(lane));
+                    let _gone = reply.send(Ok(self.lanes.turn(&lane)));
                     return;
                 }
                 if let Some(waiting) = self.opening.get_mut(&session) {
@@ -214,26 +214,35 @@ impl Steward {
         waiting: Option<Vec<Reply>>,
         opened: Result<Box<Started>, Failure>,
     ) {
-        let outcome = match opened {
-            Ok(started) => Ok(self.up(key, *started, waiting.is_some())),
+        let refusal = match opened {
+            Ok(started) => {
+                let wanted = waiting.as_ref().map(Vec::len);
+                let mut turns = self.up(key, *started, wanted).into_iter();
+                for reply in waiting.into_iter().flatten() {
+                    let _gone = reply.send(Ok(turns.next()));
+                }
+                return;
+            }
             // Whatever it says to `initialize`, it is no legacy server to us.
             Err(
                 Failure::Rpc(_) | Failure::Timeout | Failure::Http { .. } | Failure::Protocol(_),
-            ) if self.cell.is_modern() == Some(true) => Err(NoLane::Era),
-            Err(failure) => Err(NoLane::Failed(self.starter.error(&failure))),
+            ) if self.cell.is_modern() == Some(true) => NoLane::Era,
+            Err(failure) => NoLane::Failed(self.starter.error(&failure)),
         };
         for reply in waiting.into_iter().flatten() {
-            let _gone = reply.send(outcome.clone());
+            let _gone = reply.send(Err(refusal.clone()));
         }
     }
 
-    fn up(&mut self, key: Key, started: Started, wanted: bool) -> Arc<Lane> {
+    /// A lane is there; gives turns on it for those who wait. They are taken before anybody sees it:
+    /// a lane that nobody uses may have to make room for another at any time.
+    fn up(&mut self, key: Key, started: Started, wanted: Option<usize>) -> Vec<Turn> {
         let Started { peer, agreed, heard, session, stop } = started;
         let one_by_one = matches!(key, Key::Pool { .. }) && !self.cell.over_http();
         let turns_max = if one_by_one { 1 } else { TURNS };
         self.next_number += 1;
         let number = self.next_number;
-        if !wanted {
+        if wanted.is_none() {
             stop.cancel();
         }
         let lane = Arc::new(Lane {
@@ -244,6 +253,7 @@ impl Steward {
             used_ms: AtomicU64::new(0),
             stop,
         });
+        let turns = (0..wanted.unwrap_or(0)).map_while(|_| self.lanes.turn(&lane)).collect();
         self.tasks.spawn(async move { Outcome::Ended { number, end: session.await } });
         let kept = Arc::clone(&lane);
         let who = match &key {
@@ -258,7 +268,7 @@ impl Steward {
                 Outcome::Subscribed
             });
         }
-        lane
+        turns
     }
 
     fn change(&self, change: impl FnOnce(&mut super::Open)) {

@@ -1,7 +1,8 @@
 //! Turns: a limit is kept, callers share it, an upstream that hangs or fails harms no other.
 
 use crate::house::{PATIENCE, call, fleet, options, raw, scripted, status, until, value};
-use narrows_types::{Fault, Kind, Retry};
+use crate::passing::{hearing, legacy, question, whole};
+use narrows_types::{ClientSession, Fault, Kind, Method, Retry};
 use narrows_upstream::{CallOptions, Caller, Config, Fleet, ServerConfig, Tier, UpstreamError};
 use serde_json::json;
 use std::time::Duration;
@@ -143,5 +144,27 @@ async fn a_death_under_a_hundred_calls_is_one_failure() {
         assert!(matches!(outcome, Err(UpstreamError::Lost { .. })), "{outcome:?}");
     }
     value(&fleet, "one", "echo", json!({})).await;
+    fleet.shutdown().await;
+}
+
+#[tokio::test]
+async fn clients_that_go_away_in_calls_are_no_failure_of_their_upstream() {
+    let fleet = fleet(vec![whole("one", &[])]);
+    for n in 1..=8 {
+        let (through, mut heard) = hearing(&fleet, "one", legacy(n));
+        let ask = json!({"method": "elicitation/create", "params": {"message": "who?"}});
+        let ask = json!({"name": "ask", "arguments": ask}).to_string();
+        let leaves = async {
+            let asked = question(heard.recv().await);
+            fleet.farewell(ClientSession(n));
+            asked
+        };
+        let (outcome, _asked) = tokio::join!(through.pass(Method::CallTool, None, &ask), leaves);
+        let error = outcome.unwrap_err();
+        assert!(matches!(error, UpstreamError::Stopped { .. }), "{error}");
+        assert!(Fault::from(error).hint.starts_with("whether it was carried out is unknown"));
+    }
+    assert_eq!(status(&fleet, "one").last_error, None);
+    call(&fleet, "one", "state", json!({})).await.unwrap();
     fleet.shutdown().await;
 }
