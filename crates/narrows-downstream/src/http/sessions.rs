@@ -18,7 +18,7 @@ const STREAMS_MAX: usize = 4;
 /// Streams of all sessions at once: each holds a connection, and half are left for requests.
 const STREAMS_TOTAL_MAX: usize = 512;
 
-/// The time between two looks for sessions that expired.
+/// The longest time between two looks for sessions that expired.
 const SWEEP_PAUSE: Duration = Duration::from_secs(30);
 
 /// How long a session that was used is left alone when there are too many. It stops a flood of
@@ -118,7 +118,11 @@ impl Sessions {
     /// Ends the sessions that expired, now and from time to time, as long as there are any to come.
     pub(crate) async fn sweep(sessions: Weak<Self>) {
         loop {
-            tokio::time::sleep(SWEEP_PAUSE).await;
+            let Some(pause) = sessions.upgrade().map(|sessions| sessions.ttl.min(SWEEP_PAUSE))
+            else {
+                return;
+            };
+            tokio::time::sleep(pause).await;
             let Some(sessions) = sessions.upgrade() else { return };
             sessions.sweep_at(Instant::now());
         }
@@ -287,6 +291,21 @@ mod tests {
         sessions.sweep_at(now + 2 * TTL);
         assert_eq!(script.farewells.lock().unwrap().len(), 1);
         assert!(sessions.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_short_life_is_looked_after_as_often() {
+        let sessions = Arc::new(Sessions::new(3, Duration::from_millis(20)));
+        open(&sessions);
+        let ended = async {
+            while !sessions.lock().is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::select! {
+            () = Sessions::sweep(Arc::downgrade(&sessions)) => unreachable!("there may be more"),
+            ended = tokio::time::timeout(SWEEP_PAUSE / 2, ended) => assert!(ended.is_ok()),
+        }
     }
 
     #[test]

@@ -109,13 +109,18 @@ impl House {
 
     /// `narrows serve --http` on a free port.
     pub(crate) fn http(&self) -> Http {
+        self.http_telling(Stdio::inherit())
+    }
+
+    /// The same, with its log there.
+    pub(crate) fn http_telling(&self, log: Stdio) -> Http {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let address = format!("127.0.0.1:{port}");
         let child = self
             .command(&["serve", "--http", &address])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
+            .stderr(log)
             .spawn()
             .unwrap();
         let http = Http { child, address };

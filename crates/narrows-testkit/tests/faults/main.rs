@@ -13,8 +13,10 @@
 #[expect(dead_code, reason = "shared with the black-box tests, which use all of it")]
 mod house;
 
+mod crowds;
 mod deaths;
 mod garbage;
 mod ground;
 mod hangs;
+mod reloads;
 mod storms;
