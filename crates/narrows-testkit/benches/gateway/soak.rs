@@ -115,9 +115,11 @@ impl Soak {
             }
             return;
         }
+        // Said before: what it costs may be told before the kill returns. It is away until it is
+        // started again.
+        self.kills.0[victim].store(self.now_ms().max(1), Ordering::Relaxed);
         let _gone = web.child.kill();
         let _reaped = web.child.wait();
-        // It is away until it is started again.
         self.kills.0[victim].store(self.now_ms().max(1), Ordering::Relaxed);
         *web = Upstream::start(port);
         self.kills.0[victim].store(self.now_ms().max(1), Ordering::Relaxed);
