@@ -18,6 +18,8 @@ pub(crate) fn upstream(settings: &Settings, env: &Environment) -> upstream::Conf
         },
         cache_dir: settings.upstream.cache.then(|| env.data_dir().join("tools")),
         start_concurrency: size(settings.upstream.start_parallel),
+        concurrency: size(settings.upstream.concurrency),
+        queue: size(settings.upstream.queue),
         // On the wire a result stands twice, as text and as structured content.
         result_bytes_max: size(settings.limits.result_bytes.saturating_mul(2)),
         ..upstream::Config::default()

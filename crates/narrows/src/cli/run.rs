@@ -143,10 +143,9 @@ fn told(report: &RunReport, timeout_ms: Option<u64>, out: &Output) -> Result<(),
         out.note(&shown(content));
     }
     let bill = report.bill;
-    out.note(&format!(
-        "{} calls, {} ms, {} bytes kept out of the context",
-        bill.calls, bill.ms, bill.kept_bytes
-    ));
+    let calls = if bill.calls == 1 { "1 call".to_owned() } else { format!("{} calls", bill.calls) };
+    let (ms, kept) = (bill.ms, bill.kept_bytes);
+    out.note(&format!("{calls}, {ms} ms, {kept} bytes kept out of the context"));
     Ok(())
 }
 

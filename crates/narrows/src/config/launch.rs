@@ -361,6 +361,7 @@ pub(super) fn sections(settings: &Settings, written: &Tree, problems: &mut Vec<P
         ("sandbox", "forks_per_zygote", sandbox.forks_per_zygote),
         ("sandbox", "start_timeout_ms", sandbox.start_timeout_ms),
         ("upstream", "start_parallel", settings.upstream.start_parallel),
+        ("upstream", "concurrency", settings.upstream.concurrency),
     ] {
         if value == 0 {
             let what = format!("`{section}.{key}` must be 1 or more, not 0");

@@ -329,6 +329,11 @@ pub(crate) struct Upstreams {
     /// Servers that start at once; further ones wait.
     #[schemars(range(min = 1))]
     pub(crate) start_parallel: u64,
+    /// Calls of all servers together that are under way at once; servers take turns for them.
+    #[schemars(range(min = 1))]
+    pub(crate) concurrency: u64,
+    /// Calls that may wait for that; further ones are refused.
+    pub(crate) queue: u64,
     /// Milliseconds that a search or a run waits for servers whose tools are not known yet.
     pub(crate) list_wait_ms: u64,
     /// Whether lists of tools are kept between starts.
@@ -337,7 +342,13 @@ pub(crate) struct Upstreams {
 
 impl Default for Upstreams {
     fn default() -> Self {
-        Self { start_parallel: 4, list_wait_ms: 20_000, cache: true }
+        Self {
+            start_parallel: 4,
+            concurrency: 1_024,
+            queue: 4_096,
+            list_wait_ms: 20_000,
+            cache: true,
+        }
     }
 }
 

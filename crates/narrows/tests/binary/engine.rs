@@ -14,7 +14,7 @@ fn a_program_runs_in_either_language() {
     desk.write("work/p.ts", "const f = await files.read({path: input.path});\nconsole.log('read');\nreturn f.text.length;");
     let said = desk.run(&["run", "p.ts", "--input", r#"{"path": "a.txt"}"#]);
     assert_eq!((said.code, said.out.as_str()), (0, "8\n"), "{}", said.err);
-    assert!(said.err.contains("read\n") && said.err.contains("1 calls"), "{}", said.err);
+    assert!(said.err.contains("read\n") && said.err.contains("1 call,"), "{}", said.err);
     desk.write("work/p.py", "f = await files.read(path='a.txt')\nf['text']");
     let said = desk.run(&["run", "p.py", "-q"]);
     assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (0, "one\ntwo\n", ""));

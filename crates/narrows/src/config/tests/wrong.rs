@@ -30,6 +30,7 @@ const TOML: &[(&str, &str)] = &[
     ("our own name", "[servers.narrows]\ncommand = \"x\"\n"),
     ("a name of blanks", "[servers.\" x\"]\ncommand = \"x\"\n"),
     ("an unknown era", "[servers.f]\ncommand = \"x\"\nera = \"modren\"\n"),
+    ("no calls at all", "[upstream]\nconcurrency = 0\n"),
     ("no time at all", "[servers.f]\ncommand = \"x\"\ncall_timeout_ms = 0\n"),
     ("a server that is no table", "servers = {git = \"uvx\"}\n"),
     ("servers that are a list", "servers = [\"git\"]\n"),
