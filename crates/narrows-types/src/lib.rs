@@ -17,6 +17,7 @@ pub mod raw;
 pub mod report;
 pub mod tool;
 pub mod uses;
+pub mod wildcard;
 
 pub use answer::{Answer, ArtifactPart, SearchAnswer, SearchHit, ServerState, ServerStatus};
 pub use ask::{Ask, CallAsk, Detail, Event, Principal, RunAsk, SearchAsk, What};

@@ -5,7 +5,7 @@ use crate::session::{Body, Peer};
 use crate::wire::Failure;
 use narrows_protocol::{Revision, code, views};
 use narrows_types::fault::clip;
-use narrows_types::{ListKind, ServerListing, ToolSpec, raw};
+use narrows_types::{ListKind, ServerListing, ToolSpec, raw, wildcard};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::HashSet;
@@ -161,44 +161,14 @@ impl Offer {
 
 /// Whether the config lets a tool through. `*` in its patterns stands for any characters.
 pub(crate) fn allowed(config: &ServerConfig, tool: &str) -> bool {
-    let named = |patterns: &[String]| patterns.iter().any(|pattern| matches(pattern, tool));
+    let named = |patterns: &[String]| patterns.iter().any(|pattern| wildcard::fits(pattern, tool));
     (config.tools_allow.is_empty() || named(&config.tools_allow)) && !named(&config.tools_hide)
-}
-
-fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| name.strip_prefix(first)) else {
-        return false;
-    };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        let Some((_, after)) = rest.split_once(part) else { return false };
-        rest = after;
-    }
-    rest.ends_with(last)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Reading, matches};
+    use super::Reading;
     use narrows_protocol::views::ToolPage;
-
-    #[test]
-    fn patterns_name_tools() {
-        for (pattern, name, expected) in [
-            ("get_*", "get_issue", true),
-            ("get_*", "forget_issue", false),
-            ("*", "anything", true),
-            ("list", "list", true),
-            ("list", "lists", false),
-            ("*_issue*", "get_issues", true),
-            ("a*b*a", "aba", true),
-            ("a*a", "a", false),
-            ("", "x", false),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 
     #[test]
     fn what_is_skipped_is_told_within_bounds() {
