@@ -104,16 +104,7 @@ fn the_npm_sdks_over_stdio_and_http_in_both_eras() {
 fn the_inspector_lists_and_calls() {
     let (house, _) = house();
     let http = house.http();
-    let url = http.url();
-    let inspect = |args: &[&str]| {
-        let mut command = Command::new(npm_bin("node"));
-        command.arg(npm_bin("mcp-inspector")).args(["--cli", &url, "--transport", "http"]);
-        command.args(args).env("HOME", house.home.path());
-        let output = command.output().unwrap();
-        let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        let err = String::from_utf8_lossy(&output.stderr);
-        serde_json::from_str::<Value>(&out).unwrap_or_else(|e| panic!("{e}\n{out}\n{err}"))
-    };
+    let inspect = |args: &[&str]| house.inspect(&http, args);
     let listed = inspect(&["--method", "tools/list"]);
     assert_eq!(listed["tools"][1]["name"], "run");
     let ran = inspect(&[

@@ -89,6 +89,17 @@ impl House {
         ]
     }
 
+    /// What the inspector says of a request to this address.
+    pub(crate) fn inspect(&self, http: &Http, args: &[&str]) -> Value {
+        let mut command = Command::new(npm_bin("node"));
+        command.arg(npm_bin("mcp-inspector")).args(["--cli", &http.url(), "--transport", "http"]);
+        command.args(args).env("HOME", self.home.path());
+        let output = command.output().unwrap();
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        let err = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}\n{out}\n{err}"))
+    }
+
     /// Runs a command to its end.
     pub(crate) fn output(&self, args: &[&str]) -> Output {
         self.command(args).stdin(Stdio::null()).output().unwrap()

@@ -130,16 +130,7 @@ fn the_npm_sdks_in_both_eras() {
 fn the_inspector() {
     let house = passing(stdio("both"));
     let http = house.http();
-    let url = http.url();
-    let inspect = |args: &[&str]| {
-        let mut command = Command::new(npm_bin("node"));
-        command.arg(npm_bin("mcp-inspector")).args(["--cli", &url, "--transport", "http"]);
-        command.args(args).env("HOME", house.home.path());
-        let output = command.output().unwrap();
-        let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        let err = String::from_utf8_lossy(&output.stderr);
-        serde_json::from_str::<Value>(&out).unwrap_or_else(|e| panic!("{e}\n{out}\n{err}"))
-    };
+    let inspect = |args: &[&str]| house.inspect(&http, args);
     let listed = inspect(&["--method", "tools/list"]);
     assert!(listed["tools"].as_array().unwrap().len() > 30, "{listed:#}");
     let called = inspect(&["--method", "tools/call", "--tool-name", "test_simple_text"]);

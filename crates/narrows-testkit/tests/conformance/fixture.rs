@@ -5,6 +5,14 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
+/// Starts a server that prints its URL once it listens.
+fn listening(mut command: Command) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut url = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    (child, url.trim().to_owned())
+}
+
 /// The fixture over HTTP, ended with the test.
 pub(crate) struct Fixture {
     child: Child,
@@ -13,15 +21,10 @@ pub(crate) struct Fixture {
 
 impl Fixture {
     pub(crate) fn http(eras: &str) -> Self {
-        let mut child = Command::new(binary("conformance-server"))
-            .args(["--http", "127.0.0.1:0", "--eras", eras])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        Self { child, url: url.trim().to_owned() }
+        let mut command = Command::new(binary("conformance-server"));
+        command.args(["--http", "127.0.0.1:0", "--eras", eras]).stdin(Stdio::null());
+        let (child, url) = listening(command);
+        Self { child, url }
     }
 
     /// `host:port`.
@@ -63,17 +66,11 @@ pub(crate) struct Bridge {
 impl Bridge {
     pub(crate) fn before_the_fixture() -> Self {
         let driver = "crates/narrows-testkit/tests/conformance/drivers/sse_bridge.py";
-        let mut child = Command::new(python("tools"))
-            .arg(repository().join(driver))
-            .arg(binary("conformance-server"))
-            .args(["--stdio", "--eras", "legacy"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        Self { child, url: url.trim().to_owned() }
+        let mut command = Command::new(python("tools"));
+        command.arg(repository().join(driver)).arg(binary("conformance-server"));
+        command.args(["--stdio", "--eras", "legacy"]).stdin(Stdio::piped());
+        let (child, url) = listening(command);
+        Self { child, url }
     }
 }
 
