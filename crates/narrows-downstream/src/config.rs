@@ -13,8 +13,10 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The doors' settings and the texts that they show.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// What an agent reads first.
+    /// What an agent reads first in code mode.
     pub instructions: String,
+    /// The same in hybrid mode.
+    pub hybrid_instructions: String,
     /// The definitions of the tools that an agent sees, in the order in which it sees them.
     pub tools: Vec<Value>,
     /// What a client sees of the upstreams, unless its request says otherwise.
@@ -46,6 +48,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             instructions: String::new(),
+            hybrid_instructions: String::new(),
             tools: Vec::new(),
             mode: Mode::default(),
             task_after: Duration::from_secs(5),

@@ -109,14 +109,14 @@ impl Letters {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wants to hear of a resource; false if it is one too many.
-    pub(crate) fn subscribe(&self, uri: &str) -> bool {
+    /// Wants to hear of a resource. Gives whether that is new; `None` if it is one too many.
+    pub(crate) fn subscribe(&self, uri: &str) -> Option<bool> {
         let mut desk = self.desk();
-        if desk.subscribed.len() >= SUBSCRIPTIONS_MAX && !desk.subscribed.contains(uri) {
-            return false;
+        if desk.subscribed.contains(uri) {
+            return Some(false);
         }
-        desk.subscribed.insert(uri.to_owned());
-        true
+        let room = desk.subscribed.len() < SUBSCRIPTIONS_MAX;
+        room.then(|| desk.subscribed.insert(uri.to_owned()))
     }
 
     pub(crate) fn unsubscribe(&self, uri: &str) {
@@ -235,7 +235,7 @@ mod tests {
         let tools = Letters::new(Lists { tools: true, ..Lists::default() });
         round.enter(&all);
         round.enter(&tools);
-        assert!(all.subscribe("a:1"));
+        assert_eq!(all.subscribe("a:1"), Some(true));
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(Arc::clone(&round).carry(changes, updates));
         tokio::task::yield_now().await;
@@ -267,11 +267,11 @@ mod tests {
     fn subscriptions_are_bounded() {
         let letters = Letters::new(Lists::ALL);
         for n in 0..SUBSCRIPTIONS_MAX {
-            assert!(letters.subscribe(&n.to_string()));
+            assert_eq!(letters.subscribe(&n.to_string()), Some(true));
         }
-        assert!(!letters.subscribe("one more"));
-        assert!(letters.subscribe("0"));
+        assert_eq!(letters.subscribe("one more"), None);
+        assert_eq!(letters.subscribe("0"), Some(false), "again");
         letters.unsubscribe("0");
-        assert!(letters.subscribe("one more"));
+        assert_eq!(letters.subscribe("one more"), Some(true));
     }
 }

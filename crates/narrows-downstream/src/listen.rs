@@ -80,7 +80,7 @@ pub(crate) async fn hear(
     let mut held = Held { front: Arc::clone(&front), caller: caller.clone(), uris: Vec::new() };
     let wanted = join_all(filter.resource_subscriptions.iter().map(|uri| {
         // Updates from the first moment count.
-        letters.subscribe(uri);
+        let _full = letters.subscribe(uri);
         passed(&front, &caller, Method::Subscribe, uri)
     }));
     for (uri, is_subscribed) in filter.resource_subscriptions.iter().zip(wanted.await) {

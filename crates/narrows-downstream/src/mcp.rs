@@ -257,7 +257,13 @@ impl Front {
     ) -> Result<Body, Failure> {
         let deadline = Some(self.config.request_timeout);
         let (principal, client) = (caller.principal.clone(), Arc::clone(&caller.client));
+        let new = subscription(&caller, purpose)?;
         let answer = self.asked(Ask { principal, client, deadline, what }, events).await;
+        if let Some((letters, uri)) = new
+            && !matches!(answer, Ok(Answer::Passed(Passed::Result(_))))
+        {
+            letters.unsubscribe(uri);
+        }
         self.body(purpose, caller.rules, answer)
     }
 
@@ -396,4 +402,27 @@ fn failure(fault: &Fault, purpose: &Purpose, rules: Rules) -> Failure {
 /// A value as text. Encoding a `Value` cannot fail.
 fn raw(value: &Value) -> Body {
     to_raw_value(value).unwrap_or_else(|_never| RawValue::NULL.to_owned())
+}
+
+/// Notes what a conversation subscribes to, before anybody is asked: updates from the first moment
+/// count. Gives what is to be taken back if the answer is no.
+fn subscription<'a>(
+    caller: &'a Caller,
+    purpose: &'a Purpose,
+) -> Result<Option<(&'a Letters, &'a str)>, Failure> {
+    let Some(conversation) = &caller.conversation else { return Ok(None) };
+    let letters = &conversation.letters;
+    match purpose {
+        Purpose::Passed(Method::Subscribe, uri) => {
+            let max = crate::letters::SUBSCRIPTIONS_MAX;
+            let full = || Failure::busy(format!("{max} resources are subscribed to already"));
+            let new = letters.subscribe(uri).ok_or_else(full)?;
+            Ok(new.then_some((letters, uri.as_str())))
+        }
+        Purpose::Passed(Method::Unsubscribe, uri) => {
+            letters.unsubscribe(uri);
+            Ok(None)
+        }
+        _ => Ok(None),
+    }
 }

@@ -13,7 +13,6 @@ use narrows_upstream::Passing;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -54,11 +53,6 @@ pub struct Rules {
 }
 
 impl Config {
-    /// Whether calls of this tool may be shared or answered from what is kept.
-    pub(crate) fn concerns(&self, tool: ToolRef<'_>) -> bool {
-        self.kept(tool).is_some()
-    }
-
     /// How long an answer of this tool is kept; `None` if it is not even shared.
     fn kept(&self, tool: ToolRef<'_>) -> Option<Duration> {
         let spec = &tool.tool.spec;
@@ -129,6 +123,11 @@ impl Flight {
 }
 
 impl Cache {
+    /// Lets go of all answers.
+    pub(crate) fn clear(&self) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
+    }
+
     /// The answer or the call of a key; `make` makes the call if there is neither.
     fn flight(
         self: &Arc<Self>,
@@ -164,8 +163,12 @@ impl Cache {
         let (ttl, bytes_max, answer_bytes_max) = limits;
         let since = Instant::now();
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.under_way.remove(&key);
+        // All was let go of meanwhile: this answer is of then.
+        let current = state.under_way.remove(&key).is_some();
         let Ok(Passed::Result(result)) = outcome else { return };
+        if !current {
+            return;
+        }
         let bytes = result.get().len();
         if bytes > answer_bytes_max.min(bytes_max) || !plain(result) {
             return;
@@ -211,25 +214,27 @@ fn plain(result: &RawValue) -> bool {
 }
 
 impl Shared {
-    /// The kept answer or the shared call of a tool, if the config wants that of it. `params` are
-    /// those of `tools/call`.
+    /// The kept answer or the shared call of a tool with these arguments (JSON), if the config wants
+    /// that of it.
     pub(crate) fn cached(
         self: &Arc<Self>,
         snapshot: &Snapshot,
         principal: &Principal,
         tool: ToolRef<'_>,
-        params: &RawValue,
+        arguments: &str,
     ) -> Option<Flight> {
         let config = &snapshot.settings.cache;
         let ttl = config.kept(tool)?;
-        let arguments = canonical(get(params.get(), "arguments").unwrap_or("{}"))?;
+        let same = canonical(arguments)?;
         let server = tool.server.name.clone();
         let name = tool.tool.spec.name.clone();
-        let parts = [&principal.name, &server, &name, &arguments];
+        let parts = [&principal.name, &server, &name, &same];
         let key = self.seal.digest(&parts.map(String::as_bytes));
         let limits = (ttl, config.bytes_max, config.answer_bytes_max);
         let wait = snapshot.settings.call_wait;
         let (fleet, principal) = (self.fleet.clone(), principal.name.clone());
+        // As they came: a number that is too large for us is not for others.
+        let arguments = arguments.to_owned();
         let make = move || {
             let call = async move {
                 // What is shared belongs to nobody's session and can ask nobody.
@@ -255,42 +260,9 @@ impl Shared {
 
 /// Arguments as text that is the same for the same arguments, whatever the order of their members.
 fn canonical(arguments: &str) -> Option<String> {
-    let value: Value = serde_json::from_str(arguments).ok()?;
-    let mut text = String::with_capacity(arguments.len());
-    write(&value, &mut text);
-    Some(text)
-}
-
-fn write(value: &Value, text: &mut String) {
-    match value {
-        Value::Object(members) => {
-            let sorted: BTreeMap<_, _> = members.iter().collect();
-            text.push('{');
-            for (at, (key, value)) in sorted.into_iter().enumerate() {
-                if at > 0 {
-                    text.push(',');
-                }
-                narrows_types::raw::push_quoted(text, key);
-                text.push(':');
-                write(value, text);
-            }
-            text.push('}');
-        }
-        Value::Array(items) => {
-            text.push('[');
-            for (at, item) in items.iter().enumerate() {
-                if at > 0 {
-                    text.push(',');
-                }
-                write(item, text);
-            }
-            text.push(']');
-        }
-        plain => {
-            // Writing to a string cannot fail.
-            let _infallible = write!(text, "{plain}");
-        }
-    }
+    let mut value: Value = serde_json::from_str(arguments).ok()?;
+    value.sort_all_objects();
+    Some(value.to_string())
 }
 
 #[cfg(test)]

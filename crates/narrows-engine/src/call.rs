@@ -1,7 +1,6 @@
 //! The one way to call a tool, for programs and for direct calls.
 
 use crate::Shared;
-use crate::cache::Flight;
 use crate::snapshot::{Lesson, Snapshot};
 use narrows_catalog::{Catalog, Shape, ToolRef};
 use narrows_types::{
@@ -66,35 +65,22 @@ impl Shared {
         let server = found.server.name.clone();
         let tool = found.tool.spec.name.clone();
         found.tool.called();
-        if let Some(flight) = self.shared_call(&context, found, arguments) {
+        let kept = self.cached(context.snapshot, context.principal, found, arguments.get());
+        let (result, cached) = if let Some(flight) = kept {
             let (passed, age) = flight.wait(context.deadline).await?;
-            let result = read(passed, &server)?;
-            return Ok(Called { server, tool, result, cached: age.is_some() });
-        }
-        let options = CallOptions {
-            deadline: context.deadline,
-            progress: context.progress,
-            caller: context.caller,
+            (read(passed, &server)?, age.is_some())
+        } else {
+            let options = CallOptions {
+                deadline: context.deadline,
+                progress: context.progress,
+                caller: context.caller,
+            };
+            (self.fleet.call(&server, &tool, arguments, options).await?, false)
         };
-        let result = self.fleet.call(&server, &tool, arguments, options).await?;
-        if !result.is_error {
+        if !cached && !result.is_error {
             self.learn(found, &result);
         }
-        Ok(Called { server, tool, result, cached: false })
-    }
-
-    fn shared_call(
-        self: &Arc<Self>,
-        context: &CallContext<'_>,
-        found: ToolRef<'_>,
-        arguments: &RawValue,
-    ) -> Option<Flight> {
-        let settings = &context.snapshot.settings.cache;
-        if !settings.concerns(found) {
-            return None;
-        }
-        let params = RawValue::from_string(format!(r#"{{"arguments":{arguments}}}"#)).ok()?;
-        self.cached(context.snapshot, context.principal, found, &params)
+        Ok(Called { server, tool, result, cached })
     }
 
     /// Why nothing is known of a server's tools: it did not start, or not yet.

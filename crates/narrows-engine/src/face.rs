@@ -3,18 +3,13 @@
 use crate::access::{Doorman, Entry, Knock};
 use crate::config::Config;
 use crate::{Engine, Shared};
-use narrows_catalog::manifest;
-use narrows_types::{Changes, ClientSession, Fault, Mode, Offering, Update, fault};
+use narrows_types::{Changes, ClientSession, Fault, Mode, Offering, Principal, Update};
 use serde_json::value::RawValue;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-
-/// Bytes of the instructions of all upstreams together, in mcp mode.
-const INSTRUCTIONS_BYTES_MAX: usize = 16 << 10;
 
 impl Engine {
     /// Whether somebody comes in, as whom, and what it sees. Cheap: asked for each request, so that
@@ -52,7 +47,8 @@ impl Engine {
         }
         shared.doorman.store(Arc::new(Doorman::new(config.access.clone(), &shared.seal)));
         shared.settings.send_replace(Arc::new(config));
-        shared.forget_offers();
+        // The same name may stand for another upstream now.
+        shared.cache.clear();
         shared.bumps.send_modify(|bumps| *bumps += 1);
     }
 
@@ -66,12 +62,17 @@ impl Engine {
         self.shared.fleet.updates()
     }
 
-    /// What each upstream can do. Those that are not known yet are waited for, at most so long.
-    pub async fn offers(&self, wait: Duration) -> Vec<Offering> {
+    /// What each upstream can do that exists for a principal. Those that are not known yet are waited
+    /// for, at most so long.
+    pub async fn offers(&self, principal: &Principal, wait: Duration) -> Vec<Offering> {
         if !self.shared.unlisted().is_empty() {
             self.shared.settle(Instant::now() + wait).await;
         }
-        self.shared.fleet.offers()
+        let mut offers = self.shared.fleet.offers();
+        if let Some(scope) = self.shared.doorman.load().scope(principal) {
+            offers.retain(|offer| scope.contains(&offer.server));
+        }
+        offers
     }
 
     /// A client's conversation ended: what was held for it goes.
@@ -84,51 +85,21 @@ impl Engine {
         self.shared.fleet.roots_changed(session).await;
     }
 
-    /// A tool's definition as its upstream wrote it, by the name that a client of this mode calls
-    /// it.
-    pub async fn definition(&self, mode: Mode, name: &str) -> Option<Box<RawValue>> {
-        let snapshot = self.shared.library.current().await;
+    /// A tool's definition as its upstream wrote it, by the name that this principal's client calls
+    /// it in this mode.
+    pub async fn definition(
+        &self,
+        principal: &Principal,
+        mode: Mode,
+        name: &str,
+    ) -> Option<Box<RawValue>> {
+        let snapshot = self.shared.current(principal).await;
         let found = snapshot.lineup(mode).roster.find(&snapshot.catalog, name)?;
         found.tool.spec.definition.clone()
-    }
-
-    /// What an agent is told first.
-    pub fn instructions(&self, mode: Mode) -> Option<Arc<str>> {
-        match mode {
-            Mode::Code => Some(manifest::instructions().into()),
-            Mode::Hybrid => Some(manifest::hybrid_instructions().into()),
-            Mode::Mcp => self.shared.told_by_upstreams(),
-        }
-    }
-
-    /// Things that could not have the names that the config gives them, each with why.
-    pub fn collisions(&self, mode: Mode) -> Vec<String> {
-        self.shared.library.last().lineup(mode).roster.collisions.clone()
     }
 }
 
 impl Shared {
-    /// The instructions of upstreams: of a single one as they are, of several under their names.
-    fn told_by_upstreams(&self) -> Option<Arc<str>> {
-        let snapshot = self.library.last();
-        let told: Vec<_> = snapshot
-            .catalog
-            .servers()
-            .filter_map(|s| Some((s.name.as_str(), s.instructions.as_deref()?.trim())))
-            .filter(|(_, text)| !text.is_empty())
-            .collect();
-        if snapshot.catalog.servers().count() == 1 {
-            return told.first().map(|(_, text)| Arc::from(*text));
-        }
-        let mut all = String::new();
-        for (server, text) in &told {
-            // Writing to a string cannot fail.
-            let _infallible = writeln!(all, "# {server}\n{text}\n");
-        }
-        let all = fault::clip(all.trim_end().to_owned(), INSTRUCTIONS_BYTES_MAX);
-        (!all.is_empty()).then(|| all.into())
-    }
-
     /// Tells changes on: those of the upstreams, and ours, which may be of everything.
     pub(crate) async fn tell_changes(
         fleet: narrows_upstream::Fleet,

@@ -239,9 +239,7 @@ impl Shared {
                     self.invoke(context, &call.server, &call.tool, &call.arguments).await?;
                 Ok(Answer::Call(called.result))
             }
-            What::List(list) => {
-                Ok(Answer::Listed(self.list(&principal, &client, deadline, &list).await?))
-            }
+            What::List(list) => Ok(Answer::Listed(self.list(&principal, deadline, &list).await?)),
             What::Tools { server } => {
                 Ok(Answer::Tools(self.tools(&principal, server.as_deref()).await?))
             }

@@ -3,9 +3,8 @@
 use crate::Shared;
 use crate::lineup::Pages;
 use narrows_catalog::manifest;
-use narrows_types::{Client, Fault, ListAsk, ListKind, Listed, Mode, Principal};
+use narrows_types::{Fault, ListAsk, ListKind, Listed, Mode, Principal};
 use serde_json::value::to_raw_value;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,7 +16,6 @@ impl Shared {
     pub(crate) async fn list(
         &self,
         principal: &Principal,
-        client: &Arc<Client>,
         wait: Option<Duration>,
         ask: &ListAsk,
     ) -> Result<Listed, Fault> {
@@ -32,7 +30,9 @@ impl Shared {
         let told = |pages: &Pages| {
             let (items, more) = pages.page(at);
             let next_cursor = more.then(|| self.seal.cursor(at.saturating_add(1), &about));
-            Listed { items, next_cursor, ttl_ms: pages.ttl_ms, private: pages.private }
+            // Who has which key sees which list.
+            let private = pages.private || self.doorman.load().has_keys();
+            Listed { items, next_cursor, ttl_ms: pages.ttl_ms, private }
         };
         if ask.mode == Mode::Code {
             return Ok(told(&Self::own(ask.kind)));
@@ -46,7 +46,7 @@ impl Shared {
         if ask.kind == ListKind::Tools {
             return Ok(told(&snapshot.lineup(ask.mode).pages));
         }
-        let merged = self.merged(ask.kind, &snapshot, client, deadline).await;
+        let merged = self.merged(ask.kind, &snapshot, deadline).await;
         if ask.mode == Mode::Hybrid && ask.kind == ListKind::Templates && at == 0 {
             let (items, more) = merged.pages.page(0);
             let ours = manifest::templates().iter().map(ToString::to_string);

@@ -1,13 +1,14 @@
 //! The prompts, resources and templates of all upstreams as one list, and who owns what.
 
 use crate::Shared;
+use crate::config::Config;
 use crate::lineup::Pages;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use futures_util::future::join_all;
 use narrows_catalog::raw;
+use narrows_types::ListKind;
 use narrows_types::raw::get_text;
-use narrows_types::{Client, ListKind};
 use narrows_upstream::Items;
 use serde_json::value::RawValue;
 use std::collections::HashMap;
@@ -20,6 +21,8 @@ const KEPT_MAX: usize = 48;
 /// What several upstreams offer of one kind.
 pub(crate) struct Merged {
     kind: ListKind,
+    /// By what it was named and cut into pages.
+    settings: Arc<Config>,
     /// The upstreams with what each lists; it is the same list while these are the same.
     sources: Vec<(Arc<str>, Arc<Items>)>,
     pub(crate) pages: Pages,
@@ -66,14 +69,20 @@ impl Merged {
         let hints = sources.iter().filter(|(_, said)| !said.items.is_empty());
         let hints = hints.map(|(_, said)| (said.ttl_ms, Some(said.private)));
         let pages = Pages::new(&items, settings.page_items, hints);
-        Self { kind, sources, pages, by_name, templates }
+        Self { kind, settings: Arc::clone(settings), sources, pages, by_name, templates }
     }
 
-    fn same(&self, kind: ListKind, sources: &[(Arc<str>, Arc<Items>)]) -> bool {
+    fn same(
+        &self,
+        kind: ListKind,
+        settings: &Arc<Config>,
+        sources: &[(Arc<str>, Arc<Items>)],
+    ) -> bool {
         let items = |one: &Arc<Items>, two: &Arc<Items>| {
             Arc::ptr_eq(one, two) || (one.items.is_empty() && two.items.is_empty())
         };
         self.kind == kind
+            && Arc::ptr_eq(&self.settings, settings)
             && self.sources.len() == sources.len()
             && self.sources.iter().zip(sources).all(|(a, b)| a.0 == b.0 && items(&a.1, &b.1))
     }
@@ -119,12 +128,11 @@ impl Shared {
         &self,
         kind: ListKind,
         snapshot: &Snapshot,
-        client: &Arc<Client>,
         deadline: Instant,
     ) -> Arc<Merged> {
         let deadline = deadline.min(Instant::now() + snapshot.settings.list_wait);
         let asked = snapshot.catalog.servers().map(|server| async {
-            let told = self.fleet.items(&server.name, kind, client, deadline).await;
+            let told = self.fleet.items(&server.name, kind, deadline).await;
             let told = told.unwrap_or_else(|e| {
                 tracing::debug!(server = server.name, "{}: {e}", kind.method());
                 Arc::default()
@@ -133,7 +141,9 @@ impl Shared {
         });
         let sources = join_all(asked).await;
         let kept = self.offers.kept.load();
-        if let Some(known) = kept.iter().find(|known| known.same(kind, &sources)) {
+        if let Some(known) =
+            kept.iter().find(|known| known.same(kind, &snapshot.settings, &sources))
+        {
             return Arc::clone(known);
         }
         let merged = Arc::new(Merged::build(kind, sources, snapshot));
@@ -142,15 +152,11 @@ impl Shared {
                 |m: &Merged| m.sources.iter().map(|s| Arc::clone(&s.0)).collect::<Vec<_>>();
             let of = servers(&merged);
             let others = kept.iter().filter(|m| m.kind != kind || servers(m) != of);
+            // The oldest go first.
             let others = others.take(KEPT_MAX - 1).cloned();
-            others.chain([Arc::clone(&merged)]).collect::<Vec<_>>()
+            [Arc::clone(&merged)].into_iter().chain(others).collect::<Vec<_>>()
         });
         merged
-    }
-
-    /// Merged lists were named by an earlier config.
-    pub(crate) fn forget_offers(&self) {
-        self.offers.kept.store(Arc::default());
     }
 }
 

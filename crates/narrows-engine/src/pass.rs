@@ -115,7 +115,8 @@ impl Way<'_> {
         found.tool.called();
         let (server, tool) = (found.server.name.as_str(), found.tool.spec.name.as_str());
         let started = Instant::now();
-        let kept = self.shared.cached(self.snapshot, self.principal, found, &self.ask.params);
+        let arguments = get(self.ask.params.get(), "arguments").unwrap_or("{}");
+        let kept = self.shared.cached(self.snapshot, self.principal, found, arguments);
         let (passed, age) = match kept {
             Some(flight) => flight.wait(self.deadline).await?,
             None => (self.to(server, Some(tool)).await?, None),
@@ -186,7 +187,7 @@ impl Way<'_> {
             let content = get(text, "content").unwrap_or("[]");
             for block in narrows_types::raw::elements(content).flatten() {
                 if let Some(uri) = get_text(block, "uri") {
-                    self.shared.owners.put(&uri, &server);
+                    self.shared.owners.claim(&uri, &server);
                 }
             }
         }
@@ -194,8 +195,7 @@ impl Way<'_> {
 
     async fn prompt(&self) -> Result<Passed, Fault> {
         let (shared, about) = (self.shared, self.ask.about.as_str());
-        let merged =
-            shared.merged(ListKind::Prompts, self.snapshot, &self.client, self.deadline).await;
+        let merged = shared.merged(ListKind::Prompts, self.snapshot, self.deadline).await;
         match merged.owner(about) {
             Some((server, own)) => self.to(server, Some(own)).await,
             None => Err(unknown("prompt", about, &nearest(about, merged.names(), 2))),
@@ -214,24 +214,25 @@ impl Way<'_> {
         self.anybody(uri).await
     }
 
-    /// Who owns a URI: who had it before, who lists it, whose template makes it.
+    /// Who owns a URI: who lists it, who named or knew it first, whose template makes it. What a
+    /// server says in a result takes nothing from one that lists it.
     async fn owner(&self, uri: &str, kind: ListKind) -> Option<Arc<str>> {
         let catalog = &self.snapshot.catalog;
+        let view = catalog.tools().find(|t| t.tool.ui.as_deref() == Some(uri));
+        if let Some(view) = view {
+            return Some(view.server.name.as_str().into());
+        }
+        let merged = self.shared.merged(kind, self.snapshot, self.deadline).await;
+        if let Some((server, _)) = merged.owner(uri) {
+            return Some(Arc::clone(server));
+        }
         if let Some(server) = self.shared.owners.get(uri)
             && catalog.servers().any(|known| known.name == *server)
         {
             return Some(server);
         }
-        let view = catalog.tools().find(|t| t.tool.ui.as_deref() == Some(uri));
-        if let Some(view) = view {
-            return Some(view.server.name.as_str().into());
-        }
-        let merged = self.shared.merged(kind, self.snapshot, &self.client, self.deadline).await;
-        if let Some((server, _)) = merged.owner(uri) {
-            return Some(Arc::clone(server));
-        }
         let templates = ListKind::Templates;
-        let made = self.shared.merged(templates, self.snapshot, &self.client, self.deadline).await;
+        let made = self.shared.merged(templates, self.snapshot, self.deadline).await;
         made.owner(uri).map(|(server, _)| server).or_else(|| made.maker(uri)).cloned()
     }
 
@@ -245,23 +246,30 @@ impl Way<'_> {
             .filter(|o| get(o.capabilities.get(), "resources").is_some())
             .map(|offer| offer.server)
             .collect();
-        let mut refused = None;
+        let (mut refused, mut failed) = (None, None);
         for server in self.snapshot.catalog.servers().filter(|s| offering.contains(&s.name)) {
-            match self.to(&server.name, None).await? {
-                Passed::Error(error) if NOT_THERE.contains(&error.code) => {
+            match self.to(&server.name, None).await {
+                Ok(Passed::Error(error)) if NOT_THERE.contains(&error.code) => {
                     refused.get_or_insert(error);
                 }
-                known => {
-                    if matches!(known, Passed::Result(_)) {
-                        self.shared.owners.put(uri, &server.name.as_str().into());
+                Ok(known) => {
+                    // Some take a subscription to anything.
+                    let read = self.ask.method == Method::ReadResource;
+                    if read && matches!(known, Passed::Result(_)) {
+                        self.shared.owners.claim(uri, &server.name.as_str().into());
                     }
                     return Ok(known);
                 }
+                // Another one may have it.
+                Err(fault) => {
+                    failed.get_or_insert(fault);
+                }
             }
         }
-        match refused {
-            Some(error) => Ok(Passed::Error(error)),
-            None => Err(unknown("resource", uri, &[])),
+        match (failed, refused) {
+            (Some(fault), _) => Err(fault),
+            (None, Some(error)) => Ok(Passed::Error(error)),
+            (None, None) => Err(unknown("resource", uri, &[])),
         }
     }
 

@@ -53,9 +53,10 @@ impl Owners {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uri).cloned()
     }
 
-    pub(crate) fn put(&self, uri: &str, server: &Arc<str>) {
+    /// The first one that names a URI has it.
+    pub(crate) fn claim(&self, uri: &str, server: &Arc<str>) {
         let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if owners.get(uri) != Some(server) {
+        if owners.get(uri).is_none() {
             owners.put(uri, Arc::clone(server));
         }
     }
@@ -114,7 +115,7 @@ impl Tasks {
 
 #[cfg(test)]
 mod tests {
-    use super::{Generations, Tasks};
+    use super::{Generations, Owners, Tasks};
     use narrows_types::Principal;
     use std::time::Duration;
 
@@ -127,6 +128,14 @@ mod tests {
         assert!(seen.young.len() + seen.old.len() <= 20);
         assert_eq!(seen.get("999"), Some(&999));
         assert_eq!(seen.get("0"), None);
+    }
+
+    #[test]
+    fn a_uri_stays_with_the_first_server_that_names_it() {
+        let owners = Owners::default();
+        owners.claim("x:1", &"git".into());
+        owners.claim("x:1", &"evil".into());
+        assert_eq!(owners.get("x:1").as_deref(), Some("git"));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use crate::fleet::{Fleet, connect, failed};
 use crate::session::Body;
 use crate::wire::Failure;
 use narrows_protocol::code;
-use narrows_types::{Client, ListKind, raw};
+use narrows_types::{ListKind, raw};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -90,7 +90,6 @@ impl Fleet {
         &self,
         server: &str,
         kind: ListKind,
-        _client: &Arc<Client>,
         deadline: Instant,
     ) -> Result<Arc<Items>, UpstreamError> {
         let cell = self.cell(server)?;

@@ -209,6 +209,7 @@ pub(crate) fn doors(settings: &Settings) -> narrows_downstream::Config {
     let serve = &settings.serve;
     narrows_downstream::Config {
         instructions: manifest::instructions().to_owned(),
+        hybrid_instructions: manifest::hybrid_instructions().to_owned(),
         tools: manifest::tools().to_vec(),
         mode: serve.mode.into(),
         allowed_hosts: serve.allowed_hosts.clone(),

@@ -4,6 +4,7 @@
 //! Behind each stream stands the door that also serves standard streams, between two pipes in
 //! memory. It ends with its stream: nothing of a client that goes away is left.
 
+use super::body::Whole;
 use super::endpoint::{Wish, is_json, refuse};
 use super::guard::bearer;
 use super::{Closing, Shared, delivery};
@@ -40,15 +41,15 @@ const INBOX_WAIT: Duration = Duration::from_secs(10);
 
 /// The open streams. The lock is held for a look-up only.
 #[derive(Default)]
-pub(super) struct Pipes(Mutex<HashMap<String, mpsc::Sender<Vec<u8>>>>);
+pub(super) struct Pipes(Mutex<HashMap<String, mpsc::Sender<Whole>>>);
 
 impl Pipes {
-    fn all(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Vec<u8>>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, mpsc::Sender<Whole>>> {
         // No code that can panic runs under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn enter(self: &Arc<Self>, inbox: mpsc::Sender<Vec<u8>>) -> Result<Place, Failure> {
+    fn enter(self: &Arc<Self>, inbox: mpsc::Sender<Whole>) -> Result<Place, Failure> {
         let id = wire::unguessable()?;
         let mut all = self.all();
         if all.len() >= PIPES_MAX {
@@ -117,8 +118,10 @@ pub(super) async fn open(
 }
 
 /// Takes messages to the door, one a line. Line breaks within JSON mean no more than blanks.
-async fn feed(mut messages: mpsc::Receiver<Vec<u8>>, mut door: DuplexStream) {
-    while let Some(mut message) = messages.recv().await {
+async fn feed(mut messages: mpsc::Receiver<Whole>, mut door: DuplexStream) {
+    // A body counts among those that are held until the door has taken it.
+    while let Some(body) = messages.recv().await {
+        let mut message = body.bytes.to_vec();
         for byte in &mut message {
             if matches!(byte, b'\n' | b'\r') {
                 *byte = b' ';
@@ -187,7 +190,7 @@ async fn take(
     let Query(Addressed { session }) = addressed.map_err(|_no_session| gone())?;
     let inbox = shared.pipes.all().get(&session).cloned().ok_or_else(gone)?;
     let body = shared.bodies.read(body, shared.front.config.body_bytes_max).await?;
-    match tokio::time::timeout(INBOX_WAIT, inbox.send(body.bytes.to_vec())).await {
+    match tokio::time::timeout(INBOX_WAIT, inbox.send(body)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_closed)) => Err(gone()),
         Err(_elapsed) => {

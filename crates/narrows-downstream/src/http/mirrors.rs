@@ -28,7 +28,8 @@ pub(super) async fn check(
         return Ok(());
     }
     let Some(name) = params.name.and_then(string) else { return Ok(()) };
-    let Some(definition) = front.source.definition(caller.mode, &name).await else { return Ok(()) };
+    let definition = front.source.definition(&caller.principal, caller.mode, &name).await;
+    let Some(definition) = definition else { return Ok(()) };
     if !definition.get().contains(ANNOTATION) {
         return Ok(());
     }

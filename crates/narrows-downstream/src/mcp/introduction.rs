@@ -21,7 +21,7 @@ impl Front {
     pub(crate) async fn introduce(&self, caller: &Caller) -> Result<Body, Failure> {
         let offers = match caller.mode {
             Mode::Code => Vec::new(),
-            Mode::Hybrid | Mode::Mcp => self.source.offers(OFFERS_WAIT).await,
+            Mode::Hybrid | Mode::Mcp => self.source.offers(&caller.principal, OFFERS_WAIT).await,
         };
         let mut capabilities = match caller.mode {
             Mode::Code => json!({"tools": {}, "resources": {}}),
@@ -39,10 +39,7 @@ impl Front {
         let told = match caller.mode {
             Mode::Mcp => instructions(&offers),
             Mode::Code => self.config.instructions.clone(),
-            Mode::Hybrid => match self.source.instructions(Mode::Hybrid) {
-                Some(told) => told.as_ref().to_owned(),
-                None => self.config.instructions.clone(),
-            },
+            Mode::Hybrid => self.config.hybrid_instructions.clone(),
         };
         let sealed = match caller.rules {
             Rules::Modern => self.discovered(capabilities, &told),

@@ -70,8 +70,7 @@ pub(crate) enum Purpose {
 }
 
 impl Front {
-    /// Decides what a request asks for. Pure, but for a level or a subscription that a conversation
-    /// keeps.
+    /// Decides what a request asks for. Pure, but for a level that a conversation keeps.
     pub(crate) fn plan(
         &self,
         caller: &Caller,
@@ -217,21 +216,10 @@ fn pass(
         "prompts/get" => (Method::GetPrompt, text(params.name, "name")?.into_owned()),
         "completion/complete" => completed(params.reference)?,
         "resources/subscribe" if legacy => {
-            let uri = text(params.uri, "uri")?.into_owned();
-            if let Some(conversation) = &caller.conversation
-                && !conversation.letters.subscribe(&uri)
-            {
-                let max = crate::letters::SUBSCRIPTIONS_MAX;
-                return Err(Failure::busy(format!("{max} resources are subscribed to already")));
-            }
-            (Method::Subscribe, uri)
+            (Method::Subscribe, text(params.uri, "uri")?.into_owned())
         }
         "resources/unsubscribe" if legacy => {
-            let uri = text(params.uri, "uri")?.into_owned();
-            if let Some(conversation) = &caller.conversation {
-                conversation.letters.unsubscribe(&uri);
-            }
-            (Method::Unsubscribe, uri)
+            (Method::Unsubscribe, text(params.uri, "uri")?.into_owned())
         }
         "tasks/get" => (Method::GetTask, text(params.task_id, "taskId")?.into_owned()),
         "tasks/cancel" => (Method::CancelTask, text(params.task_id, "taskId")?.into_owned()),

@@ -1,9 +1,10 @@
 //! Who answers.
 
 use narrows_engine::Engine;
-use narrows_types::{Answer, Ask, Changes, ClientSession, Event, Fault, Mode, Offering, Update};
+use narrows_types::{
+    Answer, Ask, Changes, ClientSession, Event, Fault, Mode, Offering, Principal, Update,
+};
 use serde_json::value::RawValue;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -29,15 +30,6 @@ impl Source {
         }
     }
 
-    /// What agents of a mode are told first, if the engine says it.
-    pub(crate) fn instructions(&self, mode: Mode) -> Option<Arc<str>> {
-        match self {
-            Self::Engine(engine) => engine.instructions(mode),
-            #[cfg(test)]
-            Self::Script(_) => None,
-        }
-    }
-
     /// Sets what agents of whom nothing else is said see.
     pub(crate) fn switch_mode(&self, mode: Mode) -> Result<(), Fault> {
         match self {
@@ -57,9 +49,9 @@ impl Source {
     }
 
     /// What upstreams can do; those that are not known yet are waited for.
-    pub(crate) async fn offers(&self, wait: Duration) -> Vec<Offering> {
+    pub(crate) async fn offers(&self, principal: &Principal, wait: Duration) -> Vec<Offering> {
         match self {
-            Self::Engine(engine) => engine.offers(wait).await,
+            Self::Engine(engine) => engine.offers(principal, wait).await,
             #[cfg(test)]
             Self::Script(script) => script.offers.clone(),
         }
@@ -90,9 +82,14 @@ impl Source {
     }
 
     /// A tool as its upstream defined it.
-    pub(crate) async fn definition(&self, mode: Mode, name: &str) -> Option<Box<RawValue>> {
+    pub(crate) async fn definition(
+        &self,
+        principal: &Principal,
+        mode: Mode,
+        name: &str,
+    ) -> Option<Box<RawValue>> {
         match self {
-            Self::Engine(engine) => engine.definition(mode, name).await,
+            Self::Engine(engine) => engine.definition(principal, mode, name).await,
             #[cfg(test)]
             Self::Script(script) => script.definition.clone(),
         }

@@ -277,10 +277,7 @@ async fn lists_are_read_once_and_again_when_they_changed() {
     let path = notes.path().to_str().unwrap();
     for flags in [&[][..], &["modern"][..]] {
         let fleet = fleet(vec![with_env(whole("one", flags), "NOTES", path)]);
-        let client = Arc::new(Client::default());
-        let items = async |kind| {
-            fleet.items("one", kind, &client, Instant::now() + PATIENCE).await.unwrap()
-        };
+        let items = async |kind| fleet.items("one", kind, Instant::now() + PATIENCE).await.unwrap();
         let prompts = items(ListKind::Prompts).await;
         let texts: Vec<_> = prompts.items.iter().map(|item| item.get()).collect();
         assert_eq!(texts, [r#"{"name": "p", "vendor": 1.5}"#, r#"{"name": "q"}"#]);

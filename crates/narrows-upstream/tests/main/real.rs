@@ -7,7 +7,6 @@ use narrows_upstream::{Era, Launch, ServerConfig};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use tokio::time::Instant;
 
 /// Where `cargo xtask test` put the real parts.
@@ -87,9 +86,8 @@ async fn python_serves(era: Era, asked: &[bool]) {
         let (told, ()) = tokio::join!(one.pass(Method::CallTool, None, params), answer);
         assert_eq!(result(told)["content"][0]["text"], "accept name='me'");
     }
-    let client = Arc::new(Client::default());
     for kind in [ListKind::Prompts, ListKind::Resources, ListKind::Templates] {
-        let items = fleet.items("sdk", kind, &client, Instant::now() + PATIENCE).await;
+        let items = fleet.items("sdk", kind, Instant::now() + PATIENCE).await;
         assert_eq!(items.unwrap().items.len(), 1, "{kind:?}");
     }
     fleet.shutdown().await;

@@ -21,18 +21,27 @@ async fn print(file: Option<&Path>) -> Print {
     Some((found.modified().ok()?, found.len()))
 }
 
+/// What is looked at, from the moment that it was read.
+pub(super) struct Watch {
+    file: Option<PathBuf>,
+    hangup: Option<Signal>,
+    known: Print,
+}
+
+impl Watch {
+    /// From here on no change is missed, and `SIGHUP` ends nothing.
+    pub(super) async fn new(file: Option<PathBuf>) -> Self {
+        let known = print(file.as_deref()).await;
+        Self { file, hangup: signal(SignalKind::hangup()).ok(), known }
+    }
+}
+
 impl Desk {
     /// Takes the config over whenever its file changes or `SIGHUP` comes. A file that is wrong
     /// changes nothing and is told of in the log.
-    pub(super) async fn follow(
-        &self,
-        house: &House,
-        flags: &Flags,
-        file: Option<PathBuf>,
-    ) -> Infallible {
+    pub(super) async fn follow(&self, house: &House, flags: &Flags, watch: Watch) -> Infallible {
+        let Watch { file, mut hangup, mut known } = watch;
         let file = file.as_deref();
-        let mut hangup = signal(SignalKind::hangup()).ok();
-        let mut known = print(file).await;
         loop {
             let called = tokio::select! {
                 () = heard(hangup.as_mut()) => true,

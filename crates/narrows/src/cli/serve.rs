@@ -3,6 +3,7 @@
 use super::Desk;
 use super::args::ServeArgs;
 use super::exit::{Fail, OK};
+use super::follow::Watch;
 use crate::config::load;
 use narrows_types::Fault;
 use std::net::{AddrParseError, SocketAddr};
@@ -21,6 +22,7 @@ impl Desk {
             flags.set.push((&["serve", "http"], addr, "--http"));
         }
         let loaded = load(&self.env, &flags).map_err(Fail::Config)?;
+        let watch = Watch::new(loaded.file.clone()).await;
         self.log(&loaded);
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
@@ -28,7 +30,7 @@ impl Desk {
         let house = self.house(&loaded).await?;
         let shutdown = CancellationToken::new();
         let address = loaded.settings.serve.http.as_deref().map(Address::parse);
-        let follow = self.follow(&house, &flags, loaded.file.clone());
+        let follow = self.follow(&house, &flags, watch);
         let serve = async {
             match address {
                 None => drain(Box::pin(house.serve_stdio(shutdown.clone())), &shutdown).await,
