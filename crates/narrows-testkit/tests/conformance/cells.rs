@@ -46,6 +46,7 @@ fn reference(upstream: &str) -> Map<String, Value> {
     assert!(steps.len() > 25, "{steps:#?}");
     let broken: Vec<_> = steps.iter().filter(|(_, answer)| answer.is_string()).collect();
     assert!(broken.is_empty(), "the fixture itself: {broken:#?}");
+    assert_eq!(steps["cancel"][0], json!({"begun": 1, "cancelled": 1}), "the fixture was told");
     steps
 }
 
@@ -86,7 +87,12 @@ fn alike(cell: &str, client: &str, wanted: &Map<String, Value>, got: &Map<String
 }
 
 fn over_stdio(client: &str, upstream: &str) {
-    let house = passing(stdio(upstream));
+    let folder = tempfile::TempDir::new().unwrap();
+    let mut fixture = stdio(upstream);
+    // A modern client's calls may each take a lane, which is a process.
+    let jobs = ["--jobs".into(), json!(folder.path().join("jobs"))];
+    fixture["args"].as_array_mut().unwrap().extend(jobs);
+    let house = passing(fixture);
     let narrows = binary("narrows").display().to_string();
     let words = [&narrows, "--config", &house.config.display().to_string(), "serve"]
         .map(ToString::to_string);

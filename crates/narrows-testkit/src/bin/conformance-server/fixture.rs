@@ -1,7 +1,7 @@
 //! The server itself.
 
 use crate::dialog;
-use crate::jobs::{self, Job};
+use crate::jobs::{self, Job, Waited};
 use crate::offer::{Offer, filled};
 use crate::rounds::{self, Step};
 use rmcp::model::{
@@ -47,6 +47,7 @@ pub(crate) struct Fixture {
     offer: Arc<Offer>,
     eras: Eras,
     tasks: TaskManager,
+    waited: Arc<Waited>,
     /// Modern clients that listen.
     listening: Arc<Mutex<HashMap<u64, SubscriptionSink>>>,
     listeners: Arc<AtomicU64>,
@@ -59,11 +60,12 @@ pub(crate) struct Fixture {
 type Context = RequestContext<RoleServer>;
 
 impl Fixture {
-    pub(crate) fn new(eras: Eras) -> serde_json::Result<Self> {
+    pub(crate) fn new(eras: Eras, waited: Waited) -> serde_json::Result<Self> {
         Ok(Self {
             offer: Arc::new(Offer::read()?),
             eras,
             tasks: TaskManager::new(),
+            waited: Arc::new(waited),
             listening: Arc::default(),
             listeners: Arc::default(),
             acknowledged: Arc::default(),
@@ -153,6 +155,7 @@ impl Fixture {
                 sleep(Duration::from_millis(100)).await;
                 text("It took a moment")
             }
+            "test_cancelled" => text(&self.waited.told().to_string()),
             "test_sampling" => Ok(dialog::sample(&context.peer, argument("prompt")).await),
             "test_list_roots" => Ok(dialog::roots(&context.peer).await),
             "test_custom_header" => text(argument("value")),
@@ -292,7 +295,7 @@ impl ServerHandler for Fixture {
         if is_job {
             let arguments = request.arguments.unwrap_or_default();
             let job = Job::new(&tool, arguments, dialog.cloned(), request.input_responses);
-            return job.start(&self.tasks, follows).await;
+            return job.start(&self.tasks, follows, &self.waited, &context).await;
         }
         self.plain(request, &context).await.map(Into::into)
     }

@@ -2,13 +2,17 @@
 
 use crate::offer::Dialog;
 use crate::rounds;
-use rmcp::ErrorData;
 use rmcp::model::{
     CallToolResponse, CallToolResult, ClientCapabilities, ContentBlock, CreateTaskResult,
     InputResponses, JsonObject,
 };
+use rmcp::service::RequestContext;
 use rmcp::task_manager::{TaskContext, TaskExit, TaskManager, TaskOptions};
-use serde_json::Value;
+use rmcp::{ErrorData, RoleServer};
+use serde_json::{Value, json};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::sleep;
 
@@ -27,6 +31,40 @@ const ONLY_JOBS: [&str; 4] =
 
 pub(crate) fn is_job(tool: &str) -> bool {
     JOBS.contains(&tool)
+}
+
+/// Jobs whose caller waits: what the fixture saw of them, for whoever wants to know what arrives.
+pub(crate) struct Waited {
+    /// Shared by the processes of a fixture on stdio, if there may be several.
+    file: Option<PathBuf>,
+    /// A line for each event.
+    seen: Mutex<String>,
+}
+
+impl Waited {
+    pub(crate) fn new(file: Option<PathBuf>) -> Self {
+        Self { file, seen: Mutex::default() }
+    }
+
+    fn saw(&self, event: &str) -> std::io::Result<()> {
+        if let Some(file) = &self.file {
+            let mut file = std::fs::OpenOptions::new().create(true).append(true).open(file)?;
+            return file.write_all(format!("{event}\n").as_bytes());
+        }
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.push_str(event);
+        seen.push('\n');
+        Ok(())
+    }
+
+    pub(crate) fn told(&self) -> Value {
+        let seen = match &self.file {
+            Some(file) => std::fs::read_to_string(file).unwrap_or_default(),
+            None => self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        };
+        let of = |event: &str| seen.lines().filter(|line| *line == event).count();
+        json!({"begun": of("begun"), "cancelled": of("cancelled")})
+    }
 }
 
 /// A job with what it was called with.
@@ -53,6 +91,8 @@ impl Job {
         self,
         tasks: &TaskManager,
         follows: bool,
+        waited: &Waited,
+        call: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         if follows {
             let task = tasks.spawn(TaskOptions::default(), move |context| {
@@ -64,7 +104,16 @@ impl Job {
             let needs = ClientCapabilities::builder().enable_tasks().build();
             return Err(ErrorData::missing_required_client_capability(needs));
         }
-        match self.work(None).await {
+        let wrong = |e: std::io::Error| ErrorData::internal_error(e.to_string(), None);
+        waited.saw("begun").map_err(wrong)?;
+        let done = tokio::select! {
+            done = self.work(None) => done,
+            () = call.ct.cancelled() => {
+                waited.saw("cancelled").map_err(wrong)?;
+                Err(TaskExit::Cancelled)
+            }
+        };
+        match done {
             Ok(result) => Ok(result.into()),
             Err(TaskExit::Error(error)) => Err(error),
             Err(TaskExit::Cancelled) => Err(ErrorData::internal_error("it was cancelled", None)),

@@ -1,5 +1,6 @@
 //! The server that the official conformance suites know by the names of its tools, written on the
-//! official Rust SDK: `conformance-server --http 127.0.0.1:PORT | --stdio [--eras both|legacy|modern]`.
+//! official Rust SDK: `conformance-server --http 127.0.0.1:PORT | --stdio [--eras both|legacy|modern]
+//! [--jobs FILE]`; the file is what several processes on stdio have seen of jobs, together.
 //! Narrows stands in front of it in the tests; on its own it passes the suites, too.
 //!
 //! Over HTTP it prints the URL of its endpoint once it listens.
@@ -13,6 +14,7 @@ mod offer;
 mod rounds;
 
 use fixture::{Eras, Fixture};
+use jobs::Waited;
 use rmcp::ServiceExt as _;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
@@ -43,7 +45,7 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         Some("modern") => Eras::Modern,
         Some(other) => return Err(format!("--eras {other}: both, legacy or modern").into()),
     };
-    let fixture = Fixture::new(eras)?;
+    let fixture = Fixture::new(eras, Waited::new(after("--jobs").map(Into::into)))?;
     if words.iter().any(|word| word == "--stdio") {
         let running = fixture.serve(rmcp::transport::stdio()).await?;
         running.waiting().await?;

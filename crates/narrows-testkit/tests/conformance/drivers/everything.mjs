@@ -48,13 +48,27 @@ const asking = era === "legacy" ? "test_elicitation" : "test_input_required_resu
 const elicit = await call({ name: asking, arguments: era === "legacy" ? { message: "who?" } : {} });
 const resource = await client.readResource({ uri: "test://static-text" });
 const prompt = await client.getPrompt({ name: "test_prompt_with_arguments", arguments: { arg1: "a", arg2: "b" } });
+const jobs = async () => JSON.parse((await call({ name: "test_cancelled", arguments: {} })).content[0].text);
+// Waits until the fixture has seen one more.
+const more = async (name, than) => {
+  const end = Date.now() + 20_000;
+  for (let now = await jobs(); Date.now() < end; now = await jobs()) {
+    if (now[name] > than[name]) return now[name] - than[name];
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`the fixture saw no more ${name} in 20 s`);
+};
+const before = await jobs();
 const stop = new AbortController();
-setTimeout(() => stop.abort("enough"), 500);
 const slow = call({ name: "slow_compute", arguments: { seconds: 60 } }, { signal: stop.signal });
-const cancelled = await slow.then(
-  () => false,
-  () => true,
+const gaveUp = slow.then(
+  () => Promise.reject(new Error("it was not cancelled")),
+  () => {},
 );
+await more("begun", before);
+stop.abort("enough");
+await gaveUp;
+const cancelled = await more("cancelled", before);
 const after = await call({ name: "test_simple_text", arguments: {} });
 await client.close();
 console.log(

@@ -122,14 +122,23 @@ async def steps(client, upstream, seen, modern):
     if upstream == "modern":
         yield "asking prompt", client.get_prompt("test_input_required_result_prompt")
 
+    async def jobs():
+        return json.loads((await client.call_tool("test_cancelled", {})).content[0].text)
+
     async def cancel():
+        first = await jobs()
         slow = asyncio.create_task(client.call_tool("slow_compute", {"seconds": 60}))
-        await asyncio.sleep(0.5)
+        while (await jobs())["begun"] == first["begun"]:
+            await asyncio.sleep(0.05)
         slow.cancel()
         try:
             await slow
         except (asyncio.CancelledError, MCPError):
-            return await call("test_simple_text")
+            # It is the fixture that must be told; no later than the end of this step.
+            while (last := await jobs())["cancelled"] == first["cancelled"]:
+                await asyncio.sleep(0.05)
+            arrived = {name: last[name] - first[name] for name in last}
+            return [arrived, await call("test_simple_text")]
         return "it was not cancelled"
 
     yield "cancel", cancel()

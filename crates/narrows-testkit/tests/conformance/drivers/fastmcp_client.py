@@ -39,10 +39,20 @@ async def main(era, plan):
             error = None
         except ToolError as e:
             error = str(e)
+
+        async def jobs():
+            return json.loads((await client.call_tool("test_cancelled")).content[0].text)
+
+        first = await jobs()
         slow = asyncio.create_task(client.call_tool("slow_compute", {"seconds": 60}))
-        await asyncio.sleep(0.5)
-        slow.cancel()
-        await asyncio.wait([slow], timeout=10)
+        async with asyncio.timeout(20):
+            while (await jobs())["begun"] == first["begun"]:
+                await asyncio.sleep(0.05)
+            slow.cancel()
+            await asyncio.wait([slow])
+            # It is the fixture that must be told.
+            while (last := await jobs())["cancelled"] == first["cancelled"]:
+                await asyncio.sleep(0.05)
         after = await client.call_tool("test_simple_text")
         return {
             "tools": sorted(tool.name for tool in tools),
@@ -53,7 +63,7 @@ async def main(era, plan):
             "resource": resource[0].text,
             "prompt": prompt.messages[0].content.text,
             "error": error,
-            "cancelled": slow.done(),
+            "cancelled": last["cancelled"] - first["cancelled"],
             "after": after.content[0].text,
         }
 
