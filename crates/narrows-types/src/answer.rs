@@ -1,9 +1,10 @@
 //! What goes out: one `Answer` for every door.
 
 use crate::content::ToolResult;
+use crate::durable::{IntentInfo, JobInfo, Replayed, RunInfo, RunView, SessionInfo};
 use crate::id::ArtifactId;
 use crate::pass::{Listed, Passed};
-use crate::report::RunReport;
+use crate::report::{LogLine, RunReport};
 use crate::tool::ServerListing;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,6 +28,28 @@ pub enum Answer {
     Servers(Vec<ServerStatus>),
     /// To `Artifact`.
     Artifact(ArtifactPart),
+    /// To whatever became a job, or asked for one.
+    Job(Box<JobInfo>),
+    /// To a list of jobs or schedules.
+    Jobs(Vec<JobInfo>),
+    /// To a list of runs.
+    Runs(Vec<RunInfo>),
+    /// To one run with its journal.
+    RunShown(Box<RunView>),
+    /// To a replay.
+    Replayed(Box<Replayed>),
+    /// To a job's log lines.
+    Logs(Vec<LogLine>),
+    /// To one session.
+    Session(Box<SessionInfo>),
+    /// To a list of sessions.
+    Sessions(Vec<SessionInfo>),
+    /// To one intent.
+    Intent(Box<IntentInfo>),
+    /// To a list of intents.
+    Intents(Vec<IntentInfo>),
+    /// To what leaves nothing to tell: deleted.
+    Done,
 }
 
 /// Tools that were found.

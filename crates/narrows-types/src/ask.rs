@@ -1,6 +1,7 @@
 //! What comes in: one `Ask` for every door.
 
-use crate::id::ArtifactId;
+use crate::durable::{Durability, IntentsAsk, JobOptions, JobsAsk, Response, RunsAsk, SessionsAsk};
+use crate::id::{ArtifactId, RunId, SessionId};
 use crate::pass::{Client, ListAsk, PassAsk, Question};
 use crate::tool::Language;
 use serde::{Deserialize, Serialize};
@@ -64,10 +65,28 @@ pub enum What {
         /// At most so many bytes.
         bytes: u64,
     },
+    /// A run that was interrupted or paused goes on.
+    Resume {
+        /// Which.
+        run: RunId,
+        /// Answers to its questions; it goes on once every open question has one.
+        answers: Vec<Response>,
+        /// As a job: the answer comes at once.
+        background: bool,
+    },
+    /// The record of runs.
+    Runs(RunsAsk),
+    /// Sessions.
+    Sessions(SessionsAsk),
+    /// The queue.
+    Jobs(JobsAsk),
+    /// Saved programs.
+    Intents(IntentsAsk),
 }
 
 /// Execute a program.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct RunAsk {
     /// The program's text.
     pub code: String,
@@ -79,6 +98,17 @@ pub struct RunAsk {
     pub timeout_ms: Option<u64>,
     /// Sets the byte budget of the reply (clamped by the config).
     pub output_bytes: Option<u64>,
+    /// The session that it belongs to.
+    pub session: Option<SessionId>,
+    /// As a job: the answer comes at once.
+    pub background: bool,
+    /// The caller can follow a job: should the run outlive its time in the foreground, it becomes
+    /// one.
+    pub follow: bool,
+    /// How surely its journal is kept; the config's by default.
+    pub durability: Option<Durability>,
+    /// How the job is done, where it becomes one.
+    pub job: JobOptions,
 }
 
 /// How much `search` tells of each hit.
@@ -110,7 +140,7 @@ pub struct SearchAsk {
 }
 
 /// Call one tool.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CallAsk {
     /// The upstream, by its name or identifier.
     pub server: String,

@@ -2,7 +2,7 @@
 //!
 //! On the wire a frame is `length: u32 LE` (of what follows), `kind: u8`, payload. Payloads are
 //! JSON, but for `Reply`, whose body (a tool's result, possibly megabytes) follows its head raw:
-//! `id: u32 LE`, `ok: u8`, body. Every frame from a worker is hostile: the reader caps the length
+//! `id: u32 LE`, `ok: u8`, `at_us: u64 LE`, body. Every frame from a worker is hostile: the reader caps the length
 //! before it allocates, and decodes here without trusting a byte.
 
 use crate::limits::{Limit, Limits};
@@ -24,6 +24,8 @@ pub enum ToWorker {
     Go(Go),
     /// The outcome of a call.
     Reply(Reply),
+    /// Asks for `Idle`, once everything before it is worked off and the program waits.
+    Ping,
 }
 
 /// A program to run.
@@ -58,6 +60,8 @@ pub struct Reply {
     pub id: u32,
     /// With `true` the body is the result's value as JSON; with `false` it is a [`CallError`].
     pub ok: bool,
+    /// Microseconds from the run's begin: the program's clock shows it from now on.
+    pub at_us: u64,
     /// JSON text.
     pub body: String,
 }
@@ -85,6 +89,8 @@ pub enum FromWorker {
     Log(Log),
     /// Progress for the client.
     Progress(Progress),
+    /// The answer to a `Ping`: the program waits for replies and has nothing else to do.
+    Idle,
     /// Content for the answer: a handle that a result carried, or any value.
     Show(Box<RawValue>),
     /// The last frame.
@@ -96,7 +102,7 @@ pub enum FromWorker {
 pub struct Call {
     /// Counts up from 1 within the run; anything else is a broken protocol.
     pub id: u32,
-    /// The namespace as the program wrote it; `narrows` for `search` and `artifact`.
+    /// The namespace as the program wrote it; `narrows` for what Narrows answers itself.
     pub server: String,
     /// The member as the program wrote it.
     pub tool: String,
@@ -163,12 +169,14 @@ mod kind {
     pub(super) const RUN: u8 = 1;
     pub(super) const GO: u8 = 2;
     pub(super) const REPLY: u8 = 3;
+    pub(super) const PING: u8 = 4;
     pub(super) const USES: u8 = 65;
     pub(super) const CALL: u8 = 66;
     pub(super) const LOG: u8 = 67;
     pub(super) const PROGRESS: u8 = 68;
     pub(super) const SHOW: u8 = 69;
     pub(super) const DONE: u8 = 70;
+    pub(super) const IDLE: u8 = 71;
 }
 
 impl ToWorker {
@@ -178,14 +186,16 @@ impl ToWorker {
             Self::Run(program) => json_frame(kind::RUN, program),
             Self::Go(go) => json_frame(kind::GO, go),
             Self::Reply(reply) => {
-                let mut out = Vec::with_capacity(PREFIX_BYTES + 6 + reply.body.len());
+                let mut out = Vec::with_capacity(PREFIX_BYTES + 14 + reply.body.len());
                 out.extend_from_slice(&[0; PREFIX_BYTES]);
                 out.push(kind::REPLY);
                 out.extend_from_slice(&reply.id.to_le_bytes());
                 out.push(u8::from(reply.ok));
+                out.extend_from_slice(&reply.at_us.to_le_bytes());
                 out.extend_from_slice(reply.body.as_bytes());
                 seal(out)
             }
+            Self::Ping => seal(vec![0, 0, 0, 0, kind::PING]),
         }
     }
 
@@ -202,11 +212,16 @@ impl ToWorker {
                 let (ok, body) = rest
                     .split_first()
                     .ok_or_else(|| BadFrame("reply without a flag".to_owned()))?;
+                let (at_us, body) = body
+                    .split_first_chunk::<8>()
+                    .ok_or_else(|| BadFrame("reply without a time".to_owned()))?;
                 let body = std::str::from_utf8(body)
                     .map_err(|e| BadFrame(format!("reply is not utf-8: {e}")))?;
                 let id = u32::from_le_bytes(*id);
-                Ok(Self::Reply(Reply { id, ok: *ok == 1, body: body.to_owned() }))
+                let at_us = u64::from_le_bytes(*at_us);
+                Ok(Self::Reply(Reply { id, ok: *ok == 1, at_us, body: body.to_owned() }))
             }
+            kind::PING if payload.is_empty() => Ok(Self::Ping),
             other => Err(BadFrame(format!("kind {other} is not for a worker"))),
         }
     }
@@ -224,6 +239,7 @@ impl FromWorker {
             kind::CALL | kind::SHOW | kind::DONE => Some(value_bytes.saturating_add(SLACK_BYTES)),
             kind::LOG => Some(SLACK_BYTES),
             kind::PROGRESS => Some(4 << 10),
+            kind::IDLE => Some(1),
             _ => None,
         }
     }
@@ -235,6 +251,7 @@ impl FromWorker {
             Self::Call(call) => json_frame(kind::CALL, call),
             Self::Log(log) => json_frame(kind::LOG, log),
             Self::Progress(progress) => json_frame(kind::PROGRESS, progress),
+            Self::Idle => seal(vec![0, 0, 0, 0, kind::IDLE]),
             Self::Show(value) => json_frame(kind::SHOW, value),
             Self::Done(done) => json_frame(kind::DONE, done),
         }
@@ -248,6 +265,7 @@ impl FromWorker {
             kind::CALL => Ok(Self::Call(json(payload)?)),
             kind::LOG => Ok(Self::Log(json(payload)?)),
             kind::PROGRESS => Ok(Self::Progress(json(payload)?)),
+            kind::IDLE if payload.is_empty() => Ok(Self::Idle),
             kind::SHOW => Ok(Self::Show(json(payload)?)),
             kind::DONE => Ok(Self::Done(json(payload)?)),
             other => Err(BadFrame(format!("kind {other} is not from a worker"))),

@@ -30,6 +30,14 @@ id! {
     RunId
 }
 id! {
+    /// An agent's working set, `ses_` and 20 unguessable characters.
+    SessionId
+}
+id! {
+    /// A durable item of the queue, `job_` and 20 unguessable characters; `cron_` for a schedule.
+    JobId
+}
+id! {
     /// A stored result, `art_` and 20 unguessable characters.
     ArtifactId
 }

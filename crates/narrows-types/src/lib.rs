@@ -7,6 +7,7 @@ pub mod answer;
 pub mod ask;
 pub mod content;
 pub mod control;
+pub mod durable;
 pub mod fault;
 pub mod frame;
 pub mod id;
@@ -15,6 +16,7 @@ mod nearest;
 pub mod pass;
 pub mod raw;
 pub mod report;
+mod response;
 pub mod tool;
 pub mod uses;
 pub mod wildcard;
@@ -23,8 +25,13 @@ pub use answer::{Answer, ArtifactPart, SearchAnswer, SearchHit, ServerState, Ser
 pub use ask::{Ask, CallAsk, Detail, Event, Principal, RunAsk, SearchAsk, What};
 pub use content::{Content, ToolResult};
 pub use control::{Layer, LayerState};
+pub use durable::{
+    Action, Asked, AskedKind, Budget, CallView, Durability, Intent, IntentInfo, IntentTest,
+    IntentsAsk, JobInfo, JobOptions, JobWork, JobsAsk, Replayed, Response, RunInfo, RunState,
+    RunView, RunsAsk, SessionInfo, SessionsAsk,
+};
 pub use fault::{Fault, Kind, Origin, Retry};
-pub use id::{ArtifactId, RunId};
+pub use id::{ArtifactId, JobId, RunId, SessionId};
 pub use limits::{Limit, Limits};
 pub use nearest::nearest;
 pub use pass::{

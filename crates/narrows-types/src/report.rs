@@ -1,6 +1,7 @@
 //! How a run ended and what it did.
 
 use crate::content::Content;
+use crate::durable::Asked;
 use crate::id::{ArtifactId, RunId};
 use crate::limits::Limit;
 use crate::uses::{Finding, Position};
@@ -117,6 +118,16 @@ pub enum RunEnd {
     },
     /// It waits for something that can never happen.
     Deadlock,
+    /// It waits for somebody's answers; nothing of it is held in memory.
+    Paused {
+        /// What it asks.
+        questions: Vec<Asked>,
+    },
+    /// Its journal no longer fits its program or the tools.
+    Diverged {
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Its worker broke or broke the protocol.
     Lost {
         /// Why, one line.
@@ -168,6 +179,6 @@ pub struct RunReport {
     /// The bill.
     pub bill: Bill,
     /// All of it rendered for a model to read, within the budget.
-    #[serde(skip)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
 }
