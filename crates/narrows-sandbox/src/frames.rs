@@ -139,7 +139,10 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             }
             (
                 Phase::Evaluating,
-                FromWorker::Log(_) | FromWorker::Progress(_) | FromWorker::Show(_),
+                FromWorker::Log(_)
+                | FromWorker::Progress(_)
+                | FromWorker::Show(_)
+                | FromWorker::Idle,
             ) => {}
             (_, frame) => return Err(out_of_turn(name(frame))),
         }
@@ -153,6 +156,7 @@ fn name(frame: &FromWorker) -> &'static str {
         FromWorker::Call(_) => "call",
         FromWorker::Log(_) => "log",
         FromWorker::Progress(_) => "progress",
+        FromWorker::Idle => "idle",
         FromWorker::Show(_) => "show",
         FromWorker::Done(_) => "done",
     }

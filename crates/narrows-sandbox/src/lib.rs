@@ -27,7 +27,7 @@ use std::path::PathBuf;
 pub struct Config {
     /// The binary that is started as zygote, usually the current one.
     pub program: PathBuf,
-    /// Its arguments before `--engine js|py`, usually `["worker"]`.
+    /// Its arguments before `--engine js|py`, such as `["jailed-worker"]`.
     pub args: Vec<String>,
     /// Sealed workers that wait ready, for each language that is in use.
     pub warm: usize,

@@ -47,11 +47,8 @@ impl Engine for py::Prepared {
 /// # Errors
 /// As [`Engine::run`].
 pub fn evaluate(stream: UnixStream, language: Language) -> Result<(), Stopped> {
-    let program = match Link::new(&stream).receive()? {
-        ToWorker::Run(program) => program,
-        ToWorker::Go(_) | ToWorker::Reply(_) => {
-            return Err(Stopped("expected a program".to_owned()));
-        }
+    let ToWorker::Run(program) = Link::new(&stream).receive()? else {
+        return Err(Stopped("expected a program".to_owned()));
     };
     match language {
         Language::TypeScript => Engine::run(js::prepare().map_err(Stopped)?, stream, &program),

@@ -1,8 +1,8 @@
 //! The jail's inside: what runs programs that nobody trusts.
 //!
-//! The binary starts itself anew as `worker --engine js|py` and calls [`main`]: that process is a
-//! **zygote**. It warms its engine up, raises the walls and forks a sealed **worker** for each run.
-//! A worker knows one socket, reads one program from it, speaks frames, and ends. Nothing here
+//! The binary starts itself anew as `jailed-worker --engine js|py` and calls [`main`]: that process
+//! is a **zygote**. It warms its engine up, raises the walls and forks a sealed **worker** for each
+//! run. A worker knows one socket, reads one program from it, speaks frames, and ends. Nothing here
 //! knows a catalog, a server or a secret.
 
 mod evaluate;
@@ -12,6 +12,8 @@ mod js;
 mod link;
 mod py;
 mod rehearsal;
+#[cfg(test)]
+mod same;
 mod time;
 mod zygote;
 

@@ -76,14 +76,17 @@ fn host(socket: &mut UnixStream, code: &str) -> Option<Footprint> {
             FromWorker::Uses(_) => ToWorker::Go(Go { namespaces: vec!["sample".to_owned()] }),
             FromWorker::Call(call) => {
                 let body = r#"{"a": 1, "rows": [{"b": "c"}, {"b": "d"}]}"#.to_owned();
-                ToWorker::Reply(Reply { id: call.id, ok: true, body })
+                ToWorker::Reply(Reply { id: call.id, ok: true, at_us: 0, body })
             }
             FromWorker::Done(_) => {
                 let mut bytes = Vec::new();
                 socket.take(FRAME_BYTES_MAX as u64).read_to_end(&mut bytes).ok()?;
                 return Some(Footprint::decode(&bytes));
             }
-            FromWorker::Log(_) | FromWorker::Progress(_) | FromWorker::Show(_) => continue,
+            FromWorker::Log(_)
+            | FromWorker::Progress(_)
+            | FromWorker::Show(_)
+            | FromWorker::Idle => continue,
         };
         socket.write_all(&answer.encode().ok()?).ok()?;
     }

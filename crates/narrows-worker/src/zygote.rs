@@ -213,11 +213,8 @@ fn work<E: Engine>(socket: OwnedFd, engine: Option<E>, seal: &Seal, baseline: Ba
 
 fn evaluate<E: Engine>(stream: UnixStream, engine: E, baseline: Baseline) -> Result<(), Stopped> {
     let mut link = Link::new(&stream);
-    let program = match link.receive()? {
-        ToWorker::Run(program) => program,
-        ToWorker::Go(_) | ToWorker::Reply(_) => {
-            return Err(Stopped("expected a program".to_owned()));
-        }
+    let ToWorker::Run(program) = link.receive()? else {
+        return Err(Stopped("expected a program".to_owned()));
     };
     confine(&program.limits, baseline).map_err(Stopped)?;
     engine.run(stream, &program)

@@ -14,9 +14,9 @@ const MODULES: &str = "no modules here; tools are globals";
 const RETURN: &str = "end with return x, or with the value as the last expression";
 const PAGE: &str = "no page here; return the value";
 const INPUT: &str = "no environment or files here; pass values in with input";
-const STORE: &str = "nothing is kept between runs; return the value";
+const STORE: &str = "use await session.set(key, value) and session.get(key)";
 const BYTES: &str = "use Uint8Array, TextEncoder, TextDecoder, atob or btoa";
-const NO_PERSON: &str = "nobody to ask here; return the question";
+const PERSON: &str = "no page here; a person answers await ask(question)";
 const THREADS: &str = "one thread here; Promise.all runs tool calls in parallel";
 
 const fn any(name: &'static str, instead: &'static str) -> Absent {
@@ -89,12 +89,14 @@ const ABSENT: &[Absent] = &[
     any("localStorage", STORE),
     any("sessionStorage", STORE),
     any("indexedDB", STORE),
-    any("alert", NO_PERSON),
-    any("confirm", NO_PERSON),
-    any("prompt", NO_PERSON),
+    any("alert", PERSON),
+    any("confirm", PERSON),
+    any("prompt", PERSON),
     any("print", "use console.log"),
     any("Intl", "use x.toLocaleString(), a.localeCompare(b) or code of your own"),
     any("requestAnimationFrame", "use setTimeout(f, 0)"),
+    any("WeakRef", "keep the value itself"),
+    any("FinalizationRegistry", "nothing is to be freed here"),
     any("Worker", THREADS),
     any("WebAssembly", "run plain JavaScript"),
     any("AbortController", "calls have deadlines of their own"),

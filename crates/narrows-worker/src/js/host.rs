@@ -9,11 +9,11 @@ use narrows_types::{Limit, Limits, LogLevel};
 use rquickjs::{Ctx, Exception, Function, Object};
 use serde_json::value::RawValue;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::output::Output;
+use super::timers::{TIMERS_MAX, Timers};
 use crate::time::Began;
 
 /// Progress frames of one run; later ones are dropped, for nobody could read them.
@@ -24,12 +24,6 @@ const NOTICE_BYTES_MAX: usize = 600;
 
 /// Bytes of a tool's full name; no name is longer.
 const NAME_BYTES_MAX: usize = 512;
-
-/// Timers that are set at once.
-const TIMERS_MAX: usize = 10_000;
-
-/// A delay beyond this never ends within a run.
-const DELAY_MS_MAX: f64 = 1e12;
 
 /// The host's half of a realm, made before the fork and filled when a program comes.
 #[derive(Debug)]
@@ -45,47 +39,29 @@ struct State {
     queued_bytes: u64,
     output: Output,
     limits: Limits,
-    clock: Clock,
     random: u64,
+    /// The last id that was given, be it to a call or to a wake.
+    id_last: u32,
     calls: u32,
     notices: u32,
     shown_bytes: u64,
-    timers: BTreeSet<(u64, u32)>,
-    due_us: HashMap<u32, u64>,
-    timer_last: u32,
-}
-
-/// The program's time: it passes as the real time does, and jumps where nothing else can happen.
-#[derive(Debug)]
-struct Clock {
-    started: Instant,
-    skipped: Duration,
-    now_ms: u64,
-}
-
-impl Clock {
-    fn elapsed(&self) -> Duration {
-        self.started.elapsed().saturating_add(self.skipped)
-    }
+    timers: Timers,
 }
 
 impl Host {
     pub(super) fn new() -> Self {
         let limits = Limits::default();
-        let clock = Clock { started: Instant::now(), skipped: Duration::ZERO, now_ms: 0 };
         let state = State {
             queue: Vec::new(),
             queued_bytes: 0,
             output: Output::new(&limits),
             limits,
-            clock,
             random: 0,
+            id_last: 0,
             calls: 0,
             notices: 0,
             shown_bytes: 0,
-            timers: BTreeSet::new(),
-            due_us: HashMap::new(),
-            timer_last: 0,
+            timers: Timers::new(0),
         };
         Self { stopped: Cell::new(None), state: RefCell::new(state) }
     }
@@ -95,7 +71,7 @@ impl Host {
         let mut state = self.state.borrow_mut();
         state.output = Output::new(limits);
         state.limits = *limits;
-        state.clock = Clock { started: Instant::now(), skipped: Duration::ZERO, now_ms };
+        state.timers = Timers::new(now_ms);
         state.random = seed;
     }
 
@@ -132,30 +108,36 @@ impl Host {
         self.state.borrow().output.last()
     }
 
-    /// How long until the next timer is due.
-    pub(super) fn until_timer(&self) -> Option<Duration> {
-        let state = self.state.borrow();
-        let (due_us, _) = state.timers.first()?;
-        Some(Duration::from_micros(*due_us).saturating_sub(state.clock.elapsed()))
-    }
-
-    /// Lets time jump.
-    pub(super) fn skip(&self, time: Duration) {
-        let mut state = self.state.borrow_mut();
-        state.clock.skipped = state.clock.skipped.saturating_add(time);
+    /// When the next timer is due.
+    pub(super) fn next_timer(&self) -> Option<u64> {
+        self.state.borrow().timers.next()
     }
 
     /// Takes the next timer that is due.
     pub(super) fn due(&self) -> Option<u32> {
+        self.state.borrow_mut().timers.due()
+    }
+
+    /// Lets time jump to when a timer is due.
+    pub(super) fn jump(&self, to_us: u64) {
+        self.state.borrow_mut().timers.clock.jump(to_us);
+    }
+
+    /// The host told its time.
+    pub(super) fn told(&self, at_us: u64) {
+        self.state.borrow_mut().timers.clock.told(at_us);
+    }
+
+    /// When a timer is due, as the host counts.
+    pub(super) fn for_host(&self, due_us: u64) -> u64 {
+        self.state.borrow().timers.clock.for_host(due_us)
+    }
+
+    /// The id of what is asked of the host next.
+    pub(super) fn next_id(&self) -> u32 {
         let mut state = self.state.borrow_mut();
-        let now_us = micros(state.clock.elapsed());
-        let (due_us, id) = *state.timers.first()?;
-        if due_us > now_us {
-            return None;
-        }
-        state.timers.pop_first();
-        state.due_us.remove(&id);
-        Some(id)
+        state.id_last = state.id_last.saturating_add(1);
+        state.id_last
     }
 
     fn live(&self, ctx: &Ctx<'_>) -> rquickjs::Result<()> {
@@ -205,11 +187,8 @@ impl Host {
         }
         let args = RawValue::from_string(args)
             .map_err(|why| Exception::throw_type(ctx, &format!("{full}: no arguments: {why}")))?;
-        let id = {
-            let mut state = self.state.borrow_mut();
-            state.calls += 1;
-            state.calls
-        };
+        self.state.borrow_mut().calls += 1;
+        let id = self.next_id();
         self.queue(bytes, FromWorker::Call(Call { id, server, tool, args }));
         Ok(id)
     }
@@ -269,43 +248,28 @@ impl Host {
 
     fn timer(&self, ctx: &Ctx<'_>, delay_ms: f64) -> rquickjs::Result<u32> {
         self.live(ctx)?;
-        let id = {
-            let mut state = self.state.borrow_mut();
-            if state.timers.len() >= TIMERS_MAX {
-                let message = format!("more than {TIMERS_MAX} timers at once");
-                return Err(Exception::throw_range(ctx, &message));
-            }
-            state.timer_last = state.timer_last.saturating_add(1);
-            state.timer_last
-        };
-        self.again(id, delay_ms);
-        Ok(id)
+        let set = self.state.borrow_mut().timers.set(delay_ms);
+        set.ok_or_else(|| {
+            Exception::throw_range(ctx, &format!("more than {TIMERS_MAX} timers at once"))
+        })
     }
 
     fn again(&self, id: u32, delay_ms: f64) {
-        let mut state = self.state.borrow_mut();
-        let delay = Duration::from_secs_f64(delay_ms.clamp(0.0, DELAY_MS_MAX) / 1_000.0);
-        let due_us = micros(state.clock.elapsed().saturating_add(delay));
-        state.timers.insert((due_us, id));
-        state.due_us.insert(id, due_us);
+        self.state.borrow_mut().timers.again(id, delay_ms);
     }
 
     fn untimer(&self, id: u32) {
-        let mut state = self.state.borrow_mut();
-        if let Some(due_us) = state.due_us.remove(&id) {
-            state.timers.remove(&(due_us, id));
-        }
+        self.state.borrow_mut().timers.clear(id);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit into 53 bits")]
     fn now(&self) -> f64 {
-        let state = self.state.borrow();
-        let elapsed_ms = u64::try_from(state.clock.elapsed().as_millis()).unwrap_or(u64::MAX);
-        state.clock.now_ms.saturating_add(elapsed_ms) as f64
+        (self.state.borrow_mut().timers.clock.look_unix_us() / 1_000) as f64
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of a run fit into 53 bits")]
     fn elapsed(&self) -> f64 {
-        self.state.borrow().clock.elapsed().as_secs_f64() * 1_000.0
+        self.state.borrow_mut().timers.clock.look() as f64 / 1_000.0
     }
 
     /// `SplitMix64`, as 53 bits from 0 to 1.

@@ -13,6 +13,7 @@ mod runtime;
 mod session;
 mod strip;
 mod thrown;
+mod timers;
 mod unheard;
 mod uses;
 

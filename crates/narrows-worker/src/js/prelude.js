@@ -17,6 +17,8 @@
   const slice = uncurry(String.prototype.slice);
   const matches = uncurry(RegExp.prototype.test);
   const iso = uncurry(Date.prototype.toISOString);
+  const includes = uncurry(Array.prototype.includes);
+  const join = uncurry(Array.prototype.join);
   const mapEach = uncurry(Map.prototype.forEach);
   const setEach = uncurry(Set.prototype.forEach);
   const define = (target, name, value) =>
@@ -64,6 +66,7 @@
     if (value === null) return "null";
     if (isArray(value)) return "an array";
     if (isPromise(value)) return "a promise that nobody awaited";
+    if (plain(value)) return "an object";
     const kind = typeof value;
     return kind === "undefined" ? kind : kind === "object" ? "an object of a class" : `a ${kind}`;
   }
@@ -379,6 +382,52 @@
     if (!object && typeof value !== "string") throw new TypeError(`${name} takes a string: ${name}("...")`);
     return object ? value : Object.assign({ [key]: value }, more);
   };
+  // The options of a built-in, only those that there are: what it does not know it would not heed.
+  const optionsOf = (full, known, given) => {
+    const out = { __proto__: null };
+    if (given === undefined) return out;
+    if (!plain(given)) throw new TypeError(`${full} takes its options as an object, got ${kindOf(given)}: {${known[0]}: ...}`);
+    const names = objectKeys(given);
+    for (let i = 0; i < names.length; i++) {
+      if (!includes(known, names[i])) throw new TypeError(`${full} has no option ${names[i]}; it has ${join(known, ", ")}`);
+      out[names[i]] = given[names[i]];
+    }
+    return out;
+  };
+  const ask = async (question, schema) => {
+    const args = firstArgument("ask", "question", question, schema === undefined ? undefined : { schema });
+    if (args.schema !== undefined && !plain(args.schema)) {
+      throw new TypeError(`ask takes a JSON schema, got ${kindOf(args.schema)}: ask("...", {type: "string"})`);
+    }
+    return await invoke("narrows", "ask", "ask", args);
+  };
+  const kept = (name, known, keyed, valued) => {
+    const full = `session.${name}`;
+    const method = async (...given) => {
+      const args = { __proto__: null };
+      if (keyed) {
+        if (typeof given[0] !== "string") throw new TypeError(`${full} takes a key, got ${kindOf(given[0])}: ${full}("key"${valued ? ", value" : ""})`);
+        args.key = given[0];
+      }
+      if (valued) {
+        if (given[1] === undefined || typeof given[1] === "function") throw new TypeError(`${full} takes a value, got ${kindOf(given[1])}: ${full}("key", value)`);
+        args.value = given[1];
+      }
+      const options = optionsOf(full, known, given[keyed + valued]);
+      const names = ownKeys(options);
+      for (let i = 0; i < names.length; i++) args[names[i]] = options[names[i]];
+      return await invoke("narrows", `session_${name}`, full, args);
+    };
+    define(method, "name", name);
+    return method;
+  };
+  const session = Object.freeze({
+    get: kept("get", ["namespace"], 1, 0),
+    set: kept("set", ["namespace", "ttl_s"], 1, 1),
+    delete: kept("delete", ["namespace"], 1, 0),
+    list: kept("list", ["namespace", "prefix"], 0, 0),
+  });
+  namespaces.session = session;
   const globals = {
     __proto__: null,
     console,
@@ -387,6 +436,8 @@
     Date: VirtualDate,
     search: async (query, options) => await invoke("narrows", "search", "search", firstArgument("search", "query", query, options)),
     artifact: async (handle) => await invoke("narrows", "artifact", "artifact", firstArgument("artifact", "handle", handle)),
+    ask,
+    session,
     progress: (fraction, message) => {
       const said = typeof fraction === "string" ? fraction : message;
       const done = typeof fraction === "number" ? fraction : NaN;
@@ -401,13 +452,19 @@
     clearImmediate: clear,
     performance: { now: () => host.elapsed(), timeOrigin: 0 },
   };
+  // What they tell is when memory was tidied up: that is nobody's business, and never the same twice.
+  delete global.WeakRef;
+  delete global.FinalizationRegistry;
   const names = ownKeys(globals);
   for (let i = 0; i < names.length; i++) define(global, names[i], globals[names[i]]);
 
   return {
     __proto__: null,
     define,
-    bind: (name) => define(global, name, namespace(name)),
+    bind: (name) => {
+      if (namespaces[name] === session) delete namespaces[name];
+      define(global, name, namespace(name));
+    },
     settle,
     fire,
     finish,

@@ -22,7 +22,7 @@ use oxc_span::{GetSpan as _, Span};
 use std::collections::{HashMap, HashSet};
 
 /// Functions of the prelude that give promises.
-const ASKING: [&str; 2] = ["search", "artifact"];
+const ASKING: [&str; 3] = ["search", "artifact", "ask"];
 
 /// The members that a promise has.
 const MEMBERS: [&str; 3] = ["then", "catch", "finally"];

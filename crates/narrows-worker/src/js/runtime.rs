@@ -34,6 +34,10 @@ const WEB: &str = include_str!("web.js");
 /// What an engine without tables of languages can know of them.
 const LOCALE: &str = include_str!("locale.js");
 
+/// Built-ins that give way to a server of the same name: they are told as free names, and the host
+/// says what they are.
+const YIELDING: [&str; 2] = ["ask", "session"];
+
 /// A warm interpreter: its realm, the prelude in it, and nobody's program.
 pub(crate) struct Prepared {
     // Values of the realm go before the realm does.
@@ -75,7 +79,8 @@ fn install(ctx: &Ctx<'_>, host: &Rc<Host>) -> rquickjs::Result<Installed> {
     }
     let names: Vec<String> = evaluate(ctx, "Object.getOwnPropertyNames(globalThis)", "names.js")?;
     // The program's own input is bound when it comes.
-    let globals = names.into_iter().chain([INPUT.to_owned()]).collect();
+    let names = names.into_iter().filter(|name| !YIELDING.contains(&name.as_str()));
+    let globals = names.chain([INPUT.to_owned()]).collect();
     Ok((Persistent::save(ctx, kit), globals))
 }
 

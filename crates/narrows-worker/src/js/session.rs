@@ -1,12 +1,13 @@
 //! One program under way: the loop between its jobs, its timers and the host.
 
-use narrows_types::frame::{CallError, End, FromWorker, Go, Program, Reply, ToWorker};
+use narrows_types::frame::{Call, CallError, End, FromWorker, Go, Program, Reply, ToWorker};
 use narrows_types::{Finding, Limit, Position};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rquickjs::promise::PromiseState;
 use rquickjs::{Ctx, Function, Object, Persistent, Promise, Value};
-use std::collections::HashSet;
+use serde_json::value::RawValue;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -28,6 +29,9 @@ const DRAIN_SHARE: f32 = 0.9;
 
 /// Timers that fire after the program has its value: a timer may set the next one for ever.
 const DRAIN_TIMERS_MAX: usize = 10_000;
+
+/// Wakes that the host is asked for in one run. After that, timers wait for replies to fire.
+const WAKES_MAX: usize = 10_000;
 
 /// How a program ended, while its realm still holds what it threw.
 pub(super) enum Ending<'p> {
@@ -108,6 +112,10 @@ pub(super) struct Session<'js, 'r, 'p> {
     began: Began,
     /// Calls whose replies are not here.
     waiting: HashSet<u32>,
+    /// Wakes that the host was asked for, with their times as it counts.
+    wakes: HashMap<u32, u64>,
+    /// How many wakes it was asked for.
+    woken: usize,
 }
 
 impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
@@ -118,7 +126,8 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         began: Began,
     ) -> Result<Self, LinkError> {
         let kit = Kit::new(ctx, kit.clone()).map_err(|error| broken(&error))?;
-        Ok(Self { ctx, kit, host, unheard, program, reading, began, waiting: HashSet::new() })
+        let (waiting, wakes) = (HashSet::new(), HashMap::new());
+        Ok(Self { ctx, kit, host, unheard, program, reading, began, waiting, wakes, woken: 0 })
     }
 
     /// Runs the program up to its end.
@@ -193,7 +202,7 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
             return End::Limit(Limit::ValueBytes);
         }
         // What `JSON.stringify` gives is JSON; the program cannot reach it.
-        serde_json::value::RawValue::from_string(json).map_or(End::Deadlock, End::Value)
+        RawValue::from_string(json).map_or(End::Deadlock, End::Value)
     }
 
     /// Compiles the program. What the interpreter refuses becomes a finding.
@@ -231,18 +240,21 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         main: &Promise<'js>,
         link: &mut Link<S>,
     ) -> Result<(), Stop<'js>> {
+        let until = Duration::from_millis(self.program.limits.wall_ms);
         loop {
             self.jobs(link)?;
             if main.state() != PromiseState::Pending {
                 return Ok(());
             }
-            let timer = self.host.until_timer();
-            match timer {
-                None if self.waiting.is_empty() => return Err(Stop::End(self.stuck())),
-                Some(wait) if self.waiting.is_empty() => self.host.skip(wait),
-                _ => self.wait(timer, link)?,
+            if let Some(id) = self.host.due() {
+                self.fire(id)?;
+                continue;
             }
-            self.fire()?;
+            match (self.host.next_timer(), self.waiting.is_empty()) {
+                (None, true) => return Err(Stop::End(self.stuck())),
+                (Some(due_us), true) => self.host.jump(due_us),
+                (timer, false) => self.wait(timer, until, link)?,
+            }
         }
     }
 
@@ -262,17 +274,20 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         let until = Duration::from_millis(self.program.limits.wall_ms).mul_f32(DRAIN_SHARE);
         let mut fired = 0;
         loop {
-            let timer = self.host.until_timer().filter(|_| fired < DRAIN_TIMERS_MAX);
-            let left = until.saturating_sub(self.began.wall());
-            match timer {
-                None if self.waiting.is_empty() => return Ok(()),
-                _ if left.is_zero() => break,
-                Some(wait) if self.waiting.is_empty() => self.host.skip(wait),
-                _ => self.wait(Some(timer.map_or(left, |timer| timer.min(left))), link)?,
+            let timer = self.host.next_timer().filter(|_| fired < DRAIN_TIMERS_MAX);
+            if timer.is_none() && self.waiting.is_empty() {
+                return Ok(());
             }
-            if let Some(id) = self.host.due().filter(|_| timer.is_some()) {
-                fired += 1;
-                self.fire_last(id);
+            if self.began.wall() >= until {
+                break;
+            }
+            match (timer, timer.and_then(|_| self.host.due())) {
+                (_, Some(id)) => {
+                    fired += 1;
+                    self.fire_last(id);
+                }
+                (Some(due_us), None) if self.waiting.is_empty() => self.host.jump(due_us),
+                (timer, None) => self.wait(timer, until, link)?,
             }
             self.jobs(link)?;
         }
@@ -316,33 +331,65 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         Ok(())
     }
 
-    fn fire(&self) -> Result<(), Stop<'js>> {
-        let Some(id) = self.host.due() else { return Ok(()) };
+    fn fire(&self, id: u32) -> Result<(), Stop<'js>> {
         let fired = self.kit.fire.call((id, false));
         self.realm(fired)
     }
 
-    /// Waits for a reply, at most until a timer is due or the time is over.
+    /// Waits for a reply, at most until a time of the run. Nothing else is left to do, but for a
+    /// timer that may be due before.
     fn wait<S: Read + Write + AsFd>(
         &mut self,
-        timer: Option<Duration>,
+        timer: Option<u64>,
+        until: Duration,
         link: &mut Link<S>,
     ) -> Result<(), Stop<'js>> {
-        let limits = &self.program.limits;
-        if let Some(limit) = self.began.reached(limits) {
-            return Err(Stop::End(End::Limit(limit)));
+        if let Some(due_us) = timer {
+            self.ask_wake(due_us, link)?;
         }
-        let left = Duration::from_millis(limits.wall_ms).saturating_sub(self.began.wall());
-        if ready(link, timer.map_or(left, |timer| timer.min(left)))? {
-            let ToWorker::Reply(reply) = link.receive()? else {
-                return Err(unexpected("anything but a reply").into());
-            };
-            return self.settle(&reply);
+        loop {
+            if let Some(limit) = self.began.reached(&self.program.limits) {
+                return Err(Stop::End(End::Limit(limit)));
+            }
+            if !ready(link, until.saturating_sub(self.began.wall()))? {
+                return Ok(());
+            }
+            match link.receive()? {
+                ToWorker::Reply(reply) => return self.settle(&reply),
+                ToWorker::Ping => link.send(&FromWorker::Idle)?,
+                _ => return Err(unexpected("anything but a reply").into()),
+            }
         }
-        Ok(())
+    }
+
+    /// Asks the host for a reply when a timer is due: the real time is the host's, and what it
+    /// answers in which order is all that a program's course depends on.
+    fn ask_wake<S: Read + Write>(
+        &mut self,
+        due_us: u64,
+        link: &mut Link<S>,
+    ) -> Result<(), LinkError> {
+        let until_us = self.host.for_host(due_us);
+        let asked = self.wakes.values().any(|asked| *asked == until_us);
+        if asked || self.woken >= WAKES_MAX {
+            return Ok(());
+        }
+        self.woken += 1;
+        let id = self.host.next_id();
+        self.wakes.insert(id, until_us);
+        let args = RawValue::from_string(format!("{{\"until_us\":{until_us}}}"))
+            .map_err(std::io::Error::other)?;
+        let (server, tool) = ("narrows".to_owned(), "wait".to_owned());
+        link.send(&FromWorker::Call(Call { id, server, tool, args }))
     }
 
     fn settle(&mut self, reply: &Reply) -> Result<(), Stop<'js>> {
+        self.host.told(reply.at_us);
+        if let Some(until_us) = self.wakes.remove(&reply.id) {
+            // A timer that was cleared meanwhile has nobody left to be woken.
+            self.host.told(until_us);
+            return Ok(());
+        }
         if !self.waiting.remove(&reply.id) {
             return Err(unexpected("a reply to no call").into());
         }

@@ -390,7 +390,7 @@
       if ("cause" in value) define(copy, "cause", clone(value.cause, seen));
       return copy;
     }
-    if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet || value instanceof WeakRef) refuse(value);
+    if (value instanceof Promise || value instanceof WeakMap || value instanceof WeakSet) refuse(value);
     const copy = keep(Array.isArray(value) ? new Array(value.length) : {});
     for (const key of Object.keys(value)) {
       const item = clone(value[key], seen);

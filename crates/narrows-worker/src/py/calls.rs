@@ -46,28 +46,7 @@ pub(super) fn tool_arguments(
     json.map_err(|unfit| refused(name, &unfit, bytes_max))
 }
 
-/// The arguments of `search` and `artifact`, whose first one may be positional.
-pub(super) fn own_arguments(
-    name: &str,
-    call: &FunctionCall,
-    bytes_max: u64,
-) -> Result<Box<RawValue>, MontyException> {
-    let first = if name == "search" { "query" } else { "handle" };
-    let mut arguments = Vec::with_capacity(call.kwargs.len() + 1);
-    match call.args.as_slice() {
-        [] => {}
-        [value] => arguments.push((MontyObject::String(first.to_owned()), value.clone())),
-        _ => {
-            let message = format!("{name} takes one positional argument: {first}");
-            return Err(MontyException::new(ExcType::TypeError, Some(message)));
-        }
-    }
-    arguments.extend(call.kwargs.iter().cloned());
-    value::arguments_to_json(&arguments, bytes_max)
-        .map_err(|unfit| refused(name, &unfit, bytes_max))
-}
-
-fn refused(name: &str, unfit: &Unfit, bytes_max: u64) -> MontyException {
+pub(super) fn refused(name: &str, unfit: &Unfit, bytes_max: u64) -> MontyException {
     let message = match unfit {
         Unfit::TooLong => format!("{name}: the arguments are longer than {bytes_max} bytes"),
         Unfit::NotJson(why) => format!("{name}: {why}"),
@@ -90,15 +69,15 @@ impl<S: Read + Write> Session<'_, S> {
         let id = self.calls;
         self.link.send(&FromWorker::Call(Call { id, server, tool, args }))?;
         if !wait {
-            self.pending.insert(call.call_id, id);
+            self.pending.insert(id, call.call_id);
             return self.turn(|print| call.resume_pending(print));
         }
         let reply = loop {
-            if let Some(reply) = self.replies.remove(&id) {
+            let reply = self.receive()?;
+            if reply.id == id {
                 break reply;
             }
-            let reply = self.receive()?;
-            self.replies.insert(reply.id, reply);
+            self.replies.push(reply);
         };
         let outcome = self.outcome(&reply)?;
         self.arm()?;
@@ -109,12 +88,18 @@ impl<S: Read + Write> Session<'_, S> {
     /// until it has become a value of the program's.
     pub(super) fn receive(&mut self) -> Result<Reply, Stop> {
         let _: Result<(), _> = monty_alloc::set_limit(None, false);
-        let ToWorker::Reply(reply) = self.link.receive()? else {
-            return Err(Stop::Link(unexpected("anything but a reply")));
+        let reply = loop {
+            match self.link.receive()? {
+                ToWorker::Reply(reply) => break reply,
+                ToWorker::Ping => self.link.send(&FromWorker::Idle)?,
+                _ => return Err(Stop::Link(unexpected("anything but a reply"))),
+            }
         };
-        if reply.id == 0 || reply.id > self.calls || self.replies.contains_key(&reply.id) {
+        let again = self.replies.iter().any(|other| other.id == reply.id);
+        if reply.id == 0 || reply.id > self.calls || again {
             return Err(Stop::Link(unexpected("a reply to no call")));
         }
+        self.clock.told(reply.at_us);
         self.check_time()?;
         if reply.body.len() as u64 > self.program.limits.result_bytes {
             return Err(Stop::End(End::Limit(Limit::ResultBytes)));

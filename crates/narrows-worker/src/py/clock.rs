@@ -1,36 +1,37 @@
-//! The program's clock: it starts where the host says and runs on by itself, always in UTC.
+//! What the program's clock shows as Python's dates and times, always in UTC.
 
 use monty_types::{MontyDate, MontyDateTime, MontyTimeZone};
-use std::time::Instant;
+
+use crate::time;
 
 const DAY_SECONDS: i64 = 86_400;
 
-/// A clock that was set once.
+/// The program's clock.
 #[derive(Debug)]
-pub(super) struct Clock {
-    unix_ms: u64,
-    set: Instant,
-}
+pub(super) struct Clock(time::Clock);
 
 impl Clock {
     /// A clock that shows `unix_ms` now.
     pub(super) fn new(unix_ms: u64) -> Self {
-        Self { unix_ms, set: Instant::now() }
+        Self(time::Clock::new(unix_ms))
     }
 
-    fn micros(&self) -> i64 {
-        let run = i64::try_from(self.set.elapsed().as_micros()).unwrap_or(i64::MAX);
-        let start = i64::try_from(self.unix_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
-        start.saturating_add(run)
+    /// The host tells its time.
+    pub(super) fn told(&mut self, at_us: u64) {
+        self.0.told(at_us);
+    }
+
+    fn micros(&mut self) -> i64 {
+        i64::try_from(self.0.look_unix_us()).unwrap_or(i64::MAX)
     }
 
     /// The date.
-    pub(super) fn today(&self) -> MontyDate {
+    pub(super) fn today(&mut self) -> MontyDate {
         date(self.micros().div_euclid(1_000_000).div_euclid(DAY_SECONDS))
     }
 
     /// Date and time in a time zone; without one in UTC, naive.
-    pub(super) fn now(&self, zone: Option<MontyTimeZone>) -> MontyDateTime {
+    pub(super) fn now(&mut self, zone: Option<MontyTimeZone>) -> MontyDateTime {
         let shift = zone.as_ref().map_or(0, |zone| i64::from(zone.offset_seconds));
         let micros = self.micros().saturating_add(shift.saturating_mul(1_000_000));
         let seconds = micros.div_euclid(1_000_000);

@@ -9,6 +9,7 @@ mod idioms;
 mod literal;
 mod names;
 mod output;
+mod own;
 mod path;
 mod probe;
 mod reader;
@@ -20,7 +21,7 @@ mod value;
 mod walk;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use runtime::{Prepared, prepare};
 

@@ -4,6 +4,7 @@ use monty_types::{
     DictPairs, MontyClassInstance, MontyClassType, MontyObject, MontyUuid, NameLookupResult,
 };
 
+use super::own::{self, Own};
 use super::source::{MARK, Site};
 
 /// Bytes of one name of a server's or a tool's; no name is longer.
@@ -12,13 +13,16 @@ pub(super) const NAME_BYTES_MAX: usize = 512;
 /// Namespaces that a program may reach through computed names.
 const NAMESPACES_MAX: usize = 1_000;
 
+/// The namespace that is ours unless there is a server of that name.
+const SESSION: &str = "session";
+
 /// What a call from the program goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Target {
     /// A tool; `wait` gives the result at once, else a future.
     Tool { server: String, tool: String, wait: bool },
-    /// `search` or `artifact`.
-    Own { tool: String, wait: bool },
+    /// What Narrows answers itself.
+    Own { own: &'static Own, wait: bool },
     /// `progress(fraction, message)`.
     Progress,
     /// `show(value)`.
@@ -33,6 +37,8 @@ pub(super) enum Target {
 #[derive(Debug)]
 pub(super) struct Names {
     namespaces: Vec<String>,
+    /// `session` is the built-in, for there is no such server.
+    session: bool,
     sites: Vec<Site>,
     /// The program awaits nothing, so that every call gives its result.
     plain: bool,
@@ -41,17 +47,25 @@ pub(super) struct Names {
 
 impl Names {
     pub(super) fn new(
-        namespaces: Vec<String>,
+        mut namespaces: Vec<String>,
         (sites, plain): (Vec<Site>, bool),
         input: MontyObject,
     ) -> Self {
-        Self { namespaces, sites, plain, input }
+        let session = !namespaces.iter().any(|name| name == SESSION);
+        if session {
+            namespaces.push(SESSION.to_owned());
+        }
+        Self { namespaces, session, sites, plain, input }
     }
 
     /// Every global name with its value. Names are bound before the run, for there are places
     /// where Monty cannot ask for them.
     pub(super) fn globals(&self) -> (Vec<String>, Vec<MontyObject>) {
-        let functions = ["search", "artifact", "progress", "show"].into_iter().map(|name| {
+        // A server named `ask` stands before the function; the other names no server can have.
+        let functions = own::FUNCTIONS.into_iter().chain(["progress", "show"]);
+        let taken = self.namespaces.iter().any(|name| name == "ask");
+        let functions = functions.filter(|name| *name != "ask" || !taken);
+        let functions = functions.map(|name| {
             (name.to_owned(), MontyObject::Function { name: name.to_owned(), docstring: None })
         });
         let values =
@@ -120,22 +134,32 @@ impl Names {
         let wait = site.is_some_and(|site| site.wait) || self.plain;
         if let Some(object) = of {
             return match self.of(object) {
-                Some((_, server)) => {
-                    Target::Tool { server: server.clone(), tool: name.to_owned(), wait }
-                }
+                Some((_, server)) => self.tool(server.clone(), name, wait),
                 None => Target::NoFunction(format!("tools.{name}")),
             };
         }
         match name {
-            "search" | "artifact" => Target::Own { tool: name.to_owned(), wait },
             "progress" => Target::Progress,
             "show" => Target::Show,
             _ => match name.split_once('.') {
-                Some((server, tool)) => {
-                    Target::Tool { server: self.server(server), tool: tool.to_owned(), wait }
-                }
-                None => Target::Unknown(name.to_owned()),
+                Some((server, tool)) => self.tool(self.server(server), tool, wait),
+                None => match own::find(name) {
+                    Some(own) => Target::Own { own, wait },
+                    None => Target::Unknown(name.to_owned()),
+                },
             },
+        }
+    }
+
+    /// The member of a namespace, which may be ours.
+    fn tool(&self, server: String, tool: &str, wait: bool) -> Target {
+        if !self.session || server != SESSION {
+            return Target::Tool { server, tool: tool.to_owned(), wait };
+        }
+        let name = format!("{SESSION}.{tool}");
+        match own::find(&name) {
+            Some(own) => Target::Own { own, wait },
+            None => Target::NoFunction(name),
         }
     }
 }

@@ -37,6 +37,10 @@ const MEMBERS: [(&str, &str); 11] = [
     ("typing", "Any Callable Dict Iterable List Literal Optional Set Tuple TypedDict Union"),
 ];
 
+/// The longest that an answer may take. No question takes a millisecond; but on a busy machine it may
+/// stand still for long, and a zygote would remember the wrong answer for all its workers.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// Remembers the answers.
 #[derive(Debug)]
 pub(super) struct Probe {
@@ -105,7 +109,7 @@ impl Probe {
 }
 
 fn ask(code: &str) -> bool {
-    let limits = ResourceLimits::default().max_duration(Duration::from_millis(50));
+    let limits = ResourceLimits::default().max_duration(LONGEST);
     MontyRun::new(code.to_owned(), "probe.py", Vec::new(), CompileOptions::default())
         .and_then(|run| run.start(Vec::new(), ResourceTracker::new(limits), PrintWriter::Disabled))
         .is_ok_and(|progress| !matches!(progress, RunProgress::NameLookup(_)))

@@ -227,18 +227,22 @@ impl<'a> Reader<'a> {
             self.by_getattr(expr);
         }
         let mut names: Vec<String> = steps.iter().map(|step| step.name.clone()).collect();
-        self.bare |= names.len() <= usize::from(tools);
+        // A function by a name of its own, unless there is a server of that name.
+        let ask = !tools && !computed && names.is_empty() && root.id.as_str() == "ask";
+        self.bare |= names.len() <= usize::from(tools) && !ask;
         let root_name = match tools {
             true if names.is_empty() => return Some(()),
             true => names.remove(0),
             false => root.id.to_string(),
         };
-        let is_call = called.is_some() && !computed && !names.is_empty();
+        let is_call = called.is_some() && !computed && (ask || !names.is_empty());
         if is_call {
             self.callers.extend(self.functions.iter().map(|function| function.name));
         }
         let wait = is_call && !(future && self.flow.asynchronous());
-        if !computed {
+        if ask && wait {
+            self.rename_root(root);
+        } else if !computed {
             self.rename(&steps, wait);
         }
         if self.references.len() < REFERENCES_MAX {
@@ -302,6 +306,12 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Renames a function of ours whose call has to wait.
+    fn rename_root(&mut self, root: &ExprName) {
+        let text = self.site(root.id.to_string(), true);
+        self.edits.push(Edit { range: root.range, text });
+    }
+
     fn site(&mut self, name: String, wait: bool) -> String {
         let text = format!("{MARK}{}", self.sites.len());
         self.sites.push(Site { name, wait });
@@ -321,8 +331,7 @@ impl<'a> Reader<'a> {
         }
         match name {
             "search" | "artifact" if !(future && self.flow.asynchronous()) => {
-                let text = self.site(name.to_owned(), true);
-                self.edits.push(Edit { range: root.range, text });
+                self.rename_root(root);
             }
             "input" | "tools" => {
                 let at = self.lines.at(root.start());

@@ -109,7 +109,7 @@ impl Prepared {
             notices: 0,
             shown_bytes: 0,
             pending: HashMap::new(),
-            replies: HashMap::new(),
+            replies: Vec::new(),
             tool_errors: Vec::new(),
         };
         let end = match session.evaluate() {
@@ -171,7 +171,7 @@ pub(super) struct Session<'l, S> {
     pub(super) names: Names,
     pub(super) program: &'l Program,
     rewritten: Rewritten,
-    clock: Clock,
+    pub(super) clock: Clock,
     began: Began,
     memory_bytes: u64,
     /// The time that ran out while Monty ran.
@@ -184,10 +184,11 @@ pub(super) struct Session<'l, S> {
     pub(super) notices: u32,
     /// Bytes shown so far.
     pub(super) shown_bytes: u64,
-    /// Monty's ids of calls whose futures are out, with ours.
+    /// Our ids of calls whose futures are out, with Monty's.
     pub(super) pending: HashMap<u32, u32>,
-    /// Replies that came before anybody asked for them.
-    pub(super) replies: HashMap<u32, Reply>,
+    /// Replies that came before anybody asked for them, in the order in which they came: Monty
+    /// itself lists what it waits for in another order each time.
+    pub(super) replies: Vec<Reply>,
     /// Messages of tools' errors that the program got: Monty cannot tell them from its own.
     pub(super) tool_errors: Vec<String>,
 }
@@ -267,9 +268,12 @@ impl<S: Read + Write> Session<'_, S> {
                     Err(error) => self.turn(|print| call.resume(error, print)),
                 }
             }
-            Target::Own { tool, wait } => {
-                match calls::own_arguments(&tool, &call, self.program.limits.value_bytes) {
-                    Ok(args) => self.call(call, ("narrows".to_owned(), tool, args), wait),
+            Target::Own { own, wait } => {
+                match own.arguments(&call, self.program.limits.value_bytes) {
+                    Ok(args) => {
+                        let tool = own.tool.to_owned();
+                        self.call(call, ("narrows".to_owned(), tool, args), wait)
+                    }
                     Err(error) => self.turn(|print| call.resume(error, print)),
                 }
             }
@@ -313,12 +317,12 @@ impl<S: Read + Write> Session<'_, S> {
     fn futures(&mut self, futures: ResolveFutures) -> Result<RunProgress, Stop> {
         let mut results = self.arrived(futures.pending_call_ids());
         while results.is_empty() {
-            let waits = |id: &u32| self.pending.contains_key(id);
-            if !futures.pending_call_ids().iter().any(waits) {
+            let wanted = futures.pending_call_ids();
+            if !self.pending.values().any(|id| wanted.contains(id)) {
                 return Err(Stop::End(End::Deadlock));
             }
             let reply = self.receive()?;
-            self.replies.insert(reply.id, reply);
+            self.replies.push(reply);
             results = self.arrived(futures.pending_call_ids());
         }
         let mut answers = Vec::with_capacity(results.len());
@@ -331,11 +335,13 @@ impl<S: Read + Write> Session<'_, S> {
 
     fn arrived(&mut self, ids: &[u32]) -> Vec<(u32, Reply)> {
         let mut results = Vec::new();
-        for id in ids {
-            let Some(ours) = self.pending.get(id).copied() else { continue };
-            if let Some(reply) = self.replies.remove(&ours) {
-                self.pending.remove(id);
-                results.push((*id, reply));
+        for reply in std::mem::take(&mut self.replies) {
+            match self.pending.get(&reply.id).copied().filter(|id| ids.contains(id)) {
+                Some(id) => {
+                    self.pending.remove(&reply.id);
+                    results.push((id, reply));
+                }
+                None => self.replies.push(reply),
             }
         }
         results

@@ -4,7 +4,9 @@ mod hostile;
 mod left;
 mod locale;
 mod models;
+mod own;
 mod runs;
+mod time;
 mod web;
 
 use super::prepare;
@@ -26,9 +28,12 @@ pub(super) const NAMESPACES: [&str; 4] = ["github", "my_store", "files", "_1st"]
 pub(super) struct Seen {
     pub(super) uses: Uses,
     pub(super) calls: Vec<Call>,
+    /// The wakes that were asked for: each one's id and time.
+    pub(super) wakes: Vec<(u32, u64)>,
     pub(super) logs: Vec<String>,
     pub(super) progress: Vec<(Option<f64>, String)>,
     pub(super) shown: Vec<Value>,
+    pub(super) idles: u32,
     pub(super) done: Option<Done>,
 }
 
@@ -73,6 +78,8 @@ impl Seen {
 pub(super) struct Script<'h> {
     program: Program,
     host: Host<'h>,
+    servers: Vec<&'static str>,
+    wakes: bool,
 }
 
 type Host<'h> = Box<dyn FnMut(&Call) -> Vec<Reply> + 'h>;
@@ -92,11 +99,11 @@ pub(super) fn script<'h>(code: &str) -> Script<'h> {
         seed: 1,
     };
     let echo = |call: &Call| vec![ok(call.id, &serde_json::from_str(call.args.get()).unwrap())];
-    Script { program, host: Box::new(echo) }
+    Script { program, host: Box::new(echo), servers: NAMESPACES.to_vec(), wakes: true }
 }
 
 pub(super) fn ok(id: u32, value: &Value) -> Reply {
-    Reply { id, ok: true, body: value.to_string() }
+    Reply { id, ok: true, at_us: 0, body: value.to_string() }
 }
 
 pub(super) fn failed(id: u32, tool: &str, message: &str) -> Reply {
@@ -105,7 +112,7 @@ pub(super) fn failed(id: u32, tool: &str, message: &str) -> Reply {
         message: message.to_owned(),
         arguments: "{owner: string}".to_owned(),
     };
-    Reply { id, ok: false, body: serde_json::to_string(&error).unwrap() }
+    Reply { id, ok: false, at_us: 0, body: serde_json::to_string(&error).unwrap() }
 }
 
 impl<'h> Script<'h> {
@@ -124,8 +131,20 @@ impl<'h> Script<'h> {
         self
     }
 
+    /// The host has these servers too.
+    pub(super) fn servers(mut self, names: &[&'static str]) -> Self {
+        self.servers.extend(names);
+        self
+    }
+
     pub(super) fn host(mut self, host: impl FnMut(&Call) -> Vec<Reply> + 'h) -> Self {
         self.host = Box::new(host);
+        self
+    }
+
+    /// The host wakes nobody.
+    pub(super) fn asleep(mut self) -> Self {
+        self.wakes = false;
         self
     }
 
@@ -148,9 +167,20 @@ impl<'h> Script<'h> {
                     }
                     let roots = seen.uses.references.iter().map(|r| r.root.as_str());
                     let known: BTreeSet<&str> =
-                        roots.filter(|root| NAMESPACES.contains(root)).collect();
+                        roots.filter(|root| self.servers.contains(root)).collect();
                     let namespaces = known.into_iter().map(str::to_owned).collect();
                     send(&mut outside, &ToWorker::Go(Go { namespaces }));
+                }
+                FromWorker::Call(call) if (&*call.server, &*call.tool) == ("narrows", "wait") => {
+                    let args: Value = serde_json::from_str(call.args.get()).unwrap();
+                    let until_us = args["until_us"].as_u64().unwrap();
+                    assert_eq!(args, json!({ "until_us": until_us }));
+                    seen.wakes.push((call.id, until_us));
+                    if self.wakes {
+                        let body = "null".to_owned();
+                        let reply = Reply { id: call.id, ok: true, at_us: until_us, body };
+                        send(&mut outside, &ToWorker::Reply(reply));
+                    }
                 }
                 FromWorker::Call(call) => {
                     for reply in (self.host)(&call) {
@@ -163,6 +193,7 @@ impl<'h> Script<'h> {
                 FromWorker::Show(value) => {
                     seen.shown.push(serde_json::from_str(value.get()).unwrap());
                 }
+                FromWorker::Idle => seen.idles += 1,
                 FromWorker::Done(done) => seen.done = Some(*done),
             }
         }

@@ -3,7 +3,9 @@
 mod gaps;
 mod hostile;
 mod idioms;
+mod own;
 mod runs;
+mod time;
 mod uses;
 
 use super::prepare;
@@ -24,7 +26,7 @@ use std::sync::{Mutex, PoisonError};
 static ALLOCATOR: crate::Allocator = crate::Allocator;
 
 /// The memory limit is the process's: under `cargo test` runs must not overlap.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What the scripted host knows.
 pub(super) const NAMESPACES: [&str; 4] = ["github", "my_store", "files", "_1st"];
@@ -42,6 +44,7 @@ pub(super) struct Seen {
     pub(super) logs: Vec<String>,
     pub(super) progress: Vec<(Option<f64>, String)>,
     pub(super) shown: Vec<Value>,
+    pub(super) idles: u32,
     pub(super) done: Option<Done>,
 }
 
@@ -88,6 +91,7 @@ impl Seen {
 pub(super) struct Script<'h> {
     program: Program,
     host: Host<'h>,
+    servers: Vec<&'static str>,
 }
 
 type Host<'h> = Box<dyn FnMut(&Call) -> Vec<Reply> + 'h>;
@@ -107,11 +111,11 @@ pub(super) fn script<'h>(code: &str) -> Script<'h> {
         seed: 1,
     };
     let echo = |call: &Call| vec![ok(call.id, &serde_json::from_str(call.args.get()).unwrap())];
-    Script { program, host: Box::new(echo) }
+    Script { program, host: Box::new(echo), servers: NAMESPACES.to_vec() }
 }
 
 pub(super) fn ok(id: u32, value: &Value) -> Reply {
-    Reply { id, ok: true, body: value.to_string() }
+    Reply { id, ok: true, at_us: 0, body: value.to_string() }
 }
 
 pub(super) fn failed(id: u32, tool: &str, message: &str) -> Reply {
@@ -120,7 +124,7 @@ pub(super) fn failed(id: u32, tool: &str, message: &str) -> Reply {
         message: message.to_owned(),
         arguments: "{owner: string}".to_owned(),
     };
-    Reply { id, ok: false, body: serde_json::to_string(&error).unwrap() }
+    Reply { id, ok: false, at_us: 0, body: serde_json::to_string(&error).unwrap() }
 }
 
 impl<'h> Script<'h> {
@@ -131,6 +135,12 @@ impl<'h> Script<'h> {
 
     pub(super) fn limits(mut self, set: impl FnOnce(&mut Limits)) -> Self {
         set(&mut self.program.limits);
+        self
+    }
+
+    /// The host has these servers too.
+    pub(super) fn servers(mut self, names: &[&'static str]) -> Self {
+        self.servers.extend(names);
         self
     }
 
@@ -159,7 +169,7 @@ impl<'h> Script<'h> {
                     }
                     let roots = seen.uses.references.iter().map(|r| r.root.as_str());
                     let known: BTreeSet<&str> =
-                        roots.filter(|root| NAMESPACES.contains(root)).collect();
+                        roots.filter(|root| self.servers.contains(root)).collect();
                     let namespaces = known.into_iter().map(str::to_owned).collect();
                     send(&mut outside, &ToWorker::Go(Go { namespaces }));
                 }
@@ -174,6 +184,7 @@ impl<'h> Script<'h> {
                 FromWorker::Show(value) => {
                     seen.shown.push(serde_json::from_str(value.get()).unwrap());
                 }
+                FromWorker::Idle => seen.idles += 1,
                 FromWorker::Done(done) => seen.done = Some(*done),
             }
         }

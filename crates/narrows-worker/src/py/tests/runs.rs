@@ -48,7 +48,7 @@ fn integers_stay_whole() {
     let big = "123456789012345678901234567890";
     let seen = script("github.f(n=input + 1)")
         .input(&serde_json::from_str::<Value>("9007199254740993").unwrap())
-        .host(|call| vec![Reply { id: call.id, ok: true, body: big.to_owned() }])
+        .host(|call| vec![Reply { id: call.id, ok: true, at_us: 0, body: big.to_owned() }])
         .run();
     assert_eq!(seen.tools(), ["github.f {\"n\":9007199254740994}"]);
     let End::Value(json) = seen.end() else { panic!("{:?}", seen.end()) };
