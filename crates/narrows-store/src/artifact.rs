@@ -1,13 +1,13 @@
 //! Artifacts: results too large for a reply, kept for a while, read by handle.
 
+use crate::backend::{Change, Expect, Key, Range, Record, Space};
 use crate::error::StoreError;
-use crate::sweep::evict;
-use crate::{NAME_BYTES_MAX, Store, signed, unsigned};
+use crate::observed::text;
+use crate::{NAME_BYTES_MAX, Store};
 use narrows_types::fault::clip;
 use narrows_types::{ArtifactId, ArtifactPart};
-use sqlx::{Row, SqliteConnection};
 
-/// Bytes of one stored chunk. A part that is read costs at most two chunks more than its size.
+/// Bytes of one chunk, an entry of the log. A part that is read costs at most two chunks more than its size.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of a media type.
 const MIME_BYTES_MAX: usize = 256;
@@ -56,40 +56,24 @@ impl Store {
         name_fits("the owner's name", owner)?;
         let id = new_id()?;
         let now = self.now();
-        let info = ArtifactInfo {
-            handle: id.clone(),
-            mime: clip(mime.to_owned(), MIME_BYTES_MAX),
-            bytes: size,
-            created_at: now,
-            expires_at: now.saturating_add(config.artifact_ttl_s),
+        let expires = now.saturating_add(config.artifact_ttl_s);
+        let key = key(owner, id.as_str());
+        let record = Record {
+            key: key.clone(),
+            body: clip(mime.to_owned(), MIME_BYTES_MAX).into_bytes(),
+            weight: size,
+            version: 0,
+            stamp_ms: now.saturating_mul(1_000),
+            expires_ms: Some(expires.saturating_mul(1_000)),
         };
-        self.within("keep a result", self.insert(owner, &info, bytes)).await?;
+        self.evict(config.artifacts_total_bytes_max.saturating_sub(size)).await?;
+        let entries = bytes.chunks(CHUNK_BYTES).map(<[u8]>::to_vec).collect();
+        let put = Change::Put { record, expect: Expect::Absent };
+        let append = Change::Append { key, from: 0, entries };
+        if !self.backend().write(vec![put, append]).await? {
+            return Err(StoreError::Random(format!("{id} was given out twice")));
+        }
         Ok(id)
-    }
-
-    async fn insert(
-        &self,
-        owner: &str,
-        info: &ArtifactInfo,
-        bytes: &[u8],
-    ) -> Result<(), sqlx::Error> {
-        let mut tx = self.inner.writer.begin_with("BEGIN IMMEDIATE").await?;
-        let room = self.inner.config.artifacts_total_bytes_max.saturating_sub(info.bytes);
-        evict(&mut tx, room).await?;
-        sqlx::query(
-            "INSERT INTO artifact (id, owner, mime, bytes, created_at, expires_at) \
-             VALUES (?, ?, ?, ?, ?, ?)",
-        )
-        .bind(info.handle.as_str())
-        .bind(owner)
-        .bind(&info.mime)
-        .bind(signed(info.bytes))
-        .bind(signed(info.created_at))
-        .bind(signed(info.expires_at))
-        .execute(&mut *tx)
-        .await?;
-        write_chunks(&mut tx, info.handle.as_str(), bytes).await?;
-        tx.commit().await
     }
 
     /// Reads at most `bytes` bytes from `offset`; fewer at the end, none beyond it. Somebody
@@ -101,41 +85,51 @@ impl Store {
         offset: u64,
         bytes: u64,
     ) -> Result<ArtifactPart, StoreError> {
-        self.within("read a result", self.read(owner, id, offset, bytes))
-            .await?
-            .ok_or_else(|| StoreError::NoArtifact { id: clip(id.as_str().to_owned(), 64) })
-    }
-
-    async fn read(
-        &self,
-        owner: &str,
-        id: &ArtifactId,
-        offset: u64,
-        bytes: u64,
-    ) -> Result<Option<ArtifactPart>, sqlx::Error> {
-        // One read transaction: the artifact cannot be evicted between its two statements.
-        let mut tx = self.inner.reader.begin().await?;
-        let found = sqlx::query(
-            "SELECT id, mime, bytes, created_at, expires_at FROM artifact \
-             WHERE id = ? AND owner = ? AND expires_at > ?",
-        )
-        .bind(id.as_str())
-        .bind(owner)
-        .bind(signed(self.now()))
-        .fetch_optional(&mut *tx)
-        .await?;
-        let Some(info) = found.map(|row| info(&row)).transpose()? else { return Ok(None) };
+        let gone = || StoreError::NoArtifact { id: clip(id.as_str().to_owned(), 64) };
+        let key = key(owner, id.as_str());
+        let record = self.backend().get(&key, self.now_ms()).await?.ok_or_else(gone)?;
+        let info = info(record);
         let offset = offset.min(info.bytes);
         let length = bytes.min(info.bytes - offset).min(self.inner.config.artifact_bytes_max);
-        let body = read_chunks(&mut tx, id.as_str(), offset, length).await?;
-        Ok(Some(ArtifactPart {
+        let body = self.read_chunks(&key, offset, length).await?;
+        if body.len() as u64 != length {
+            // It was evicted between the two reads.
+            return Err(gone());
+        }
+        Ok(ArtifactPart {
             handle: info.handle,
             mime: info.mime,
             total_bytes: info.bytes,
             offset,
             bytes: body,
             expires_at: info.expires_at,
-        }))
+        })
+    }
+
+    /// `offset + length` must lie within the artifact.
+    async fn read_chunks(
+        &self,
+        key: &Key,
+        offset: u64,
+        length: u64,
+    ) -> Result<Vec<u8>, StoreError> {
+        if length == 0 {
+            return Ok(Vec::new());
+        }
+        let size = CHUNK_BYTES as u64;
+        let first = offset / size;
+        let last = (offset + length - 1) / size;
+        let chunks = self.backend().read(key, first, last - first + 1).await?;
+        let wanted = usize::try_from(length).unwrap_or(usize::MAX);
+        let mut skip = usize::try_from(offset % size).unwrap_or(usize::MAX);
+        let mut body = Vec::with_capacity(wanted);
+        for chunk in &chunks {
+            let part = chunk.get(skip..).unwrap_or_default();
+            let part = part.get(..wanted - body.len()).unwrap_or(part);
+            body.extend_from_slice(part);
+            skip = 0;
+        }
+        Ok(body)
     }
 
     /// The owner's artifacts, newest first, at most `limit` and at most 1,000.
@@ -144,80 +138,31 @@ impl Store {
         owner: &str,
         limit: usize,
     ) -> Result<Vec<ArtifactInfo>, StoreError> {
-        let query = sqlx::query(
-            "SELECT id, mime, bytes, created_at, expires_at FROM artifact \
-             WHERE owner = ? AND expires_at > ? ORDER BY created_at DESC, id LIMIT ?",
-        )
-        .bind(owner)
-        .bind(signed(self.now()))
-        .bind(signed(limit.min(LIST_MAX) as u64));
-        let work = async {
-            let rows = query.fetch_all(&self.inner.reader).await?;
-            rows.iter().map(info).collect()
+        let range = Range {
+            space: Space::Artifact,
+            owner: Some(owner.to_owned()),
+            oldest_first: false,
+            after: None,
+            limit: limit.min(LIST_MAX),
+            bodies: true,
         };
-        self.within("list results", work).await
+        let records = self.backend().list(&range, self.now_ms()).await?;
+        Ok(records.into_iter().map(info).collect())
     }
 }
 
-fn info(row: &sqlx::sqlite::SqliteRow) -> Result<ArtifactInfo, sqlx::Error> {
-    Ok(ArtifactInfo {
-        handle: ArtifactId(row.try_get("id")?),
-        mime: row.try_get("mime")?,
-        bytes: unsigned(row.try_get("bytes")?),
-        created_at: unsigned(row.try_get("created_at")?),
-        expires_at: unsigned(row.try_get("expires_at")?),
-    })
+fn key(owner: &str, id: &str) -> Key {
+    Key { space: Space::Artifact, owner: owner.to_owned(), id: id.to_owned() }
 }
 
-async fn write_chunks(
-    connection: &mut SqliteConnection,
-    id: &str,
-    bytes: &[u8],
-) -> Result<(), sqlx::Error> {
-    for (number, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
-        sqlx::query("INSERT INTO artifact_chunk (artifact, number, body) VALUES (?, ?, ?)")
-            .bind(id)
-            .bind(signed(number as u64))
-            .bind(chunk)
-            .execute(&mut *connection)
-            .await?;
+fn info(record: Record) -> ArtifactInfo {
+    ArtifactInfo {
+        handle: ArtifactId(record.key.id),
+        mime: text(&record.body),
+        bytes: record.weight,
+        created_at: record.stamp_ms / 1_000,
+        expires_at: record.expires_ms.unwrap_or(u64::MAX) / 1_000,
     }
-    Ok(())
-}
-
-/// `offset + length` must lie within the artifact.
-async fn read_chunks(
-    connection: &mut SqliteConnection,
-    id: &str,
-    offset: u64,
-    length: u64,
-) -> Result<Vec<u8>, sqlx::Error> {
-    if length == 0 {
-        return Ok(Vec::new());
-    }
-    let size = CHUNK_BYTES as u64;
-    let first = offset / size;
-    let last = (offset + length - 1) / size;
-    let rows = sqlx::query(
-        "SELECT body FROM artifact_chunk WHERE artifact = ? AND number BETWEEN ? AND ? \
-         ORDER BY number",
-    )
-    .bind(id)
-    .bind(signed(first))
-    .bind(signed(last))
-    .fetch_all(connection)
-    .await?;
-    let wanted = usize::try_from(length).unwrap_or(usize::MAX);
-    let mut skip = usize::try_from(offset % size).unwrap_or(usize::MAX);
-    let mut body = Vec::with_capacity(wanted);
-    for row in &rows {
-        let chunk: &[u8] = row.try_get("body")?;
-        let part = chunk.get(skip..).unwrap_or_default();
-        let part = part.get(..wanted - body.len()).unwrap_or(part);
-        body.extend_from_slice(part);
-        skip = 0;
-    }
-    Ok(body)
 }
 
 pub(crate) fn name_fits(what: &'static str, name: &str) -> Result<(), StoreError> {
@@ -229,14 +174,17 @@ pub(crate) fn name_fits(what: &'static str, name: &str) -> Result<(), StoreError
     Ok(())
 }
 
-/// `art_` and 20 characters of 5 random bits each.
 fn new_id() -> Result<ArtifactId, StoreError> {
+    Ok(ArtifactId(format!("art_{}", random_text()?)))
+}
+
+/// 20 characters of 5 random bits each.
+pub(crate) fn random_text() -> Result<String, StoreError> {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut random = [0_u8; 20];
     getrandom::fill(&mut random).map_err(|e| StoreError::Random(e.to_string()))?;
-    let text: String = random
+    Ok(random
         .iter()
         .filter_map(|b| ALPHABET.get(usize::from(b & 31)).map(|c| char::from(*c)))
-        .collect();
-    Ok(ArtifactId(format!("art_{text}")))
+        .collect())
 }

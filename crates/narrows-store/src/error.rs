@@ -1,25 +1,36 @@
 //! What can go wrong with the store.
 
-use crate::place::Place;
 use narrows_types::{Fault, Kind, Origin, Retry};
-
-/// `SQLite`'s primary result codes that mean something to us.
-const BUSY: u32 = 5;
-const LOCKED: u32 = 6;
-const READONLY: u32 = 8;
-const CORRUPT: u32 = 11;
-const FULL: u32 = 13;
-const CANTOPEN: u32 = 14;
-const NOTADB: u32 = 26;
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The configured url is not understood.
-    #[error("store url `{url}` is not understood; use sqlite:PATH or sqlite::memory:")]
+    #[error(
+        "store url `{url}` is not understood; use sqlite:PATH, sqlite::memory: or \
+         postgres://USER@HOST/DATABASE"
+    )]
     Url {
         /// As configured.
         url: String,
+    },
+    /// The configured broker's url is not understood.
+    #[error(
+        "wakes url `{url}` is not understood; use amqp://USER:PASSWORD@HOST/VHOST or \
+         nats://USER:PASSWORD@HOST"
+    )]
+    WakesUrl {
+        /// As configured, without its secrets.
+        url: String,
+    },
+    /// A broker that this Narrows cannot speak to.
+    #[error(
+        "this narrows was built without the cargo feature `{feature}`: build it with \
+         `--features {feature}`, or remove `wakes`: the store has news of its own"
+    )]
+    NotBuilt {
+        /// What it would need.
+        feature: &'static str,
     },
     /// The file or its folder cannot be opened or made.
     #[error("cannot open the store {place}: {why}")]
@@ -65,6 +76,34 @@ pub enum StoreError {
         /// As asked.
         id: String,
     },
+    /// No such thing: never there, expired, or somebody else's.
+    #[error("{what} {id} does not exist or has expired")]
+    NoSuch {
+        /// What.
+        what: &'static str,
+        /// As asked.
+        id: String,
+    },
+    /// There may be no more of them.
+    #[error("{what} is {count}; limit {limit} is {allowed}")]
+    TooMany {
+        /// What.
+        what: &'static str,
+        /// How many there are.
+        count: u64,
+        /// The limit's name in the config.
+        limit: &'static str,
+        /// The limit.
+        allowed: u64,
+    },
+    /// What was stored is not understood.
+    #[error("{what} is unreadable: {why}; it was written by another version of narrows")]
+    Unreadable {
+        /// What.
+        what: &'static str,
+        /// Why.
+        why: String,
+    },
     /// Another writer did not finish in time.
     #[error("the store is busy: could not {what} within {waited_s} s")]
     Busy {
@@ -88,36 +127,6 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
-    pub(crate) fn from_sql(place: &Place, what: &'static str, error: &sqlx::Error) -> Self {
-        let why = match error {
-            sqlx::Error::Database(e) => e.message().to_owned(),
-            other => other.to_string(),
-        };
-        let place = place.to_string();
-        match primary_code(error) {
-            Some(CORRUPT | NOTADB) => Self::Damaged { place, why },
-            Some(BUSY | LOCKED) => Self::Busy { what, waited_s: crate::BUSY_WAIT.as_secs() },
-            Some(CANTOPEN | READONLY | FULL) => Self::Open { place, why },
-            _ if matches!(error, sqlx::Error::PoolTimedOut) => {
-                Self::Busy { what, waited_s: crate::OPERATION_WAIT.as_secs() }
-            }
-            _ => Self::Failed { place, what, why },
-        }
-    }
-}
-
-/// Whether another connection has the file at the moment.
-pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
-    matches!(primary_code(error), Some(BUSY | LOCKED))
-}
-
-fn primary_code(error: &sqlx::Error) -> Option<u32> {
-    let code: u32 = error.as_database_error()?.code()?.parse().ok()?;
-    // The low byte is the primary code; the rest tells more of the same.
-    Some(code & 0xff)
-}
-
 /// What the agent hears. It never hears where the file lies: the log tells the operator.
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
@@ -127,14 +136,20 @@ impl From<StoreError> for Fault {
             }
             StoreError::NoArtifact { .. } => Self::not_found(error.to_string())
                 .hint("handles live for a limited time; run the program again"),
+            StoreError::NoSuch { .. } => Self::not_found(error.to_string()),
+            StoreError::TooMany { .. } => Self::new(Kind::Limit, Origin::Agent, error.to_string())
+                .hint("delete some that are not needed"),
             StoreError::Busy { .. } => {
                 Self::new(Kind::Unavailable, Origin::Narrows, error.to_string())
                     .retry(Retry::AfterMs(1_000))
             }
             StoreError::Url { .. }
+            | StoreError::WakesUrl { .. }
+            | StoreError::NotBuilt { .. }
             | StoreError::Open { .. }
             | StoreError::Damaged { .. }
             | StoreError::Newer { .. }
+            | StoreError::Unreadable { .. }
             | StoreError::Random(_)
             | StoreError::Failed { .. } => {
                 tracing::error!("{error}");

@@ -1,13 +1,15 @@
 //! Shapes of results that were seen.
 
+use crate::Store;
 use crate::artifact::name_fits;
+use crate::backend::{Change, Expect, Key, Record, Space};
 use crate::error::StoreError;
-use crate::{Store, signed};
+use crate::usage::every;
 
 /// Bytes of one shape as JSON.
 const SHAPE_BYTES_MAX: usize = 256 << 10;
 /// Shapes that are kept; beyond it those go that were updated longest ago.
-const SHAPES_MAX: i64 = 20_000;
+const SHAPES_MAX: usize = 20_000;
 
 impl Store {
     /// Keeps the shape of a tool's results, in place of an earlier one.
@@ -27,50 +29,41 @@ impl Store {
                 allowed: SHAPE_BYTES_MAX as u64,
             });
         }
-        self.within("keep an observed shape", self.upsert_observed(server, tool, json)).await
-    }
-
-    async fn upsert_observed(
-        &self,
-        server: &str,
-        tool: &str,
-        json: &str,
-    ) -> Result<(), sqlx::Error> {
-        let mut tx = self.inner.writer.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query(
-            "INSERT INTO observed (server, tool, shape, seen_at) VALUES (?, ?, ?, ?) \
-             ON CONFLICT (server, tool) DO UPDATE SET shape = excluded.shape, \
-             seen_at = excluded.seen_at",
-        )
-        .bind(server)
-        .bind(tool)
-        .bind(json)
-        .bind(signed(self.now()))
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "DELETE FROM observed WHERE (server, tool) IN (SELECT server, tool FROM observed \
-             ORDER BY seen_at DESC LIMIT -1 OFFSET ?)",
-        )
-        .bind(SHAPES_MAX)
-        .execute(&mut *tx)
-        .await?;
-        tx.commit().await
+        let record = Record {
+            key: key(server, tool),
+            body: json.as_bytes().to_vec(),
+            weight: json.len() as u64,
+            version: 0,
+            stamp_ms: self.now_ms(),
+            expires_ms: None,
+        };
+        self.backend().write(vec![Change::Put { record, expect: Expect::Any }]).await?;
+        self.keep_newest(Space::Observed, SHAPES_MAX as u64).await?;
+        Ok(())
     }
 
     /// The shape of one tool's results as JSON, if any was seen.
     pub async fn observed(&self, server: &str, tool: &str) -> Result<Option<String>, StoreError> {
-        let work = sqlx::query_scalar("SELECT shape FROM observed WHERE server = ? AND tool = ?")
-            .bind(server)
-            .bind(tool)
-            .fetch_optional(&self.inner.reader);
-        self.within("read an observed shape", work).await
+        let found = self.backend().get(&key(server, tool), self.now_ms()).await?;
+        Ok(found.map(|record| text(&record.body)))
     }
 
     /// Every shape: server, tool, JSON; ordered by name.
     pub async fn all_observed(&self) -> Result<Vec<(String, String, String)>, StoreError> {
-        let work = sqlx::query_as("SELECT server, tool, shape FROM observed ORDER BY server, tool")
-            .fetch_all(&self.inner.reader);
-        self.within("read the observed shapes", work).await
+        let range = every(Space::Observed, SHAPES_MAX, true);
+        let records = self.backend().list(&range, self.now_ms()).await?;
+        let row = |r: Record| (r.key.owner, r.key.id, text(&r.body));
+        let mut rows: Vec<_> = records.into_iter().map(row).collect();
+        rows.sort_unstable();
+        Ok(rows)
     }
+}
+
+fn key(server: &str, tool: &str) -> Key {
+    Key { space: Space::Observed, owner: server.to_owned(), id: tool.to_owned() }
+}
+
+/// A text as it was stored.
+pub(crate) fn text(body: &[u8]) -> String {
+    String::from_utf8_lossy(body).into_owned()
 }

@@ -1,11 +1,13 @@
 //! Where the store lies, and that only its owner can read it.
 
 use crate::error::StoreError;
+use sqlx::postgres::PgConnectOptions;
 use std::fmt;
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 /// Files that `SQLite` keeps beside the main one.
 const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
@@ -17,6 +19,10 @@ pub(crate) enum Place {
     Memory,
     /// In a file.
     File(PathBuf),
+    /// On a `PostgreSQL` server; the url without its password.
+    Server(String),
+    /// On a Redis server; the url without its password.
+    Redis(String),
 }
 
 impl Place {
@@ -24,6 +30,16 @@ impl Place {
         let unknown = || StoreError::Url { url: redacted(url) };
         if matches!(url, "memory:" | ":memory:" | "sqlite::memory:" | "sqlite://:memory:") {
             return Ok(Self::Memory);
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            // What the parser says of a wrong one may repeat its password.
+            let server = PgConnectOptions::from_str(url).map_err(|_hidden| unknown())?;
+            let database = server.get_database().unwrap_or(server.get_username());
+            let (host, port) = (server.get_host(), server.get_port());
+            return Ok(Self::Server(format!("postgres://{host}:{port}/{database}")));
+        }
+        if url.starts_with("redis://") || url.starts_with("rediss://") {
+            return crate::redis::place(url).map(Self::Redis);
         }
         let path = url
             .strip_prefix("sqlite://")
@@ -33,6 +49,11 @@ impl Place {
             return Err(unknown());
         }
         Ok(Self::File(PathBuf::from(path)))
+    }
+
+    /// Whether other processes may use it at the same time.
+    pub(crate) fn shared(&self) -> bool {
+        *self != Self::Memory
     }
 
     /// Makes folder and file if they are missing and takes everybody else's rights away.
@@ -68,11 +89,24 @@ impl Place {
     }
 }
 
+/// What a url names and of which kind that is, without its password: `PostgreSQL at
+/// postgres://HOST:PORT/DATABASE`.
+pub fn place(url: &str) -> Result<String, StoreError> {
+    let place = Place::parse(url)?;
+    Ok(match &place {
+        Place::Memory => "memory: all is forgotten at the end".to_owned(),
+        Place::File(_) => format!("SQLite at {place}"),
+        Place::Server(_) => format!("PostgreSQL at {place}"),
+        Place::Redis(_) => format!("Redis at {place}"),
+    })
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory => f.write_str("in memory"),
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Server(shown) | Self::Redis(shown) => f.write_str(shown),
         }
     }
 }
@@ -86,7 +120,7 @@ fn restrict(path: &Path) -> io::Result<()> {
 }
 
 /// The url without what may be a password: of a foreign scheme only the scheme is repeated.
-fn redacted(url: &str) -> String {
+pub(crate) fn redacted(url: &str) -> String {
     match url.split_once("://") {
         Some((scheme, _)) if scheme != "sqlite" => format!("{scheme}://..."),
         _ => url.to_owned(),

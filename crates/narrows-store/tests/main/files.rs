@@ -138,7 +138,7 @@ async fn a_newer_schema_is_refused_untouched() {
     }
     std::fs::write(&path, &bytes).unwrap();
     let error = Store::open(&at(&path), clock).await.unwrap_err();
-    assert!(matches!(error, StoreError::Newer { found: 99, known: 2, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 99, known: 3, .. }), "{error}");
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn what_cannot_be_opened_says_why() {
 
 #[tokio::test]
 async fn a_strange_url_is_refused_without_its_secrets() {
-    for url in ["", "sqlite:", "x.db", "sqlite:a.db?mode=ro", "postgres://me:hunter2@host/db"] {
+    for url in ["", "sqlite:", "x.db", "sqlite:a.db?mode=ro", "mysql://me:hunter2@host/db"] {
         let config = Config { url: url.to_owned(), ..Config::default() };
         let error = Store::open(&config, HandClock::at(1)).await.unwrap_err();
         assert!(matches!(error, StoreError::Url { .. }), "{url}: {error}");
@@ -163,5 +163,22 @@ async fn a_strange_url_is_refused_without_its_secrets() {
     for url in ["memory:", "sqlite::memory:"] {
         let config = Config { url: url.to_owned(), ..Config::default() };
         assert!(Store::open(&config, HandClock::at(1)).await.is_ok(), "{url}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_without_its_password() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (url, named) in [
+        (format!("postgres://me:hunter2@127.0.0.1:{port}/db?sslmode=disable"), true),
+        ("postgresql://me:hun@ter2@[".to_owned(), false),
+        ("postgres://me:hun?ter2@h/db?sslmode=ter2".to_owned(), false),
+        (format!("postgres://me:hunter2@127.0.0.1:{port}/db?sslmode=hunter2"), false),
+    ] {
+        let config = Config { url, ..Config::default() };
+        let error = Store::open(&config, HandClock::at(1)).await.unwrap_err();
+        let told = format!("{error} {error:?} {config:?}");
+        assert!(!told.contains("ter2"), "{told}");
+        assert_eq!(told.contains(&format!("127.0.0.1:{port}/db")), named, "{told}");
     }
 }

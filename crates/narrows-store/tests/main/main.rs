@@ -4,6 +4,7 @@
 
 mod artifacts;
 mod files;
+mod first;
 mod records;
 
 use narrows_store::{Clock, Config, Store};
