@@ -2,6 +2,7 @@
 
 mod arguments;
 mod contract;
+mod own;
 mod schema;
 
 use crate::snapshot::{Catalog, Server, ToolRef, short};
@@ -13,6 +14,7 @@ use std::collections::{BTreeSet, HashSet};
 pub(crate) use contract::{Contract, Parameters};
 #[cfg(test)]
 pub(crate) use schema::compile;
+pub use schema::fits_schema;
 
 /// Findings of one program.
 const FINDINGS_MAX: usize = 50;
@@ -45,6 +47,7 @@ pub(crate) fn check(catalog: &Catalog, uses: &Uses, language: Language) -> Check
         }
         let finding = match (server, member) {
             (None, _) if reference.guarded => None,
+            (None, _) if own::has(root) => own::misused(reference),
             (None, _) => told.insert((root, None)).then(|| unknown_root(catalog, reference)),
             (Some(server), None) if reference.arguments.is_some() => {
                 Some(not_a_function(server, reference))

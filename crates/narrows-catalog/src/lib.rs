@@ -19,7 +19,7 @@ mod snapshot;
 pub mod tokens;
 mod typing;
 
-pub use check::Checked;
+pub use check::{Checked, fits_schema};
 pub use exposure::{Exposure, Named, Prefix, ServerExposure, ToolExposure};
 pub use observe::{Observations, Shape};
 pub use roster::{Roster, definition};

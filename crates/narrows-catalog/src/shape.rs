@@ -8,7 +8,7 @@ mod sentence;
 mod value;
 
 pub use preview::{describe, shape};
-pub use render::{fit_search, render_run, render_search};
+pub use render::{fit_search, render_paused, render_run, render_search};
 pub use sentence::first_sentence;
 pub use value::{error_text, program_value, shown};
 

@@ -190,6 +190,20 @@ impl Catalog {
         Self::of(within.cloned().collect())
     }
 
+    /// This, and one more upstream, unless one of that name is there.
+    #[must_use]
+    pub fn with(&self, listing: ServerListing) -> Self {
+        if self.inner.by_name.contains_key(&listing.server) {
+            return self.clone();
+        }
+        let ident = listing.server.clone();
+        let (observed, exposure) = (Observations::default(), Exposure::default());
+        let more = server(listing, ident, (&observed, &exposure), None);
+        let mut servers = self.inner.servers.clone();
+        servers.push(Arc::new(more));
+        Self::of(servers)
+    }
+
     fn of(servers: Vec<Arc<Server>>) -> Self {
         let mut by_name = HashMap::new();
         for (at, server) in servers.iter().enumerate() {

@@ -4,6 +4,7 @@
 use crate::snapshot::ToolRef;
 use jsonschema::{PatternOptions, ValidationError, Validator};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Errors of one value that are told.
 const ERRORS_MAX: usize = 3;
@@ -40,6 +41,16 @@ pub(crate) fn compile(schema: &Value) -> Option<Validator> {
     }
     let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES_MAX);
     jsonschema::options().with_pattern_options(patterns).build(schema).ok()
+}
+
+/// Whether a JSON text fits a schema; what is wrong if not. A schema that is none lets all through.
+pub fn fits_schema(schema: &RawValue, json: &str) -> Result<(), String> {
+    let read = |text: &str| serde_json::from_str::<Value>(text).map_err(|e| e.to_string());
+    let (schema, value) = (read(schema.get())?, read(json)?);
+    let Some(validator) = compile(&schema) else { return Ok(()) };
+    let errors: Vec<String> =
+        validator.iter_errors(&value).take(ERRORS_MAX).map(|e| told(&e)).collect();
+    if errors.is_empty() { Ok(()) } else { Err(errors.join("; ")) }
 }
 
 /// What is wrong, in one short line: `"ajar" is not one of "open" or "closed"`.

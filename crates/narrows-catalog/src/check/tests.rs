@@ -89,6 +89,51 @@ fn unknown_names_come_with_the_nearest() {
 }
 
 #[test]
+fn built_ins_are_known_unless_a_server_has_their_name() {
+    let found = |root: &str, path: &[&str], called: bool| {
+        found(root, path, called.then(Vec::new), Language::Python)
+    };
+    for (root, path, called) in [
+        ("ask", &[] as &[&str], true),
+        ("ask", &[], false),
+        ("ask", &["bind"], true),
+        ("session", &[], false),
+        ("session", &["get"], true),
+        ("session", &["list"], false),
+    ] {
+        assert_eq!(found(root, path, called), [] as [&str; 0], "{root} {path:?}");
+    }
+    for (root, path, said) in [
+        (
+            "session",
+            &["put"] as &[&str],
+            "session.put does not exist; it has get, set, delete and list",
+        ),
+        ("session", &[], "session is no function; it has get, set, delete and list"),
+        ("ask", &["user"], "ask is a function: write ask(\"question\")"),
+    ] {
+        assert_eq!(found(root, path, true), [said]);
+    }
+    let named = |name: &str| ServerListing {
+        server: name.to_owned(),
+        ..listing(vec![spec("put", &json!({}))])
+    };
+    let catalog = Catalog::build(vec![named("session"), named("ask")], &Observations::default());
+    let reference = |root: &str, member: &str| Reference {
+        root: root.to_owned(),
+        path: vec![member.to_owned()],
+        at: at(1),
+        arguments: None,
+        guarded: false,
+    };
+    let references = vec![reference("session", "put"), reference("ask", "get")];
+    let checked = catalog.check(&Uses { references, findings: Vec::new() }, Language::TypeScript);
+    assert_eq!(checked.namespaces, ["ask", "session"]);
+    let said: Vec<_> = checked.findings.iter().map(|found| found.message.as_str()).collect();
+    assert_eq!(said, ["ask.get does not exist; it has put"]);
+}
+
+#[test]
 fn arguments_are_checked_as_far_as_they_are_known() {
     assert!(call(vec![object(&json!({"owner": "a", "repo": "b", "state": "open"}))]).is_empty());
     insta::assert_debug_snapshot!(call(vec![object(&json!({"owner": "a", "rpo": "b"}))]), @r#"

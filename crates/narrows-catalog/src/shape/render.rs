@@ -3,7 +3,9 @@
 use super::first_sentence;
 use crate::typing::clean;
 use narrows_types::fault::clip;
-use narrows_types::{Detail, Language, LogLevel, RunEnd, RunReport, SearchHit, Shaped};
+use narrows_types::{
+    Asked, Detail, Language, LogLevel, RunEnd, RunId, RunReport, SearchHit, Shaped,
+};
 use std::fmt::Write as _;
 
 /// Bytes of a whole search answer.
@@ -18,7 +20,7 @@ const WHOLE_BYTES: usize = 1 << 10;
 /// A run's report: value or error, logs, and the one-line bill.
 pub fn render_run(report: &RunReport) -> String {
     let mut text = String::new();
-    end(&report.end, &mut text);
+    end(report, &mut text);
     logs(report, &mut text);
     let bill = report.bill;
     let calls = if bill.calls == 1 { "1 call" } else { &format!("{} calls", bill.calls) };
@@ -34,8 +36,8 @@ pub fn render_run(report: &RunReport) -> String {
     text
 }
 
-fn end(end: &RunEnd, text: &mut String) {
-    let _infallible = match end {
+fn end(report: &RunReport, text: &mut String) {
+    let _infallible = match &report.end {
         RunEnd::Returned(shaped) => returned(shaped, text),
         RunEnd::Threw(error) => {
             let at =
@@ -58,8 +60,41 @@ fn end(end: &RunEnd, text: &mut String) {
         RunEnd::Deadlock => {
             writeln!(text, "deadlock: the program waits for something that can never happen")
         }
+        RunEnd::Paused { questions } => paused(&report.run, questions, text),
+        RunEnd::Diverged { reason } => writeln!(text, "cannot go on: {reason}"),
         RunEnd::Lost { reason } => writeln!(text, "the worker was lost: {reason}"),
     };
+}
+
+/// What a run waits for, and how it goes on.
+pub fn render_paused(run: &RunId, questions: &[Asked]) -> String {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    let _infallible = paused(run, questions, &mut text);
+    text.truncate(text.trim_end().len());
+    text
+}
+
+/// A paused run, with its questions and how they are answered.
+fn paused(run: &RunId, questions: &[Asked], text: &mut String) -> std::fmt::Result {
+    writeln!(text, "paused: {run} waits for answers")?;
+    for asked in questions {
+        write!(text, "{} ", asked.id)?;
+        if !asked.about.is_empty() {
+            write!(text, "({}) ", asked.about)?;
+        }
+        write!(text, "{}", asked.message)?;
+        if let Some(schema) = &asked.schema {
+            write!(text, " answer: {}", schema.get())?;
+        }
+        text.push('\n');
+    }
+    let answers: Vec<String> = questions
+        .iter()
+        .map(|asked| format!("{{\"id\": \"{}\", \"content\": {{...}}}}", asked.id))
+        .collect();
+    let answers = answers.join(", ");
+    writeln!(text, "go on with run({{\"resume\": \"{run}\", \"answers\": [{answers}]}})")
 }
 
 fn returned(shaped: &Shaped, text: &mut String) -> std::fmt::Result {

@@ -1,10 +1,10 @@
 use super::{
-    first_sentence, fit_findings, fit_logs, fit_search, fit_text, program_value, render_run,
-    render_search, shape,
+    first_sentence, fit_findings, fit_logs, fit_search, fit_text, program_value, render_paused,
+    render_run, render_search, shape,
 };
 use narrows_types::{
-    ArtifactId, Bill, Content, Detail, Finding, Language, Limit, LogLevel, LogLine, Position,
-    ProgramError, RunEnd, RunId, RunReport, SearchHit, ToolResult, Usage,
+    ArtifactId, Asked, AskedKind, Bill, Content, Detail, Finding, Language, Limit, LogLevel,
+    LogLine, Position, ProgramError, RunEnd, RunId, RunReport, SearchHit, ToolResult, Usage,
 };
 use proptest::prelude::*;
 use serde_json::value::RawValue;
@@ -360,4 +360,22 @@ proptest! {
     fn texts_fit(text in ".{0,400}", bytes in 0_usize..200) {
         prop_assert!(fit_text(&text, bytes).len() <= bytes || text.len() <= bytes);
     }
+}
+
+#[test]
+fn a_paused_run_tells_how_it_goes_on() {
+    let asked = |id: &str, about: &str, schema: Option<&str>| Asked {
+        id: id.to_owned(),
+        kind: AskedKind::Ask,
+        about: about.to_owned(),
+        message: format!("question {id}?"),
+        schema: schema.map(|s| RawValue::from_string(s.to_owned()).unwrap()),
+    };
+    let questions = [asked("q1", "", Some(r#"{"type":"object"}"#)), asked("q2", "git.push", None)];
+    insta::assert_snapshot!(render_paused(&RunId("run_x".to_owned()), &questions), @r#"
+    paused: run_x waits for answers
+    q1 question q1? answer: {"type":"object"}
+    q2 (git.push) question q2?
+    go on with run({"resume": "run_x", "answers": [{"id": "q1", "content": {...}}, {"id": "q2", "content": {...}}]})
+    "#);
 }
