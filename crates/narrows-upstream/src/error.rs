@@ -164,7 +164,8 @@ impl From<UpstreamError> for Fault {
                 fault(Kind::Unavailable, server).retry(Retry::AfterMs(retry_ms))
             }
             UpstreamError::Lost { server, sent: false, .. } => fault(Kind::Lost, server)
-                .hint("it was not carried out; the next call starts the server again"),
+                .hint("it was not carried out; the next call starts the server again")
+                .retry(Retry::Now),
             UpstreamError::Lost { server, .. } | UpstreamError::Stopped { server } => {
                 fault(Kind::Lost, server).hint(
                     "whether it was carried out is unknown: look before you send it again; the \

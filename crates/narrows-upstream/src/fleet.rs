@@ -13,6 +13,7 @@ use crate::config::{Config, Launch, ServerConfig};
 use crate::error::UpstreamError;
 use crate::gate::{Caller, Gate};
 use crate::keeper::{Keeper, Means, Want};
+use crate::rounds::{Answered, Asks, Rounds};
 use crate::session::{Body, Introduction, Reply};
 use crate::spawn::Nursery;
 use crate::wire::Failure;
@@ -71,6 +72,8 @@ pub struct CallOptions {
     pub progress: Option<mpsc::Sender<Event>>,
     /// Who asks: callers take turns where there are too many calls.
     pub caller: Caller,
+    /// A person can be asked, and this is what was answered; none where nobody can.
+    pub rounds: Option<Rounds>,
 }
 
 impl Fleet {
@@ -215,6 +218,24 @@ impl Fleet {
         arguments: &RawValue,
         options: CallOptions,
     ) -> Result<ToolResult, UpstreamError> {
+        let options = CallOptions { rounds: None, ..options };
+        match self.call_in_rounds(server, tool, arguments, options).await? {
+            Answered::Result(result) => Ok(result),
+            Answered::Asks(_) => {
+                let reason = "it asks for input that was not offered".to_owned();
+                Err(UpstreamError::Protocol { server: server.to_owned(), reason })
+            }
+        }
+    }
+
+    /// The same, where a person can be asked: a modern server may want input first.
+    pub async fn call_in_rounds(
+        &self,
+        server: &str,
+        tool: &str,
+        arguments: &RawValue,
+        options: CallOptions,
+    ) -> Result<Answered, UpstreamError> {
         let start = Instant::now();
         let (cell, _leave) = self.enter(server, options.caller, options.deadline).await?;
         let cell = &*cell;
@@ -224,14 +245,18 @@ impl Fleet {
         }
         let deadline = options.deadline.min(start + cell.config.call_timeout);
         if let Some(inside) = &cell.inside {
-            return inside.call(tool, arguments, deadline).await;
+            return inside.call(tool, arguments, deadline).await.map(Answered::Result);
         }
         let mut reply = Err(Failure::Timeout);
         for _ in 0..2 {
             let connected = connect(cell, tool, start, deadline).await?;
             let mirrored = mirrored(cell, &connected, tool, arguments.get())?;
-            let body =
-                Body::Call { tool: tool.to_owned(), arguments: arguments.to_owned(), mirrored };
+            let body = Body::Call {
+                tool: tool.to_owned(),
+                arguments: arguments.to_owned(),
+                mirrored,
+                rounds: options.rounds.clone(),
+            };
             let revision = Some(connected.agreed.revision);
             let progress = options.progress.clone();
             let limit = self.inner.result_bytes;
@@ -251,7 +276,8 @@ impl Fleet {
                 _ => break,
             }
         }
-        let result = result(cell, tool, reply, deadline.duration_since(start));
+        let asks = options.rounds.is_some();
+        let result = result(cell, tool, reply, (deadline.duration_since(start), asks));
         if let Err(error) = &result
             && error.is_of_the_connection()
         {
@@ -388,13 +414,17 @@ fn result(
     cell: &Cell,
     tool: &str,
     reply: Reply,
-    waited: Duration,
-) -> Result<ToolResult, UpstreamError> {
+    (waited, asks): (Duration, bool),
+) -> Result<Answered, UpstreamError> {
+    let broken = |reason: String| {
+        let reason = clip(reason, MESSAGE_BYTES_MAX);
+        UpstreamError::Protocol { server: cell.name().to_owned(), reason }
+    };
     match reply {
-        Ok(told) => views::tool_result_text(told.get()).map_err(|reason| {
-            let reason = clip(reason, MESSAGE_BYTES_MAX);
-            UpstreamError::Protocol { server: cell.name().to_owned(), reason }
-        }),
+        Ok(told) if asks && narrows_protocol::rounds::asks(told.get()) => {
+            Asks::read(told.get()).map(Answered::Asks).map_err(broken)
+        }
+        Ok(told) => views::tool_result_text(told.get()).map(Answered::Result).map_err(broken),
         Err(failure) => Err(failed(cell, tool, failure, waited)),
     }
 }

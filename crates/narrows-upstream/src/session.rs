@@ -81,6 +81,8 @@ pub(crate) struct Session {
     asks: mpsc::Receiver<Ask>,
     cancels: mpsc::Receiver<Cancel>,
     pending: HashMap<i64, Pending>,
+    /// Requests that came when the transport was gone.
+    unsent: Vec<oneshot::Sender<Reply>>,
     /// Subscriptions among them, which are no use of the upstream.
     subscribed: usize,
     /// What was last spoken.
@@ -125,6 +127,7 @@ impl Session {
             asks,
             cancels,
             pending: HashMap::new(),
+            unsent: Vec::new(),
             subscribed: 0,
             revision: None,
             questions: Questions::new(),
@@ -196,10 +199,13 @@ impl Session {
     }
 
     async fn end(self, over: Option<String>, stopped: bool) -> End {
-        let Self { wire, mut asks, pending, expired, doubt, .. } = self;
+        let Self { wire, mut asks, pending, unsent, expired, doubt, .. } = self;
         let Wire { outgoing, incoming, driver, .. } = wire;
         drop((outgoing, incoming));
         asks.close();
+        for reply in unsent {
+            let _gone = reply.send(Err(gone(false)));
+        }
         while let Some(ask) = asks.recv().await {
             // Whoever stopped waiting needs no answer.
             let _gone = ask.reply.send(Err(gone(false)));
@@ -245,6 +251,10 @@ impl Session {
             }
             (Ok(()), None) => {
                 let _gone = reply.send(Ok(Told::text("null")));
+            }
+            // The transport is gone and we end, too: who asks again is to find the next connection.
+            (Err(Failure::Lost { sent: false, .. }), _) if self.unsent.len() < PENDING_MAX => {
+                self.unsent.push(reply);
             }
             (Err(failure), _) => {
                 let _gone = reply.send(Err(failure));

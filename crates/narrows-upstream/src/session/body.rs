@@ -1,6 +1,7 @@
 //! What we ask of upstreams by ourselves, written for the revision that was agreed on.
 
 use crate::relay::on_one_line;
+use crate::rounds::Rounds;
 use crate::wire::{Letter, Room};
 use narrows_protocol::views::Implementation;
 use narrows_protocol::{Id, Revision, envelope};
@@ -57,7 +58,13 @@ pub(crate) enum Body {
     /// A page of a list.
     Page { kind: ListKind, cursor: Option<String> },
     /// A call, with the arguments that are repeated in headers.
-    Call { tool: String, arguments: Box<RawValue>, mirrored: Vec<(String, String)> },
+    Call {
+        tool: String,
+        arguments: Box<RawValue>,
+        mirrored: Vec<(String, String)>,
+        /// A modern server may ask a person, and this is what was answered.
+        rounds: Option<Rounds>,
+    },
     /// Tell us when something changes.
     Listen(Wanted),
     /// Tell us when a resource is updated (legacy).
@@ -69,6 +76,9 @@ pub(crate) enum Body {
     /// The client's roots changed (legacy).
     RootsChanged,
 }
+
+/// What is declared where a person can be asked.
+const ELICITATION: &str = r#"{"elicitation":{}}"#;
 
 #[derive(Serialize, Default)]
 #[serde(rename_all = "camelCase")]
@@ -83,6 +93,10 @@ struct Params<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     arguments: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_responses: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_state: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cursor: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,7 +169,13 @@ impl Body {
         voice: &Voice,
     ) -> serde_json::Result<Letter> {
         let method = self.method();
-        let nothing = RawValue::from_string("{}".to_owned())?;
+        let modern = revision.filter(|r| r.is_modern());
+        let rounds = match &self {
+            Self::Call { rounds, .. } => rounds.as_ref().filter(|_| modern.is_some()),
+            _ => None,
+        };
+        let nothing = if rounds.is_some() { ELICITATION } else { "{}" };
+        let nothing = RawValue::from_string(nothing.to_owned())?;
         let declared = voice.capabilities.as_deref().unwrap_or(&nothing);
         let mut params = Params::default();
         match &self {
@@ -169,13 +189,15 @@ impl Body {
             Self::Call { tool, arguments, .. } => {
                 params.name = Some(tool);
                 params.arguments = Some(arguments);
+                params.input_responses = rounds.and_then(|r| r.responses.as_deref());
+                params.request_state = rounds.and_then(|r| r.state.as_deref());
             }
             Self::Listen(wanted) => params.notifications = Some(wanted),
             Self::Subscribe { uri } | Self::Unsubscribe { uri } => params.uri = Some(uri),
             Self::SetLevel(level) => params.level = Some(level),
         }
         let progress_token = wants_progress.then_some(id);
-        if let Some(modern) = revision.filter(|r| r.is_modern()) {
+        if let Some(modern) = modern {
             params.meta = Some(Meta {
                 protocol_version: Some(modern.as_str()),
                 capabilities: Some(declared),

@@ -34,7 +34,12 @@ pub(crate) fn fleet(servers: Vec<ServerConfig>) -> Fleet {
 }
 
 pub(crate) fn options() -> CallOptions {
-    CallOptions { deadline: Instant::now() + PATIENCE, progress: None, caller: Caller::default() }
+    CallOptions {
+        deadline: Instant::now() + PATIENCE,
+        progress: None,
+        caller: Caller::default(),
+        rounds: None,
+    }
 }
 
 pub(crate) fn raw(value: &Value) -> Box<RawValue> {
