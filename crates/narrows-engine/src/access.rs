@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn with_keys_only_their_holders_come_in_under_their_names() {
-        let seal = Seal::new().unwrap();
+        let seal = Seal::new(b"secret").unwrap();
         let keys = vec![key("ann", "a1", None), key("bob", "b2", Some(Mode::Mcp))];
         let doorman = Doorman::new(Access { keys, ..Access::default() }, &seal);
         let switch = Switch::default();
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn the_mode_is_what_is_asked_then_what_the_name_says_then_the_switch_then_the_config() {
-        let seal = Seal::new().unwrap();
+        let seal = Seal::new(b"secret").unwrap();
         let rules = Access {
             choices: vec![Mode::Code, Mode::Mcp],
             clients: vec![("cursor*".to_owned(), Mode::Mcp)],

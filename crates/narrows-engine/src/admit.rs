@@ -19,8 +19,20 @@ pub(crate) struct Grant {
     pub(crate) limits: Limits,
     /// When it must have ended.
     pub(crate) deadline: Instant,
-    /// Its place among the runs under way; freed when dropped.
-    _place: OwnedSemaphorePermit,
+    /// Its place among the runs under way; freed when the last that has it is dropped.
+    place: Arc<OwnedSemaphorePermit>,
+}
+
+impl Grant {
+    /// What a run inside of this one may use: the same, with a reply of its own.
+    pub(crate) fn inside(&self, output_bytes: u64) -> Self {
+        Self {
+            principal: self.principal.clone(),
+            limits: Limits { output_bytes, ..self.limits },
+            deadline: self.deadline,
+            place: Arc::clone(&self.place),
+        }
+    }
 }
 
 /// The gate that every run passes, or every request that is passed on.
@@ -47,11 +59,13 @@ impl Gate {
         principal: Principal,
         wait: Option<Duration>,
         ask: &RunAsk,
+        tighten: impl FnOnce(&mut Limits),
     ) -> Result<Grant, Fault> {
-        let limits = clamp(config, wait, ask)?;
+        let mut limits = clamp(config, wait, ask)?;
+        tighten(&mut limits);
         let deadline = Instant::now() + Duration::from_millis(limits.wall_ms);
         let place = self.place(deadline).await?;
-        Ok(Grant { principal, limits, deadline, _place: place })
+        Ok(Grant { principal, limits, deadline, place: Arc::new(place) })
     }
 
     /// Waits for a place among what is under way.
@@ -101,7 +115,11 @@ impl Drop for Ticket<'_> {
     }
 }
 
-fn clamp(config: &Config, wait: Option<Duration>, ask: &RunAsk) -> Result<Limits, Fault> {
+pub(crate) fn clamp(
+    config: &Config,
+    wait: Option<Duration>,
+    ask: &RunAsk,
+) -> Result<Limits, Fault> {
     let mut limits = config.limits;
     let size = ask.code.len() as u64;
     if size > limits.code_bytes {

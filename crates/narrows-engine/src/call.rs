@@ -1,12 +1,14 @@
 //! The one way to call a tool, for programs and for direct calls.
 
 use crate::Shared;
+use crate::config::Config;
 use crate::snapshot::{Lesson, Snapshot};
 use narrows_catalog::{Catalog, Shape, ToolRef};
+use narrows_types::wildcard::fits;
 use narrows_types::{
     Event, Fault, Kind, Origin, Passed, Principal, Retry, ServerState, ToolResult,
 };
-use narrows_upstream::{CallOptions, Caller};
+use narrows_upstream::{Answered, Asks, CallOptions, Caller, Rounds};
 use serde_json::{Value, value::RawValue};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -28,6 +30,8 @@ pub(crate) struct Called {
     pub(crate) result: ToolResult,
     /// The upstream was not asked for it.
     pub(crate) cached: bool,
+    /// What the upstream wants first; the result is empty then.
+    pub(crate) asks: Option<Asks>,
 }
 
 /// Where and until when a call is made.
@@ -38,6 +42,25 @@ pub(crate) struct CallContext<'a> {
     pub(crate) progress: Option<mpsc::Sender<Event>>,
     /// Who asks, for turns at an upstream to be fair.
     pub(crate) caller: Caller,
+    /// A person can be asked, and this is what was answered.
+    pub(crate) rounds: Option<Rounds>,
+    /// Whoever must consent to it has.
+    pub(crate) consented: bool,
+}
+
+impl Config {
+    /// Whether a person must consent to a call, by the names that its upstream gave.
+    pub(crate) fn wants_consent(&self, server: &str, tool: &str) -> bool {
+        let name = format!("{server}.{tool}");
+        self.approve.iter().any(|pattern| fits(pattern, &name))
+    }
+}
+
+/// A call without a program cannot wait for a person.
+pub(crate) fn no_consent(server: &str, tool: &str) -> Fault {
+    let message = format!("{server}.{tool} needs a person's consent");
+    Fault::new(Kind::Forbidden, Origin::Agent, message)
+        .hint("call it in a program given to `run`: that waits for the answer")
 }
 
 impl Shared {
@@ -64,8 +87,12 @@ impl Shared {
         catalog.validate(found, arguments)?;
         let server = found.server.name.clone();
         let tool = found.tool.spec.name.clone();
+        if !context.consented && context.snapshot.settings.wants_consent(&server, &tool) {
+            return Err(no_consent(&server, &tool));
+        }
         found.tool.called();
         let kept = self.cached(context.snapshot, context.principal, found, arguments.get());
+        let mut asks = None;
         let (result, cached) = if let Some(flight) = kept {
             let (passed, age) = flight.wait(context.deadline).await?;
             (read(passed, &server)?, age.is_some())
@@ -74,13 +101,20 @@ impl Shared {
                 deadline: context.deadline,
                 progress: context.progress,
                 caller: context.caller,
+                rounds: context.rounds,
             };
-            (self.fleet.call(&server, &tool, arguments, options).await?, false)
+            match self.fleet.call_in_rounds(&server, &tool, arguments, options).await? {
+                Answered::Result(result) => (result, false),
+                Answered::Asks(questions) => {
+                    asks = Some(questions);
+                    (ToolResult::text(""), false)
+                }
+            }
         };
-        if !cached && !result.is_error {
+        if !cached && !result.is_error && asks.is_none() {
             self.learn(found, &result);
         }
-        Ok(Called { server, tool, result, cached })
+        Ok(Called { server, tool, result, cached, asks })
     }
 
     /// Why nothing is known of a server's tools: it did not start, or not yet.

@@ -2,7 +2,7 @@
 
 use crate::cache;
 use narrows_catalog::Exposure;
-use narrows_types::{Limits, Mode};
+use narrows_types::{Budget, Durability, Limits, Mode};
 use std::fmt;
 use std::time::Duration;
 
@@ -39,6 +39,81 @@ pub struct Config {
     pub page_items: usize,
     /// Which answers are kept.
     pub cache: cache::Config,
+    /// How surely a run's journal is kept, if the run does not say.
+    pub durability: Durability,
+    /// Bytes of one run's journal.
+    pub journal_bytes_max: u64,
+    /// Calls that a person must consent to, as `server.tool`, `*` standing for any characters.
+    pub approve: Vec<String>,
+    /// Calls that may be repeated if nobody knows whether they were carried out, beside those whose
+    /// tools say so.
+    pub repeat: Vec<String>,
+    /// Calls that may not, whatever their tools say.
+    pub never_repeat: Vec<String>,
+    /// Names of members whose text no journal holds, in lower case, `*` standing for any characters.
+    pub redact: Vec<String>,
+    /// Sessions, where nothing else is said.
+    pub sessions: Sessions,
+    /// Who does jobs, and how.
+    pub jobs: Jobs,
+}
+
+/// Names that secrets usually have.
+const REDACT: [&str; 7] = [
+    "*password*",
+    "*passwd*",
+    "*secret*",
+    "*api_key*",
+    "*apikey*",
+    "*access_token*",
+    "authorization",
+];
+
+/// Sessions, where nothing else is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sessions {
+    /// Seconds without use after which one ends.
+    pub idle_s: u64,
+    /// Seconds after which one ends however it is used.
+    pub life_s: u64,
+    /// What one may use.
+    pub budget: Budget,
+}
+
+/// Who does jobs, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jobs {
+    /// Jobs that this process does at once; with 0 it does none.
+    pub parallel: usize,
+    /// Jobs of one tenant that all workers together do at once.
+    pub tenant_parallel: u32,
+    /// How long a job stays with a worker that is not heard of any more.
+    pub lease: Duration,
+    /// How often a job is begun, if it does not say.
+    pub attempts: u32,
+    /// How long one attempt may take.
+    pub wall: Duration,
+    /// How long jobs under way may go on when Narrows stops; then others go on with them.
+    pub drain: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { idle_s: 3_600, life_s: 86_400, budget: Budget::default() }
+    }
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self {
+            parallel: 8,
+            tenant_parallel: 64,
+            lease: Duration::from_secs(10),
+            attempts: 5,
+            wall: Duration::from_hours(1),
+            drain: Duration::from_secs(20),
+        }
+    }
 }
 
 impl Default for Config {
@@ -58,6 +133,14 @@ impl Default for Config {
             hybrid_tokens: 4_000,
             page_items: 1_000,
             cache: cache::Config::default(),
+            durability: Durability::default(),
+            journal_bytes_max: 64 << 20,
+            approve: Vec::new(),
+            repeat: Vec::new(),
+            never_repeat: Vec::new(),
+            redact: REDACT.map(ToOwned::to_owned).to_vec(),
+            sessions: Sessions::default(),
+            jobs: Jobs::default(),
         }
     }
 }

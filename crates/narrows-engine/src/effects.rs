@@ -17,6 +17,11 @@ pub(crate) fn seed() -> Result<u64, Fault> {
 
 /// A new, unguessable run id.
 pub(crate) fn run_id() -> Result<RunId, Fault> {
+    random_id("run").map(RunId)
+}
+
+/// A new, unguessable id of a kind.
+pub(crate) fn random_id(kind: &str) -> Result<String, Fault> {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let mut bytes = [0_u8; 20];
     getrandom::fill(&mut bytes)
@@ -25,5 +30,5 @@ pub(crate) fn run_id() -> Result<RunId, Fault> {
         .iter()
         .filter_map(|b| ALPHABET.get(usize::from(b & 31)).map(|c| char::from(*c)))
         .collect();
-    Ok(RunId(format!("run_{text}")))
+    Ok(format!("{kind}_{text}"))
 }

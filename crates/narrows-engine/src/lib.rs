@@ -5,43 +5,60 @@
 
 mod access;
 mod admit;
-mod audit;
 pub mod cache;
 mod call;
 mod config;
+mod crew;
+mod effect;
 mod effects;
 mod face;
+mod follow;
+mod intents;
+mod jobs;
+mod journal;
+mod ledger;
+mod life;
 mod lineup;
 mod list;
+mod listen;
 mod offers;
 mod own;
 mod pass;
+mod past;
 mod recall;
+mod redact;
 mod report;
+mod resume;
 mod run;
+mod runs;
+mod schedules;
 mod seal;
 mod search;
+mod sessions;
 mod snapshot;
 mod trail;
+mod visible;
 
 pub use access::{Entry, Knock};
-pub use config::{Access, Config, Key};
+pub use config::{Access, Config, Jobs, Key, Sessions};
+pub use narrows_catalog::shape::render_paused;
 pub use narrows_catalog::{Exposure, Prefix, ServerExposure, ToolExposure};
 
 use access::{Doorman, Switch};
 use admit::Gate;
 use arc_swap::ArcSwap;
-use audit::Auditor;
 use cache::Cache;
 use call::CallContext;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use journal::Scribe;
+use life::Belongs;
 use narrows_catalog::Server;
 use narrows_sandbox::Sandbox;
 use narrows_store::Store;
 use narrows_types::{
-    Answer, Ask, Changes, Event, Fault, Principal, RunAsk, RunReport, SearchAnswer, SearchAsk,
-    ServerListing, ServerState, ServerStatus, What, fault,
+    Answer, Ask, Changes, Event, Fault, IntentsAsk, JobWork, Principal, RunAsk, RunReport,
+    SearchAnswer, SearchAsk, ServerListing, ServerState, ServerStatus, What, fault,
 };
 use narrows_upstream::{Caller, Fleet};
 use offers::Offers;
@@ -55,6 +72,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use visible::Visible;
 
 /// The time between two sweeps of the store.
 const SWEEP_PAUSE: Duration = Duration::from_mins(1);
@@ -101,7 +119,9 @@ struct Shared {
     changes: Arc<watch::Sender<Changes>>,
     /// Counts changes of ours that may concern every list.
     bumps: watch::Sender<u64>,
-    auditor: Auditor,
+    scribe: Scribe,
+    /// The intents that each principal sees.
+    visible: Visible,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -112,14 +132,14 @@ impl Engine {
         let Parts { fleet, sandbox, store, config } = parts;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
-        let seal = Seal::new()?;
+        let seal = Seal::new(&store.secret("seal").await?)?;
         let gate = Gate::new("runs", config.runs_parallel, config.runs_waiting);
         let passes = Gate::new("requests", config.passes_parallel, config.passes_parallel);
         let doorman = ArcSwap::from_pointee(Doorman::new(config.access.clone(), &seal));
         let (settings, heard) = watch::channel(Arc::new(config));
         let (library, librarian) = snapshot::open(&fleet, &store, heard).await;
         tasks.spawn(librarian.run(stop.clone()));
-        let (auditor, clerk) = audit::open(&store);
+        let (scribe, clerk) = journal::open(&store);
         tasks.spawn(clerk.run(stop.clone()));
         let changes = Arc::new(watch::channel(Changes::default()).0);
         let (bumps, bumped) = watch::channel(0);
@@ -143,7 +163,8 @@ impl Engine {
             cache: Arc::default(),
             changes,
             bumps,
-            auditor,
+            scribe,
+            visible: Visible::default(),
             stop,
             tasks,
         };
@@ -189,8 +210,24 @@ impl Engine {
                 tracing::warn!("what expired was not swept: {e}");
             }
             self.shared.keep_usage().await;
+            self.shared.forget_jobs().await;
             tokio::time::sleep(SWEEP_PAUSE).await;
         }
+    }
+
+    /// Does jobs until `stop`, then finishes those under way.
+    pub async fn work(&self, stop: CancellationToken) -> Result<(), Fault> {
+        tokio::join!(self.shared.fill(stop.clone()), self.shared.work(stop)).1
+    }
+
+    /// Seals what a client is to bring back: only this principal, at any replica, can open it.
+    pub fn seal_state(&self, principal: &Principal, state: &[u8]) -> String {
+        self.shared.seal.seal(principal.name.as_bytes(), state)
+    }
+
+    /// What was sealed for this principal; none if it is not ours, or not theirs.
+    pub fn open_state(&self, principal: &Principal, sealed: &str) -> Option<Vec<u8>> {
+        self.shared.seal.open(principal.name.as_bytes(), sealed)
     }
 
     /// Stops accepting, lets the engine's own tasks finish, ends workers and upstreams.
@@ -216,12 +253,21 @@ impl Shared {
                 let passed = self.pass(&principal, client, deadline, pass, events).await?;
                 Ok(Answer::Passed(passed))
             }
+            What::Run(run) if run.background => {
+                let options = run.job.clone();
+                self.submit(&principal, JobWork::Run(run), options).await
+            }
+            What::Run(run) if run.follow => self.follow(principal, deadline, run, events).await,
             What::Run(run) => {
                 let report = self.run(principal, deadline, run, events).await?;
                 Ok(Answer::Run(Box::new(report)))
             }
             What::Search(search) => {
                 Ok(Answer::Search(self.search(&principal, deadline, &search).await?))
+            }
+            What::Call(call) if call.server == intents::NAMESPACE => {
+                let ask = IntentsAsk::Call { name: call.tool, input: Some(call.arguments) };
+                self.intents(&principal, ask, deadline, events).await
             }
             What::Call(call) => {
                 let longest = self.settings.borrow().call_wait;
@@ -234,6 +280,8 @@ impl Shared {
                     deadline,
                     progress: events,
                     caller: Caller::of(&principal.name, client.session),
+                    rounds: None,
+                    consented: false,
                 };
                 let called =
                     self.invoke(context, &call.server, &call.tool, &call.arguments).await?;
@@ -249,6 +297,13 @@ impl Shared {
                     self.store.read_artifact(&principal.name, &handle, offset, bytes).await?;
                 Ok(Answer::Artifact(part))
             }
+            What::Resume { run, answers, background } => {
+                self.resume(principal, (run, answers, background), deadline, events).await
+            }
+            What::Runs(runs) => self.runs(&principal, runs).await,
+            What::Sessions(sessions) => self.sessions(&principal, sessions).await,
+            What::Jobs(jobs) => self.jobs(&principal, jobs).await,
+            What::Intents(intents) => self.intents(&principal, intents, deadline, events).await,
         }
     }
 
@@ -259,15 +314,12 @@ impl Shared {
         ask: RunAsk,
         events: Option<Events>,
     ) -> Result<RunReport, Fault> {
-        let config = Arc::clone(&self.settings.borrow());
-        let grant = self.gate.admit(&config, principal, wait, &ask).await?;
-        let id = effects::run_id()?;
-        let started_at = effects::now_ms();
-        let language = ask.language;
-        let ended = self.execute(&grant, ask, events).await?;
-        let report = self.report(&grant, id, ended).await;
-        self.auditor.record(&grant, language, started_at, &report);
-        Ok(report)
+        let grant = self.admit_run(&principal, wait, &ask).await?;
+        let durability = ask.durability.unwrap_or(self.settings.borrow().durability);
+        let belongs = Belongs { job: None, session: ask.session.clone() };
+        let mut life = Self::begin(effects::run_id()?, grant, ask, durability, belongs)?;
+        life.events = events;
+        Box::pin(self.carry_out(life)).await
     }
 
     async fn search(
@@ -277,12 +329,14 @@ impl Shared {
         ask: &SearchAsk,
     ) -> Result<SearchAnswer, Fault> {
         let start = Instant::now();
+        // Asked before the snapshot is taken: what is listed by now is in it.
+        let waiting = !self.unlisted().is_empty();
         let mut snapshot = self.current(principal).await;
         let (longest, more) = (snapshot.settings.list_wait, snapshot.settings.more_wait);
         let wait = wait.unwrap_or(longest).min(longest);
         if let Some(server) = &ask.server {
             snapshot = self.knowing(principal, [server.as_str()], start + wait).await;
-        } else if !self.unlisted().is_empty() {
+        } else if waiting {
             let first = snapshot.catalog.tools().next().is_none();
             let wait = if first { wait } else { wait.min(more) };
             self.settle(start + wait).await;
@@ -328,9 +382,12 @@ impl Shared {
 
     /// The snapshot of what exists for a principal.
     async fn current(&self, principal: &Principal) -> Arc<Snapshot> {
-        let snapshot = self.library.current().await;
-        match self.doorman.load().scope(principal) {
-            Some(scope) => snapshot.confined(scope),
+        let mut snapshot = self.library.current().await;
+        if let Some(scope) = self.doorman.load().scope(principal) {
+            snapshot = snapshot.confined(scope);
+        }
+        match self.intents_of(principal).await {
+            Some(intents) => snapshot.with(&intents),
             None => snapshot,
         }
     }

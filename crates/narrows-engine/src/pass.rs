@@ -1,16 +1,17 @@
 //! Requests of the protocol that are passed on, each to the upstream that it is for.
 
+use crate::call::no_consent;
 use crate::snapshot::Snapshot;
 use crate::{Events, Shared};
 use narrows_catalog::{Catalog, ToolRef, raw};
 use narrows_types::raw::{get, get_text};
 use narrows_types::{
-    Client, Fault, Language, ListKind, Method, Mode, PassAsk, Passed, Principal, WireError, fault,
-    nearest,
+    Answer, Client, Fault, IntentsAsk, Language, ListKind, Method, Mode, PassAsk, Passed,
+    Principal, RunEnd, WireError, fault, nearest,
 };
 use narrows_upstream::Passing;
-use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -112,7 +113,14 @@ impl Way<'_> {
         if hybrid && let Some(refused) = self.refused(found) {
             return refused;
         }
+        let (server, tool) = (&found.server.name, &found.tool.spec.name);
+        if self.snapshot.settings.wants_consent(server, tool) {
+            return Err(no_consent(server, tool));
+        }
         found.tool.called();
+        if found.server.name == crate::intents::NAMESPACE {
+            return self.intent(&found.tool.spec.name).await;
+        }
         let (server, tool) = (found.server.name.as_str(), found.tool.spec.name.as_str());
         let started = Instant::now();
         let arguments = get(self.ask.params.get(), "arguments").unwrap_or("{}");
@@ -121,7 +129,7 @@ impl Way<'_> {
             Some(flight) => flight.wait(self.deadline).await?,
             None => (self.to(server, Some(tool)).await?, None),
         };
-        self.note(&passed, server);
+        self.note(&passed, server).await;
         let passed = match passed {
             Passed::Error(error) if hybrid && error.code == INVALID_PARAMS => {
                 return self.mended(found, &error);
@@ -133,6 +141,34 @@ impl Way<'_> {
             Some(age) => marked(passed, age),
             None => passed,
         })
+    }
+
+    /// An intent is a tool of ours: its run is the answer.
+    async fn intent(&self, name: &str) -> Result<Passed, Fault> {
+        let input = get(self.ask.params.get(), "arguments").unwrap_or("{}");
+        let input = RawValue::from_string(input.to_owned()).ok();
+        let ask = IntentsAsk::Call { name: name.to_owned(), input };
+        let wait = Some(self.deadline.saturating_duration_since(Instant::now()));
+        let called = self.shared.intents(self.principal, ask, wait, self.events.clone());
+        let result = match Box::pin(called).await? {
+            Answer::Call(result) => to_raw_value(&result),
+            Answer::Run(report) => {
+                let failed = !matches!(report.end, RunEnd::Returned(_));
+                let content = json!([{"type": "text", "text": report.text}]);
+                let mut result = json!({"content": content, "isError": failed});
+                if let (RunEnd::Returned(shaped), Some(members)) =
+                    (&report.end, result.as_object_mut())
+                    && let Some(value) = &shaped.value
+                    && value.get().starts_with('{')
+                {
+                    let value = serde_json::from_str::<Value>(value.get()).unwrap_or_default();
+                    members.insert("structuredContent".to_owned(), value);
+                }
+                to_raw_value(&result)
+            }
+            _ => return Err(Fault::bug("an intent answered with something else")),
+        };
+        result.map(Passed::Result).map_err(|e| Fault::bug(e.to_string()))
     }
 
     /// In hybrid mode a model calls with what it remembers: wrong arguments come back at once, with
@@ -167,7 +203,7 @@ impl Way<'_> {
     }
 
     /// Remembers what a result names: a task to be asked for, resources to be read.
-    fn note(&self, passed: &Passed, server: &str) {
+    async fn note(&self, passed: &Passed, server: &str) {
         let Passed::Result(result) = passed else { return };
         let text = result.get();
         if text.len() > LINKS_BYTES_MAX {
@@ -179,7 +215,7 @@ impl Way<'_> {
             if let Some(id) = get_text(task, "taskId") {
                 let ttl = get(task, "ttlMs").or_else(|| get(task, "ttl"));
                 let ttl = ttl.and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
-                self.shared.tasks_of.hold(&id, server, self.principal, ttl);
+                self.shared.hold_task(&id, server, self.principal, ttl).await;
             }
         }
         if text.contains("\"resource_link\"") {
@@ -275,7 +311,7 @@ impl Way<'_> {
 
     async fn task(&self) -> Result<Passed, Fault> {
         let id = self.ask.about.as_str();
-        let known = self.shared.tasks_of.find(id, self.principal);
+        let known = self.shared.find_task(id, self.principal).await;
         let there = known.filter(|s| self.snapshot.catalog.servers().any(|k| k.name == **s));
         match there {
             Some(server) => self.to(&server, None).await,

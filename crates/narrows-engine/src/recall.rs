@@ -1,5 +1,6 @@
 //! What is remembered for a while, within bounds: who owns a URI, whose a task is.
 
+use crate::Shared;
 use narrows_types::Principal;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -110,6 +111,44 @@ impl Tasks {
         let until = now + ttl.unwrap_or(TASK_KEPT).min(TASK_KEPT);
         let held = Held { server: server.into(), principal: principal.name.clone(), until };
         tasks.put(task, held);
+    }
+}
+
+/// How long an answer waits for the store.
+const STORE_WAIT: Duration = Duration::from_secs(2);
+
+impl Shared {
+    /// Notes a task, for every replica and for after a restart.
+    pub(crate) async fn hold_task(
+        &self,
+        task: &str,
+        server: &str,
+        principal: &Principal,
+        ttl: Option<Duration>,
+    ) {
+        self.tasks_of.hold(task, server, principal, ttl);
+        let ttl = ttl.unwrap_or(TASK_KEPT).min(TASK_KEPT);
+        let ttl_ms = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        let put = self.store.hold_task(&principal.name, task, server, ttl_ms);
+        match tokio::time::timeout(STORE_WAIT, put).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::warn!("a task is known to this replica only: {e}"),
+            Err(_late) => tracing::warn!("a task is known to this replica only: the store is busy"),
+        }
+    }
+
+    /// Where a task is, if it is this principal's.
+    pub(crate) async fn find_task(&self, task: &str, principal: &Principal) -> Option<Arc<str>> {
+        if let Some(server) = self.tasks_of.find(task, principal) {
+            return Some(server);
+        }
+        match self.store.task_server(&principal.name, task).await {
+            Ok(server) => server.map(Into::into),
+            Err(e) => {
+                tracing::warn!("tasks of other replicas are not known: {e}");
+                None
+            }
+        }
     }
 }
 

@@ -70,6 +70,11 @@ impl Shared {
             }
             Ending::Limit(limit, allowed) => RunEnd::Limit { limit, allowed },
             Ending::Deadlock => RunEnd::Deadlock,
+            Ending::Paused(questions) => RunEnd::Paused { questions },
+            Ending::Diverged(reason) => {
+                RunEnd::Diverged { reason: shape::fit_text(&reason, budget) }
+            }
+            Ending::Broken(fault) => RunEnd::Lost { reason: fault.to_string() },
             Ending::Lost(reason) => RunEnd::Lost { reason: shape::fit_text(&reason, budget) },
         }
     }

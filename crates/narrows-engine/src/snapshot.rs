@@ -35,7 +35,15 @@ pub(crate) struct Snapshot {
     lineups: [OnceLock<Arc<Lineup>>; 3],
     /// The parts of it that single principals see.
     parts: Mutex<Vec<Part>>,
+    /// It, with the intents of single principals.
+    wider: Mutex<Vec<Wider>>,
 }
+
+/// Intents, and all that is known with them.
+type Wider = (Arc<ServerListing>, Arc<Snapshot>);
+
+/// Principals with intents of which a snapshot remembers what they see.
+const WIDER_MAX: usize = 256;
 
 /// The names of some upstreams, and what is known of these.
 type Part = (Scope, Arc<Snapshot>);
@@ -64,8 +72,8 @@ impl Snapshot {
         usage: Arc<Usage>,
         listings: Arc<Vec<ServerListing>>,
     ) -> Self {
-        let (lineups, parts) = (Default::default(), Mutex::default());
-        Self { catalog, index, settings, usage, listings, lineups, parts }
+        let (lineups, parts, wider) = (Default::default(), Mutex::default(), Mutex::default());
+        Self { catalog, index, settings, usage, listings, lineups, parts, wider }
     }
 
     /// The next snapshot, which keeps of this one what has not changed.
@@ -95,6 +103,23 @@ impl Snapshot {
         place.get_or_init(|| {
             Arc::new(Lineup::build(&self.catalog, &self.settings, &self.usage, mode))
         })
+    }
+
+    /// It, with a principal's intents.
+    pub(crate) fn with(&self, intents: &Arc<ServerListing>) -> Arc<Self> {
+        let mut wider = self.wider.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, known)) = wider.iter().find(|(known, _)| Arc::ptr_eq(known, intents)) {
+            return Arc::clone(known);
+        }
+        let catalog = self.catalog.with((**intents).clone());
+        let index = Index::build(catalog.tools().map(ToolRef::doc));
+        let (settings, usage) = (Arc::clone(&self.settings), Arc::clone(&self.usage));
+        let all = Arc::new(Self::of(catalog, index, settings, usage, Arc::clone(&self.listings)));
+        if wider.len() >= WIDER_MAX {
+            wider.remove(0);
+        }
+        wider.push((Arc::clone(intents), Arc::clone(&all)));
+        all
     }
 
     /// The part of it that these upstreams are.

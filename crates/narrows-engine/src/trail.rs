@@ -1,12 +1,12 @@
 //! What a run leaves behind on its way: calls, logs, content that it shows. A program decides how
 //! much of it there is, so all of it is bounded.
 
-use crate::run::{Outbound, Outcome};
+use crate::journal::Outcome;
 use narrows_catalog::shape;
-use narrows_types::frame::{CallError, Log, Reply};
+use narrows_types::frame::{CallError, Reply};
 use narrows_types::{CallRecord, Content, Limits, LogLevel, LogLine};
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use std::collections::HashMap;
 
 /// Content blocks that one run may show.
@@ -33,26 +33,35 @@ pub(crate) struct Trail {
 }
 
 impl Trail {
-    /// Notes a call that has ended and gives what the worker is to hear of it.
-    pub(crate) fn record(&mut self, mut outcome: Outcome) -> Outbound {
-        let bytes: usize = outcome.handles.iter().map(|(_, content)| weight(&content.0)).sum();
+    /// What the program can hear of a call: an error instead of more content than a run keeps.
+    pub(crate) fn fitting(&self, mut outcome: Outcome) -> Outcome {
+        let bytes = content_bytes(&outcome);
         if self.handle_bytes.saturating_add(bytes) > CONTENT_BYTES_MAX {
-            outcome.reply = too_much(&outcome, bytes);
-        } else {
-            self.handle_bytes += bytes;
-            self.handles.extend(outcome.handles);
+            (outcome.ok, outcome.body) = (false, too_much(&outcome, bytes));
+            outcome.handles.clear();
         }
-        self.calls.extend(outcome.record);
-        (outcome.reply, outcome.place)
+        outcome
     }
 
-    pub(crate) fn log(&mut self, log: Log, limits: &Limits) {
-        self.log_bytes = self.log_bytes.saturating_add(log.text.len() as u64 + 1);
-        if self.log_bytes > limits.log_bytes {
-            self.logs_dropped += 1;
+    /// Notes what the program hears of a call, which the worker knows by `id`.
+    pub(crate) fn record(&mut self, id: u32, outcome: Outcome) -> Reply {
+        self.handle_bytes += content_bytes(&outcome);
+        let Outcome { ok, at_us, body, handles, record, .. } = outcome;
+        self.handles.extend(handles);
+        self.calls.extend(record);
+        Reply { id, ok, at_us, body: Box::<str>::from(body).into() }
+    }
+
+    /// Keeps a line, if there is room for it.
+    pub(crate) fn log(&mut self, line: &LogLine, limits: &Limits) -> bool {
+        self.log_bytes = self.log_bytes.saturating_add(line.text.len() as u64 + 1);
+        let fits = self.log_bytes <= limits.log_bytes;
+        if fits {
+            self.logs.push(line.clone());
         } else {
-            self.logs.push(LogLine { level: log.level, text: log.text });
+            self.logs_dropped += 1;
         }
+        fits
     }
 
     /// A handle becomes the content that it stands for; anything else is shown as text. What does
@@ -86,14 +95,17 @@ impl Trail {
     }
 }
 
-fn too_much(outcome: &Outcome, bytes: usize) -> Reply {
+fn content_bytes(outcome: &Outcome) -> usize {
+    outcome.handles.iter().map(|(_, content)| weight(&content.0)).sum()
+}
+
+fn too_much(outcome: &Outcome, bytes: usize) -> Box<RawValue> {
     let tool = outcome.record.as_ref().map(|call| format!("{}.{}", call.server, call.tool));
     let message = format!(
         "{bytes} more bytes of pictures or other content; a run keeps at most {CONTENT_BYTES_MAX}"
     );
     let error = CallError { tool: tool.unwrap_or_default(), message, arguments: String::new() };
-    let body = serde_json::to_string(&error).unwrap_or_default();
-    Reply { id: outcome.reply.id, ok: false, body }
+    to_raw_value(&error).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 /// Bytes that a value roughly takes.
@@ -112,7 +124,6 @@ fn weight(value: &Value) -> usize {
 mod tests {
     use super::*;
     use serde_json::json;
-    use serde_json::value::to_raw_value;
 
     #[test]
     fn shown_text_keeps_to_the_budget_and_says_what_is_missing() {
