@@ -1,16 +1,46 @@
 //! The arguments of `search` and `run`, from MCP and REST alike. Every mistake is named with what
 //! would be right.
 
-use narrows_types::{Detail, Fault, Language, RunAsk, SearchAsk};
+use narrows_types::durable::{Durability, JobsAsk, Response, RunsAsk};
+use narrows_types::{
+    Detail, Fault, JobId, Language, RunAsk, RunId, SearchAsk, SessionId, What, fault::clip,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use utoipa::ToSchema;
 
-const RUN_KEYS: [&str; 5] = ["code", "language", "input", "timeout_ms", "output_bytes"];
-const SEARCH_KEYS: [&str; 5] = ["query", "server", "limit", "detail", "language"];
-const RUN_SHAPE: &str = "run takes {code, language?, input?, timeout_ms?, output_bytes?}";
-const SEARCH_SHAPE: &str = "search takes {query, server?, limit?, detail?, language?}";
+const RUN_KEYS: [&str; 11] = [
+    "code",
+    "language",
+    "input",
+    "timeout_ms",
+    "output_bytes",
+    "session",
+    "background",
+    "durability",
+    "resume",
+    "answers",
+    "answer",
+];
+/// What goes with `resume`.
+const RESUME_KEYS: [&str; 4] = ["resume", "answers", "answer", "background"];
+const SEARCH_KEYS: [&str; 6] = ["query", "server", "limit", "detail", "language", "job"];
+const RUN_SHAPE: &str = "run takes {code, language?, input?, timeout_ms?, output_bytes?, session?, \
+                         background?} or {resume, answers?}";
+const RESUME_SHAPE: &str = "to go on: {resume: \"run_...\", answers: [{id, action?, content}]}, or \
+                            `answer` for the one open question";
+const SEARCH_SHAPE: &str = "search takes {query, server?, limit?, detail?, language?} or {job}";
+
+/// How long a search for a job waits for its end: a model looks less often.
+pub(crate) const JOB_WAIT: Duration = Duration::from_secs(10);
+/// Bytes of a handle.
+const HANDLE_BYTES_MAX: usize = 64;
+/// Characters of a handle behind its prefix.
+const HANDLE_CHARS: usize = 20;
+/// Answers in one request.
+const ANSWERS_MAX: usize = 256;
 
 /// Hits when the caller does not say how many; the engine has the most.
 const LIMIT_DEFAULT: usize = 8;
@@ -25,25 +55,82 @@ pub(crate) enum Queries {
     More(Vec<String>),
 }
 
-/// The arguments of `run`.
-pub(crate) fn run(arguments: Option<&RawValue>) -> Result<RunAsk, Fault> {
+/// What a call of `run` asks for: a program, or that a run goes on.
+pub(crate) fn run(arguments: Option<&RawValue>) -> Result<What, Fault> {
     let fields = Fields::parse("run", arguments, &RUN_KEYS, RUN_SHAPE)?;
+    match fields.handle("resume", "the handle of a run, run_...")? {
+        Some(run) => resume(&fields, RunId(run)),
+        None if fields.given("answers").or(fields.given("answer")).is_some() => {
+            Err(Fault::invalid("answers without `resume`").hint(RESUME_SHAPE))
+        }
+        None => program(&fields).map(What::Run),
+    }
+}
+
+/// The arguments of a program alone.
+pub(crate) fn run_alone(arguments: Option<&RawValue>) -> Result<RunAsk, Fault> {
+    match run(arguments)? {
+        What::Run(ask) => Ok(ask),
+        _ => {
+            Err(Fault::invalid("`resume` is not for here").hint("it is a kind of work of its own"))
+        }
+    }
+}
+
+fn program(fields: &Fields<'_>) -> Result<RunAsk, Fault> {
     let code: String = fields
         .read("code", "a string")?
         .ok_or_else(|| Fault::invalid("`code` is missing").hint(RUN_SHAPE))?;
+    let durability: Option<Durability> =
+        fields.read("durability", "one of \"off\", \"async\", \"sync\"")?;
     Ok(RunAsk {
         code,
         language: fields.language()?,
         input: fields.given("input").map(ToOwned::to_owned),
         timeout_ms: fields.positive("timeout_ms", "milliseconds")?,
         output_bytes: fields.positive("output_bytes", "bytes")?,
+        session: fields.handle("session", "the handle of a session, ses_...")?.map(SessionId),
+        background: fields.flag("background")?,
+        durability,
+        ..RunAsk::default()
     })
 }
 
-/// The arguments of `search`.
-pub(crate) fn search(arguments: Option<&RawValue>) -> Result<SearchAsk, Fault> {
+fn resume(fields: &Fields<'_>, run: RunId) -> Result<What, Fault> {
+    if let Some(key) = fields.members.keys().find(|key| !RESUME_KEYS.contains(&key.as_str())) {
+        let message = format!("`{key}` does not go with `resume`; the run has its own");
+        return Err(Fault::invalid(message).hint(RESUME_SHAPE));
+    }
+    let mut answers = fields.answers()?;
+    for answer in &mut answers {
+        answer.by_agent = true;
+    }
+    Ok(What::Resume { run, answers, background: fields.flag("background")? })
+}
+
+/// The body that lets a run go on: `{answers?, answer?, background?}`.
+pub(crate) fn resume_body(body: Option<&RawValue>, run: RunId) -> Result<What, Fault> {
+    let known = ["answers", "answer", "background"];
+    let fields =
+        Fields::parse("resume", body, &known, "resume takes {answers?, answer?, background?}")?;
+    resume(&fields, run)
+}
+
+/// What a call of `search` asks for: tools, or how a job or a run is.
+pub(crate) fn search(arguments: Option<&RawValue>) -> Result<What, Fault> {
     let fields = Fields::parse("search", arguments, &SEARCH_KEYS, SEARCH_SHAPE)?;
+    if let Some(handle) = fields.handle("job", "a handle, job_... or run_...")? {
+        return status(handle).ok_or_else(|| {
+            Fault::invalid("`job` must be a handle, job_... or run_...").hint(SEARCH_SHAPE)
+        });
+    }
     let queries = queries(&fields)?;
+    if let [query] = queries.as_slice()
+        && is_handle(query.trim())
+        && let Some(what) = status(query.trim().to_owned())
+    {
+        return Ok(what);
+    }
     let limit = match fields.positive("limit", "results")? {
         None => LIMIT_DEFAULT,
         Some(n) => usize::try_from(n).unwrap_or(usize::MAX),
@@ -51,7 +138,24 @@ pub(crate) fn search(arguments: Option<&RawValue>) -> Result<SearchAsk, Fault> {
     let detail: Detail =
         fields.read("detail", "one of \"names\", \"signatures\", \"full\"")?.unwrap_or_default();
     let server = fields.read("server", "a string")?;
-    Ok(SearchAsk { queries, server, limit, detail, language: fields.language()? })
+    let ask = SearchAsk { queries, server, limit, detail, language: fields.language()? };
+    Ok(What::Search(ask))
+}
+
+/// Whether a text has the form of a job's or a run's handle.
+fn is_handle(text: &str) -> bool {
+    let rest = text.strip_prefix("job_").or_else(|| text.strip_prefix("run_"));
+    rest.is_some_and(|r| r.len() == HANDLE_CHARS && r.bytes().all(|b| b.is_ascii_alphanumeric()))
+}
+
+/// The question how a handle is.
+fn status(handle: String) -> Option<What> {
+    if handle.starts_with("job_") {
+        let wait_ms = u64::try_from(JOB_WAIT.as_millis()).unwrap_or(u64::MAX);
+        return Some(What::Jobs(JobsAsk::Show { job: JobId(handle), wait_ms }));
+    }
+    let is_run = handle.starts_with("run_");
+    is_run.then_some(What::Runs(RunsAsk::Show { run: RunId(handle) }))
 }
 
 fn queries(fields: &Fields<'_>) -> Result<Vec<String>, Fault> {
@@ -99,7 +203,7 @@ impl<'a> Fields<'a> {
             None => Ok(None),
             Some(raw) if raw.get() == "null" => Ok(None),
             Some(raw) => serde_json::from_str(raw.get()).map(Some).map_err(|_other| {
-                let shown = narrows_types::fault::clip(raw.get().to_owned(), 60);
+                let shown = clip(raw.get().to_owned(), 60);
                 Fault::invalid(format!("`{key}` must be {expected}, not {shown}"))
             }),
         }
@@ -113,13 +217,45 @@ impl<'a> Fields<'a> {
         }
     }
 
+    fn flag(&self, key: &str) -> Result<bool, Fault> {
+        Ok(self.read(key, "true or false")?.unwrap_or_default())
+    }
+
+    fn handle(&self, key: &str, expected: &str) -> Result<Option<String>, Fault> {
+        let handle: Option<String> = self.read(key, expected)?;
+        Ok(handle.map(|handle| clip(handle, HANDLE_BYTES_MAX)))
+    }
+
+    /// `answers`, or the one `answer`.
+    fn answers(&self) -> Result<Vec<Response>, Fault> {
+        let expected = "an array of {id, action?, content}";
+        let many: Option<Vec<Response>> = self.read("answers", expected)?;
+        match (many, self.given("answer")) {
+            (Some(_), Some(_)) => {
+                Err(Fault::invalid("`answers` and `answer` exclude each other").hint(RESUME_SHAPE))
+            }
+            (Some(many), None) if many.len() > ANSWERS_MAX => {
+                let message = format!("{} answers; the limit is {ANSWERS_MAX}", many.len());
+                Err(Fault::invalid(message))
+            }
+            (Some(many), None) => Ok(many),
+            (None, Some(one)) => Ok(vec![Response {
+                by_agent: true,
+                id: String::new(),
+                action: narrows_types::durable::Action::Accept,
+                content: Some(one.to_owned()),
+            }]),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
     fn language(&self) -> Result<Language, Fault> {
         Ok(self.read("language", "\"typescript\" or \"python\"")?.unwrap_or_default())
     }
 }
 
 fn unknown_key(tool: &str, key: &str, known: &[&str]) -> Fault {
-    let shown = narrows_types::fault::clip(key.to_owned(), 60);
+    let shown = clip(key.to_owned(), 60);
     match nearest(key, known) {
         Some(near) => Fault::invalid(format!("{tool} takes no `{shown}`; did you mean `{near}`?")),
         None => Fault::invalid(format!("{tool} takes no `{shown}`")),

@@ -63,10 +63,24 @@ impl Caller {
             .is_ok_and(|declared| declares(declared.extensions, extension))
     }
 
+    /// Whether the client declared that it can show a person a form.
+    pub(crate) fn can_be_asked(&self) -> bool {
+        let capabilities = self.client.capabilities.as_deref().map_or("{}", RawValue::get);
+        let elicitation = narrows_types::raw::get(capabilities, "elicitation");
+        // Before there were addresses to send a person to, an empty object meant forms.
+        elicitation
+            .filter(|said| said.starts_with('{'))
+            .is_some_and(|said| declares_within(said, "form") || !declares_within(said, "url"))
+    }
+
     /// Whether the client declared that it can be asked this.
     pub(crate) fn declares(&self, capability: &str) -> bool {
         declares(self.client.capabilities.as_deref(), capability)
     }
+}
+
+fn declares_within(object: &str, key: &str) -> bool {
+    narrows_types::raw::get(object, key).is_some_and(|value| value != "null")
 }
 
 /// Whether a capability is declared in a JSON object of them.

@@ -21,8 +21,6 @@ pub struct Config {
     pub tools: Vec<Value>,
     /// What a client sees of the upstreams, unless its request says otherwise.
     pub mode: Mode,
-    /// How long a run may take before it becomes a task, where its request allows that.
-    pub task_after: Duration,
     /// The name under which the server introduces itself.
     pub server_name: String,
     /// Its version.
@@ -51,7 +49,6 @@ impl Default for Config {
             hybrid_instructions: String::new(),
             tools: Vec::new(),
             mode: Mode::default(),
-            task_after: Duration::from_secs(5),
             server_name: "narrows".to_owned(),
             server_version: env!("CARGO_PKG_VERSION").to_owned(),
             allowed_hosts: Vec::new(),

@@ -2,16 +2,19 @@
 
 use crate::caller::Caller;
 use crate::letters::{Letters, Lists};
-use crate::mcp::{Body, Front, is_object, with_member};
+use crate::mcp::{Body, Front, is_object, watch, with_member};
 use crate::tasks::EXTENSION;
 use crate::wire::Failure;
+use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 use narrows_protocol::{Id, meta};
 use narrows_types::{Answer, Ask, Event, Fault, Method, Mode, PassAsk, Passed, What};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Streams that are open at once.
@@ -51,6 +54,21 @@ impl Filter {
     }
 }
 
+/// Tells one stream of changes; what it says names the stream.
+#[derive(Clone)]
+pub(crate) struct Teller {
+    events: mpsc::Sender<Event>,
+    id: Arc<RawValue>,
+}
+
+impl Teller {
+    /// Tells one thing. Whoever does not listen any more is not told.
+    pub(crate) async fn tell(&self, method: &str, params: Option<&RawValue>) {
+        let note = Event::Note { method: method.to_owned(), params: marked(params, &self.id) };
+        drop(self.events.send(note).await);
+    }
+}
+
 /// Tells what changes until the server ends, or the client goes away and drops this.
 pub(crate) async fn hear(
     front: Arc<Front>,
@@ -66,10 +84,8 @@ pub(crate) async fn hear(
     // In code mode the lists never change, and nothing is subscribed to.
     let mut tasks = Vec::new();
     if caller.extends(EXTENSION) {
-        tasks = front.tasks.of(&caller.principal.name, &filter.task_ids);
+        tasks = known(&front, &caller, &filter.task_ids).await;
     }
-    let mut changed = front.tasks.changed();
-    let mut told = 0;
     let filter = if caller.mode == Mode::Code { Filter::default() } else { filter };
     let letters = Letters::new(Lists {
         tools: filter.tools_list_changed,
@@ -94,33 +110,32 @@ pub(crate) async fn hear(
     let agreed = Filter { resource_subscriptions, task_ids, ..filter };
     let acknowledged = to_raw_value(&json!({ "notifications": agreed }));
     let acknowledged = acknowledged.map_err(|e| Failure::internal(&Fault::bug(e.to_string())))?;
-    let tell = |method: &str, params: Option<&RawValue>| {
-        let note = Event::Note { method: method.to_owned(), params: marked(params, &id) };
-        events.send(note)
-    };
+    let teller = Teller { events, id: Arc::from(id) };
     // The receiver is dropped together with this.
-    drop(tell("notifications/subscriptions/acknowledged", Some(&acknowledged)).await);
+    teller.tell("notifications/subscriptions/acknowledged", Some(&acknowledged)).await;
+    let watched = |id: String| watch(Arc::clone(&front), caller.clone(), id, teller.clone());
+    let mut watches: FuturesUnordered<_> = tasks.into_iter().map(watched).collect();
     loop {
         let post = tokio::select! {
             biased;
             () = caller.ending.cancelled() => break,
             post = letters.fetch() => post,
-            Ok(()) = changed.changed(), if !tasks.is_empty() => {
-                let now = *changed.borrow_and_update();
-                for task in front.tasks.news(&tasks, told) {
-                    drop(tell("notifications/tasks", Some(&task)).await);
-                }
-                told = now;
-                continue;
-            }
+            Some(()) = watches.next(), if !watches.is_empty() => continue,
         };
         for (method, params) in post.notes() {
-            drop(tell(method, params.as_deref()).await);
+            teller.tell(method, params.as_deref()).await;
         }
     }
     let key = meta::SUBSCRIPTION_ID;
-    let end = format!(r#"{{"resultType":"complete","_meta":{{"{key}":{id}}}}}"#);
+    let end = format!(r#"{{"resultType":"complete","_meta":{{"{key}":{}}}}}"#, teller.id);
     RawValue::from_string(end).map_err(|e| Failure::internal(&Fault::bug(e.to_string())))
+}
+
+/// Which of these tasks are the caller's.
+async fn known(front: &Front, caller: &Caller, ids: &[String]) -> Vec<String> {
+    let looks = ids.iter().map(|id| front.job(caller, id, Duration::ZERO));
+    let found = join_all(looks).await;
+    ids.iter().zip(found).filter(|(_, job)| job.is_ok()).map(|(id, _)| id.clone()).collect()
 }
 
 /// Parameters that tell of which stream they are.

@@ -4,18 +4,22 @@
 //! of the protocol are served side by side: modern requests carry their revision in `_meta`,
 //! legacy ones belong to a session opened by `initialize`.
 
+mod asking;
 mod exchange;
 mod introduction;
 mod params;
 mod plan;
 mod results;
 mod source;
+mod tasking;
 
-pub(crate) use exchange::{Exchange, Parking, Said, Tasking, Work};
+pub(crate) use asking::{RunCall, elicitation};
+pub(crate) use exchange::{Exchange, Parking, Said, Work};
 pub(crate) use params::{Params, is_object, string};
 pub(crate) use plan::{Pending, Plan, Purpose, negotiate};
 pub(crate) use results::with_member;
 pub(crate) use source::Source;
+pub(crate) use tasking::{TaskCall, watch};
 
 use crate::caller::Caller;
 use crate::config::Config;
@@ -24,12 +28,11 @@ use crate::fault::{FaultBody, wire};
 use crate::letters::{Letters, Lists, Round};
 use crate::parking::{Lot, Remembered};
 use crate::render::{self, Keep, Seal};
-use crate::tasks::Tasks;
 use crate::wire::Failure;
 use narrows_engine::{Entry, Knock};
 use narrows_protocol::{Id, Revision};
 use narrows_types::{
-    Answer, Ask, Event, Fault, Kind, Method, Mode, Passed, Principal, What, WireError,
+    Answer, Ask, Event, Fault, JobInfo, Kind, Method, Mode, Passed, Principal, What, WireError,
 };
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
@@ -38,7 +41,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 /// Events of one request that wait for its door; further ones are dropped.
 const EVENTS_MAX: usize = 64;
@@ -82,8 +84,6 @@ pub(crate) struct Front {
     round: Arc<Round>,
     /// Requests that wait for answers.
     lot: Arc<Lot>,
-    /// Runs that became tasks.
-    pub(crate) tasks: Arc<Tasks>,
     /// Streams of changes that may still be opened.
     pub(crate) listens: Arc<Semaphore>,
     carried: AtomicBool,
@@ -99,9 +99,8 @@ impl Front {
         }));
         let listens = Arc::new(Semaphore::new(crate::listen::LISTENS_MAX));
         let (round, lot, chores) = (Arc::default(), Lot::new(), Mutex::default());
-        let tasks = Tasks::new();
         let carried = AtomicBool::new(false);
-        Self { source, config, introduction, round, lot, tasks, listens, carried, chores }
+        Self { source, config, introduction, round, lot, listens, carried, chores }
     }
 
     /// Whether somebody comes in, as whom, and what it sees.
@@ -188,7 +187,7 @@ impl Front {
     pub(crate) fn start(self: &Arc<Self>, caller: &Caller, id: &Id, plan: Plan) -> Exchange {
         let (events, heard) = mpsc::channel(EVENTS_MAX);
         let (front, client) = (Arc::clone(self), caller.clone());
-        let (mut parking, mut tasking) = (None, None);
+        let mut parking = None;
         let (work, token): (Work, _) = match plan {
             Plan::Listen(filter) => {
                 let work = Box::pin(crate::listen::hear(front, client, id.clone(), filter, events));
@@ -208,27 +207,24 @@ impl Front {
             Plan::Ask(pending) => {
                 let Pending { what, purpose, token } = *pending;
                 parking = self.parking(caller, &what, false);
-                tasking = self.tasking(caller, &what);
                 // Questions and log messages come without a token too.
-                let listens = token.is_some() || matches!(what, What::Pass(_));
+                let asks = matches!(purpose, Purpose::Run(_)) && caller.conversation.is_some();
+                let listens = token.is_some() || asks || matches!(what, What::Pass(_));
                 let events = listens.then_some(events);
-                let work = async move { front.perform(client, what, &purpose, events).await };
+                let work = async move {
+                    match &purpose {
+                        Purpose::Run(call) => front.run(client, what, call, events).await,
+                        _ => front.perform(client, what, &purpose, events).await,
+                    }
+                };
                 (Box::pin(work), token)
             }
+            Plan::Task(call) => {
+                let work = async move { front.task(&client, call, Some(events)).await };
+                (Box::pin(work), None)
+            }
         };
-        Exchange::new(work, heard, caller, token).with_parking(parking).with_tasking(tasking)
-    }
-
-    /// Leave to become a task, for a run whose request knows of tasks.
-    fn tasking(&self, caller: &Caller, what: &What) -> Option<Tasking> {
-        let may = caller.rules == Rules::Modern
-            && matches!(what, What::Run(_))
-            && caller.extends(crate::tasks::EXTENSION);
-        may.then(|| Tasking {
-            tasks: Arc::clone(&self.tasks),
-            principal: caller.principal.name.clone(),
-            at: Instant::now() + self.config.task_after,
-        })
+        Exchange::new(work, heard, caller, token).with_parking(parking)
     }
 
     /// A place to wait at for a request whose client may be asked by an answer only.
@@ -264,7 +260,7 @@ impl Front {
         {
             letters.unsubscribe(uri);
         }
-        self.body(purpose, caller.rules, answer)
+        self.body(purpose, &caller, answer)
     }
 
     /// The engine keeps the deadline; this one only catches an engine that does not.
@@ -290,14 +286,18 @@ impl Front {
     fn body(
         &self,
         purpose: &Purpose,
-        rules: Rules,
+        caller: &Caller,
         answer: Result<Answer, Fault>,
     ) -> Result<Body, Failure> {
+        let rules = caller.rules;
         let seal = self.seal(rules);
         let encoded = match (purpose, answer) {
-            (Purpose::Tool, Ok(Answer::Run(report))) => render::run(&report, seal),
+            (Purpose::Run(_), Ok(Answer::Run(report))) => render::run(&report, seal),
+            (Purpose::Run(call), Ok(Answer::Job(job))) => return self.became(caller, call, &job),
             (Purpose::Tool, Ok(Answer::Search(found))) => render::search(&found, seal),
-            (Purpose::Tool, Err(fault)) if for_the_model(&fault) => {
+            (Purpose::Tool, Ok(Answer::Job(job))) => render::kept::job(&job, seal),
+            (Purpose::Tool, Ok(Answer::RunShown(view))) => render::kept::run(&view, seal),
+            (Purpose::Tool | Purpose::Run(_), Err(fault)) if for_the_model(&fault) => {
                 render::tool_fault(&fault, seal)
             }
             (Purpose::Resource(_), Ok(Answer::Artifact(part))) => {
@@ -329,6 +329,18 @@ impl Front {
             (_, Ok(_)) => Err(Fault::bug("the engine gave an answer to another question")),
         };
         encoded.map_err(|fault| failure(&fault, purpose, rules))
+    }
+
+    /// A run that became a job: a task where its client knows tasks, else a handle in words.
+    fn became(&self, caller: &Caller, call: &RunCall, job: &JobInfo) -> Result<Body, Failure> {
+        let seal = self.seal(caller.rules);
+        if call.task {
+            return crate::tasks::legacy_created(job);
+        }
+        if caller.rules == Rules::Modern && caller.extends(crate::tasks::EXTENSION) {
+            return crate::tasks::modern(job, Some("task"), caller.can_be_asked(), seal);
+        }
+        render::kept::job(job, seal).map_err(|fault| Failure::internal(&fault))
     }
 
     /// What an upstream answered, in the words of the client's era.

@@ -215,7 +215,7 @@ async fn own(
         };
         match said {
             // Nobody hears what is told meanwhile.
-            Said::Note(_) | Said::Must(_) | Said::Paused(_) | Said::Late => {}
+            Said::Note(_) | Said::Must(_) | Said::Paused(_) => {}
             Said::Asks => parked.open.append(&mut parked.exchange.take_questions()),
             Said::Withdrawn(number) => parked.open.retain(|open| open.number != number),
             Said::Last(outcome) => {
@@ -275,7 +275,7 @@ fn gone() -> Failure {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a sealed state tells when it expires")]
-fn now_s() -> u64 {
+pub(crate) fn now_s() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     now.map_or(0, |since| since.as_secs())
 }

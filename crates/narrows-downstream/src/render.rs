@@ -1,5 +1,7 @@
 //! Answers as MCP results.
 
+pub(crate) mod kept;
+
 use crate::fault::FaultBody;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,7 +1,12 @@
 //! REST: the same asks as plain JSON over HTTP.
 
+mod intents;
+mod jobs;
 pub(super) mod mode;
 mod openapi;
+mod reply;
+mod runs;
+mod sessions;
 
 use crate::arguments;
 use crate::fault::{FaultBody, retry_after_s, wire};
@@ -11,12 +16,12 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use narrows_types::fault::clip;
 use narrows_types::{
-    Answer, ArtifactId, Ask, CallAsk, Fault, Kind, Origin, Principal, RunReport, SearchAnswer,
-    ServerState, What,
+    Answer, ArtifactId, Ask, CallAsk, Fault, Kind, Origin, Principal, SearchAnswer, ServerState,
+    What,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -41,6 +46,23 @@ type Outcome = Result<Response, Fault>;
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
         .route("/v1/run", post(run))
+        .route("/v1/runs", get(runs::list).post(runs::create))
+        .route("/v1/runs/{id}", get(runs::show))
+        .route("/v1/runs/{id}/resume", post(runs::resume))
+        .route("/v1/runs/{id}/replay", post(runs::replay))
+        .route("/v1/jobs", get(jobs::list).post(jobs::submit))
+        .route("/v1/jobs/{id}", get(jobs::show))
+        .route("/v1/jobs/{id}/logs", get(jobs::logs))
+        .route("/v1/jobs/{id}/cancel", post(jobs::cancel))
+        .route("/v1/jobs/{id}/retry", post(jobs::retry))
+        .route("/v1/schedules", get(jobs::schedules))
+        .route("/v1/schedules/{id}", delete(jobs::unschedule))
+        .route("/v1/sessions", get(sessions::list).post(sessions::create))
+        .route("/v1/sessions/{id}", get(sessions::show).delete(sessions::delete))
+        .route("/v1/intents", get(intents::list).post(intents::save))
+        .route("/v1/intents/{name}", get(intents::show).post(intents::call).delete(intents::delete))
+        .route("/v1/intents/{name}/rollback", post(intents::rollback))
+        .route("/v1/intents/{name}/test", post(intents::test))
         .route("/v1/search", post(search))
         .route("/v1/tools", get(tools))
         .route("/v1/tools/{server}/{tool}", post(call))
@@ -148,25 +170,12 @@ async fn run(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    #[derive(Serialize)]
-    struct Ran<'a> {
-        #[serde(flatten)]
-        report: &'a RunReport,
-        text: &'a str,
-    }
     let body = match json_body(&shared, &headers, body).await {
         Ok(body) => body,
         Err(response) => return response,
     };
-    let outcome = async {
-        let what = What::Run(arguments::run(body.as_deref())?);
-        match ask(&shared, visitor, what).await? {
-            Answer::Run(report) => {
-                Ok(Json(Ran { text: &report.text, report: &report }).into_response())
-            }
-            _ => Err(mixed_up()),
-        }
-    };
+    let outcome =
+        async { reply::accepted(&shared, visitor, arguments::run(body.as_deref())?).await };
     settled(outcome.await)
 }
 
@@ -193,12 +202,11 @@ async fn search(
         Err(response) => return response,
     };
     let outcome = async {
-        let what = What::Search(arguments::search(body.as_deref())?);
-        match ask(&shared, visitor, what).await? {
+        match ask(&shared, visitor, arguments::search(body.as_deref())?).await? {
             Answer::Search(answer) => {
                 Ok(Json(Found { text: &answer.text, answer: &answer }).into_response())
             }
-            _ => Err(mixed_up()),
+            other => reply::shown(other),
         }
     };
     settled(outcome.await)

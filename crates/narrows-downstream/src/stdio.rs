@@ -392,7 +392,7 @@ async fn converse(mut exchange: Exchange, id: &Id, outbox: &mpsc::Sender<String>
             Said::Note(message) => drop(outbox.try_send(message)),
             // The outbox closes only when the whole door ends.
             Said::Must(message) => drop(outbox.send(message).await),
-            Said::Asks | Said::Late | Said::Withdrawn(_) | Said::Paused(_) => {}
+            Said::Asks | Said::Withdrawn(_) | Said::Paused(_) => {}
             Said::Last(outcome) => {
                 let message = match outcome {
                     Ok(body) => wire::response(id, &body),

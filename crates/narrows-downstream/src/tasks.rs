@@ -1,231 +1,224 @@
-//! Our own tasks (extension `io.modelcontextprotocol/tasks`): runs that outlive the patience of
-//! their request.
+//! Jobs of ours as tasks on the wire: the extension `io.modelcontextprotocol/tasks` of the modern
+//! era and the form of 2025-11-25.
 //!
-//! A task has an unguessable name, belongs to the principal that asked, and lives in memory until
-//! its time is over. The task that owns the run keeps it going, whoever listens.
+//! A task is a job of the store: nothing of it is held here, so that any replica tells of it.
 
-use crate::caller::Caller;
-use crate::mcp::{Body, Exchange, Said};
+use crate::mcp::{Body, elicitation};
+use crate::render::{Seal, kept};
 use crate::wire::{self, Failure};
-use narrows_types::Fault;
+use narrows_types::{Fault, JobInfo};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::collections::BTreeMap;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 /// The extension's name.
 pub(crate) const EXTENSION: &str = "io.modelcontextprotocol/tasks";
-/// By this a task is known to be ours and not an upstream's.
-const PREFIX: &str = "narrows_run_";
-/// Tasks at once.
-const TASKS_MAX: usize = 256;
-/// Those of one principal.
-const TASKS_EACH_MAX: usize = 64;
-/// How long a task is kept from its beginning.
-const TTL: Duration = Duration::from_mins(30);
+/// The key under which a result of 2025-11-25 names its task.
+const RELATED: &str = "io.modelcontextprotocol/related-task";
+/// By this, and its length, a task is known to be ours and not an upstream's.
+const PREFIX: &str = "job_";
+/// Characters behind it.
+const CHARS: usize = 20;
 /// How often a client may look.
 const POLL_MS: u64 = 1_000;
 
-/// All of them.
-pub(crate) struct Tasks {
-    all: Mutex<HashMap<String, Task>>,
-    owners: Mutex<JoinSet<()>>,
-    changed: watch::Sender<u64>,
+/// Whether a task of this name could only be ours.
+pub(crate) fn knows(id: &str) -> bool {
+    let rest = id.strip_prefix(PREFIX);
+    rest.is_some_and(|r| r.len() == CHARS && r.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
-struct Task {
-    principal: String,
-    created_at: String,
-    updated_at: String,
-    /// Counts what happened to any task: a listener sees what it has not told yet.
-    change: u64,
-    state: State,
-    cancel: CancellationToken,
+/// The same words whether there is none or it is somebody else's.
+pub(crate) fn unknown(id: &str) -> Failure {
+    Failure::params(format!("there is no task {}", wire::clipped(id)))
 }
 
-#[derive(Clone)]
-enum State {
+/// Where a task is in its life, as the wire has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Status {
     Working,
-    Completed(Body),
-    Failed(Body),
+    InputRequired,
+    Completed,
+    Failed,
     Cancelled,
 }
 
-/// A task as it stands on the wire.
+impl Status {
+    pub(crate) fn of(job: &JobInfo) -> Self {
+        match job.state.as_str() {
+            "paused" => Self::InputRequired,
+            "done" => Self::Completed,
+            "failed" | "dead" => Self::Failed,
+            "cancelled" => Self::Cancelled,
+            _ => Self::Working,
+        }
+    }
+
+    /// Whether nothing comes after it.
+    pub(crate) fn is_last(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// A task as it stands on the wire of the modern era.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     result_type: Option<&'a str>,
     task_id: &'a str,
-    status: &'a str,
-    created_at: &'a str,
-    last_updated_at: &'a str,
-    ttl_ms: u64,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_message: Option<String>,
+    created_at: String,
+    last_updated_at: String,
+    /// It is kept as long as the store keeps jobs, which is not told here.
+    ttl_ms: Option<u64>,
     poll_interval_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<&'a RawValue>,
+    result: Option<Body>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a RawValue>,
+    error: Option<Body>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_requests: Option<BTreeMap<&'a str, InputRequest>>,
 }
 
-impl Task {
-    fn show(&self, id: &str, result_type: Option<&str>) -> Result<Body, Failure> {
-        let (status, result, error) = match &self.state {
-            State::Working => ("working", None, None),
-            State::Completed(result) => ("completed", Some(&**result), None),
-            State::Failed(error) => ("failed", None, Some(&**error)),
-            State::Cancelled => ("cancelled", None, None),
-        };
-        let shown = Shown {
-            result_type,
-            task_id: id,
-            status,
-            created_at: &self.created_at,
-            last_updated_at: &self.updated_at,
-            ttl_ms: u64::try_from(TTL.as_millis()).unwrap_or(u64::MAX),
-            poll_interval_ms: POLL_MS,
-            result,
-            error,
-        };
-        to_raw_value(&shown).map_err(|e| Failure::internal(&Fault::bug(e.to_string())))
-    }
+/// One question within a task.
+#[derive(Serialize)]
+struct InputRequest {
+    method: &'static str,
+    params: Body,
 }
 
-impl Tasks {
-    pub(crate) fn new() -> Arc<Self> {
-        let changed = watch::Sender::new(0);
-        Arc::new(Self { all: Mutex::default(), owners: Mutex::default(), changed })
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Task>> {
-        // No code that can panic runs under the lock.
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a task of this name could only be ours.
-    pub(crate) fn knows(id: &str) -> bool {
-        id.starts_with(PREFIX)
-    }
-
-    /// Whether a principal may have one more.
-    pub(crate) fn has_room(&self, principal: &str) -> bool {
-        let all = self.all();
-        let own = all.values().filter(|task| task.principal == principal).count();
-        all.len() < TASKS_MAX && own < TASKS_EACH_MAX
-    }
-
-    /// Makes a task of a run and gives the result that says so.
-    pub(crate) fn adopt(
-        self: &Arc<Self>,
-        exchange: Exchange,
-        principal: &str,
-    ) -> Result<Body, Failure> {
-        let id = format!("{PREFIX}{}", wire::unguessable()?);
-        let cancel = CancellationToken::new();
-        let now = now();
-        let task = Task {
-            principal: principal.to_owned(),
-            created_at: now.clone(),
-            updated_at: now,
-            change: 0,
-            state: State::Working,
-            cancel: cancel.clone(),
-        };
-        let created = task.show(&id, Some("task"))?;
-        self.all().insert(id.clone(), task);
-        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        while owners.try_join_next().is_some() {}
-        owners.spawn(own(exchange, Arc::downgrade(self), id, cancel));
-        Ok(created)
-    }
-
-    /// Answers a request about one of our tasks.
-    pub(crate) fn answer(&self, caller: &Caller, method: &str, id: &str) -> Result<Body, Failure> {
-        if !caller.extends(EXTENSION) {
-            return Err(Failure::lacks_extension(EXTENSION));
-        }
-        let all = self.all();
-        let Some(task) = all.get(id).filter(|task| task.principal == caller.principal.name) else {
-            return Err(Failure::params(format!("there is no task {}", wire::clipped(id))));
-        };
-        if method == "tasks/get" {
-            return task.show(id, Some("complete"));
-        }
-        if method == "tasks/cancel" {
-            task.cancel.cancel();
-        }
-        // A run of ours asks nothing, so what `tasks/update` brings answers nothing.
-        RawValue::from_string(r#"{"resultType":"complete"}"#.to_owned())
-            .map_err(|e| Failure::internal(&Fault::bug(e.to_string())))
-    }
-
-    /// Which of these a principal can listen to.
-    pub(crate) fn of(&self, principal: &str, ids: &[String]) -> Vec<String> {
-        let all = self.all();
-        let owns = |id: &&String| all.get(*id).is_some_and(|task| task.principal == principal);
-        ids.iter().filter(owns).cloned().collect()
-    }
-
-    /// Tells when anything happens to any task.
-    pub(crate) fn changed(&self) -> watch::Receiver<u64> {
-        self.changed.subscribe()
-    }
-
-    /// Those of these to which something happened after a change.
-    pub(crate) fn news(&self, ids: &[String], after: u64) -> Vec<Body> {
-        let all = self.all();
-        let tasks = ids.iter().filter_map(|id| Some((id, all.get(id)?)));
-        let tasks = tasks.filter(|(_, task)| task.change > after);
-        tasks.filter_map(|(id, task)| task.show(id, None).ok()).collect()
-    }
-
-    fn ended(&self, id: &str, state: State) {
-        let mut all = self.all();
-        let Some(task) = all.get_mut(id) else { return };
-        task.state = state;
-        task.updated_at = now();
-        self.changed.send_modify(|change| {
-            *change += 1;
-            task.change = *change;
-        });
-    }
+/// The same in the form of 2025-11-25.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LegacyShown<'a> {
+    task_id: &'a str,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_message: Option<String>,
+    created_at: String,
+    last_updated_at: String,
+    ttl: Option<u64>,
+    poll_interval: u64,
 }
 
-/// Owns a run from the moment when it became a task until the task is forgotten.
-async fn own(mut exchange: Exchange, tasks: Weak<Tasks>, id: String, cancel: CancellationToken) {
-    let forgotten = tokio::time::Instant::now() + TTL;
-    let run = async {
-        loop {
-            if let Said::Last(outcome) = exchange.next_unparked().await {
-                return outcome;
-            }
+/// A job as a task of the modern era. `kind` is the result's type; none within a notification.
+pub(crate) fn modern(
+    job: &JobInfo,
+    kind: Option<&str>,
+    can_be_asked: bool,
+    seal: Seal<'_>,
+) -> Result<Body, Failure> {
+    let status = Status::of(job);
+    let internal = |fault: Fault| Failure::internal(&fault);
+    let created = kind == Some("task");
+    let result = match &job.result {
+        Some(stored) if status == Status::Completed && !created => {
+            Some(kept::result(stored, seal).map_err(internal)?)
         }
+        _ => None,
     };
-    let state = tokio::select! {
-        () = cancel.cancelled() => State::Cancelled,
-        () = tokio::time::sleep_until(forgotten) => State::Cancelled,
-        outcome = run => match outcome {
-            Ok(body) => State::Completed(body),
-            Err(failure) => State::Failed(wire::error(&failure)),
-        },
-    };
-    drop(exchange);
-    if let Some(tasks) = tasks.upgrade() {
-        tasks.ended(&id, state);
-    }
-    tokio::time::sleep_until(forgotten).await;
-    if let Some(tasks) = tasks.upgrade() {
-        tasks.all().remove(&id);
+    let asks = status == Status::InputRequired && can_be_asked && !created;
+    let requests = job.questions.iter().map(|asked| {
+        let request = InputRequest { method: "elicitation/create", params: elicitation(asked) };
+        (asked.id.as_str(), request)
+    });
+    encoded(&Shown {
+        result_type: kind,
+        task_id: job.job.as_str(),
+        status,
+        status_message: message(job, status, can_be_asked),
+        created_at: moment(job.created_at_ms),
+        last_updated_at: moment(updated_ms(job)),
+        ttl_ms: None,
+        poll_interval_ms: POLL_MS,
+        result,
+        error: (status == Status::Failed && !created).then(|| wire::error(&failure(job))),
+        input_requests: asks.then(|| requests.collect()),
+    })
+}
+
+fn legacy_shown(job: &JobInfo) -> LegacyShown<'_> {
+    let status = Status::of(job);
+    LegacyShown {
+        task_id: job.job.as_str(),
+        status,
+        status_message: message(job, status, false),
+        created_at: moment(job.created_at_ms),
+        last_updated_at: moment(updated_ms(job)),
+        ttl: None,
+        poll_interval: POLL_MS,
     }
 }
 
-fn now() -> String {
-    OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default()
+/// A job as a task of 2025-11-25.
+pub(crate) fn legacy(job: &JobInfo) -> Result<Body, Failure> {
+    encoded(&legacy_shown(job))
+}
+
+/// A job that a call of 2025-11-25 became.
+pub(crate) fn legacy_created(job: &JobInfo) -> Result<Body, Failure> {
+    #[derive(Serialize)]
+    struct Created<'a> {
+        task: LegacyShown<'a>,
+    }
+    encoded(&Created { task: legacy_shown(job) })
+}
+
+/// Jobs as the tasks of 2025-11-25, on one page.
+pub(crate) fn legacy_list(jobs: &[JobInfo]) -> Result<Body, Failure> {
+    #[derive(Serialize)]
+    struct Listed<'a> {
+        tasks: Vec<LegacyShown<'a>>,
+    }
+    encoded(&Listed { tasks: jobs.iter().map(legacy_shown).collect() })
+}
+
+/// The result of a task of 2025-11-25: what its call would have given.
+pub(crate) fn legacy_result(job: &JobInfo, seal: Seal<'_>) -> Result<Body, Failure> {
+    let lost = || Failure::internal(&Fault::bug("a job that is done has no result"));
+    let stored = job.result.as_ref().ok_or_else(lost)?;
+    let result = kept::result(stored, seal).map_err(|fault| Failure::internal(&fault))?;
+    let id = narrows_types::raw::quoted(job.job.as_str());
+    let meta = format!(r#"{{"{RELATED}":{{"taskId":{id}}}}}"#);
+    let edits = [narrows_types::raw::Edit::Set("_meta", &meta)];
+    let marked = narrows_types::raw::edit(result.get(), &edits).ok();
+    let marked = marked.and_then(|text| RawValue::from_string(text.into_owned()).ok());
+    Ok(marked.unwrap_or(result))
+}
+
+/// Why a job has no result.
+pub(crate) fn failure(job: &JobInfo) -> Failure {
+    let why = if job.error.is_empty() { "the job failed" } else { &job.error };
+    let message = narrows_types::fault::clip(why.to_owned(), 2_000);
+    Failure { code: narrows_protocol::code::INTERNAL_ERROR, ..Failure::params(message) }
+}
+
+fn message(job: &JobInfo, status: Status, can_be_asked: bool) -> Option<String> {
+    let text = match status {
+        Status::Failed => job.error.clone(),
+        Status::Working => kept::progress(job).trim_start_matches(", ").to_owned(),
+        // Whoever cannot be asked reads how it goes on.
+        Status::InputRequired if !can_be_asked => kept::job_text(job),
+        _ => String::new(),
+    };
+    Some(narrows_types::fault::clip(text, 1_000)).filter(|text| !text.is_empty())
+}
+
+fn updated_ms(job: &JobInfo) -> u64 {
+    job.finished_at_ms.unwrap_or_default().max(job.created_at_ms)
+}
+
+fn moment(unix_ms: u64) -> String {
+    let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(unix_ms) * 1_000_000);
+    moment.ok().and_then(|moment| moment.format(&Rfc3339).ok()).unwrap_or_default()
+}
+
+fn encoded(value: &impl Serialize) -> Result<Body, Failure> {
+    to_raw_value(value).map_err(|e| Failure::internal(&Fault::bug(e.to_string())))
 }

@@ -1,14 +1,18 @@
 //! The doors as clients see them: over real sockets and pipes, with scripted answers behind.
 
 mod client;
+mod durable;
 mod http_legacy;
 mod http_modern;
 mod http_sse;
 mod http_streams;
 mod http_wire;
 mod passing;
+mod pausing;
 mod rest;
+mod rest_durable;
 mod stdio;
+mod tasking;
 
 use crate::config::Config;
 use crate::conversation::{Conversation, Opening};
@@ -162,6 +166,11 @@ async fn scripted(
             last_error: None,
         }])),
         What::Artifact { handle, offset, bytes } => artifact(&handle, offset, bytes),
+        What::Resume { .. }
+        | What::Runs(_)
+        | What::Sessions(_)
+        | What::Jobs(_)
+        | What::Intents(_) => durable::scripted(ask.what),
     }
 }
 

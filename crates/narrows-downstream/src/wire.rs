@@ -59,6 +59,12 @@ impl Failure {
         Self { code: wire.rpc, message: fault.to_string(), data, status: wire.status }
     }
 
+    /// What the engine refused.
+    pub(crate) fn told(fault: &Fault) -> Self {
+        let data = to_raw_value(&FaultBody::from(fault)).ok();
+        Self { code: wire(fault.kind).rpc, message: fault.to_string(), data, status: 200 }
+    }
+
     /// Too much at once.
     pub(crate) fn busy(message: String) -> Self {
         Self::new(wire(narrows_types::Kind::RateLimited).rpc, message, 429)

@@ -72,6 +72,7 @@ async fn request(
     };
     let ticket = shared.sessions.begin(session, id)?;
     let mut exchange = shared.front.start(caller, id, plan);
+    exchange.mute();
     let answered = async {
         loop {
             // There is no stream to say anything else on.

@@ -109,7 +109,7 @@ impl Reply {
                     return Some(Sent::Pause(retry_ms));
                 }
                 // A client that could not come back is left waiting.
-                Some(Said::Asks | Said::Late | Said::Withdrawn(_) | Said::Paused(_)) => {}
+                Some(Said::Asks | Said::Withdrawn(_) | Said::Paused(_)) => {}
                 Some(Said::Last(outcome)) => break outcome,
                 None => break Err(Failure::ending()),
             }
@@ -130,6 +130,7 @@ pub(crate) async fn reply(mut reply: Reply, accepts: Accepts) -> Response {
             Err(_elapsed) => return streamed(None, reply),
         }
     } else {
+        reply.exchange.mute();
         loop {
             match reply.next().await {
                 Some(Sent::Note(_) | Sent::More(_) | Sent::Pause(_)) => {}

@@ -6,7 +6,6 @@ use crate::caller::Caller;
 use crate::conversation::{Conversation, wanted};
 use crate::parking::{Lot, Remembered, checked};
 use crate::progress::Meter;
-use crate::tasks::Tasks;
 use crate::wire::{self, Failure, notification};
 use narrows_types::{Event, Question};
 use serde::Serialize;
@@ -15,7 +14,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 /// How long further questions are waited for, so that they are asked together.
 const TOGETHER: Duration = Duration::from_millis(30);
@@ -35,8 +33,6 @@ pub(crate) enum Said {
     Asks,
     /// The upstream does not want the answer to this question any more.
     Withdrawn(u64),
-    /// It takes so long that it may become a task.
-    Late,
     /// The upstream lets itself be polled, in so many milliseconds; the client may be told the same.
     Paused(Option<u64>),
     /// Send the answer; nothing comes after it.
@@ -53,15 +49,6 @@ pub(crate) struct Exchange {
     voice: Voice,
     /// How it can be parked, where its client can be asked by no other way.
     parking: Option<Parking>,
-    /// How it becomes a task, where its client knows of tasks.
-    tasking: Option<Tasking>,
-}
-
-/// When an exchange becomes a task, and whose.
-pub(crate) struct Tasking {
-    pub(crate) tasks: Arc<Tasks>,
-    pub(crate) principal: String,
-    pub(crate) at: Instant,
 }
 
 type Resuming = Pin<Box<dyn Future<Output = Result<Exchange, Failure>> + Send>>;
@@ -87,20 +74,13 @@ impl Exchange {
             capabilities: caller.client.capabilities.clone(),
             modern: caller.rules == Rules::Modern,
             must: false,
+            mute: false,
             token,
             meter: Meter::default(),
             asked: Vec::new(),
             questions: Vec::new(),
         };
-        Self {
-            work: Some(work),
-            resuming: None,
-            last: None,
-            heard,
-            voice,
-            parking: None,
-            tasking: None,
-        }
+        Self { work: Some(work), resuming: None, last: None, heard, voice, parking: None }
     }
 
     /// With a place to be parked at.
@@ -108,9 +88,9 @@ impl Exchange {
         Self { parking, ..self }
     }
 
-    /// With leave to become a task.
-    pub(crate) fn with_tasking(self, tasking: Option<Tasking>) -> Self {
-        Self { tasking, ..self }
+    /// Nothing but the answer can be said: whoever asks something is not heard.
+    pub(crate) fn mute(&mut self) {
+        self.voice.mute = true;
     }
 
     /// Every notification must arrive.
@@ -152,13 +132,6 @@ impl Exchange {
                     // Unanswered questions are declined.
                     None => drop(self.take_questions()),
                 },
-                Said::Late => {
-                    if let Some(Tasking { tasks, principal, .. }) = self.tasking.take()
-                        && tasks.has_room(&principal)
-                    {
-                        return Said::Last(tasks.adopt(self.divide(), &principal));
-                    }
-                }
                 Said::Withdrawn(_) => {}
                 said => return said,
             }
@@ -181,13 +154,11 @@ impl Exchange {
             heard: std::mem::replace(&mut self.heard, heard),
             voice: self.voice.divide(),
             parking: None,
-            tasking: None,
         }
     }
 
     /// What comes next, of all that can come.
     pub(crate) async fn next_unparked(&mut self) -> Said {
-        let late = self.tasking.as_ref().map(|tasking| tasking.at);
         loop {
             let Some(work) = &mut self.work else { return self.rest() };
             let event = tokio::select! {
@@ -201,7 +172,6 @@ impl Exchange {
                 () = tokio::time::sleep(TOGETHER), if !self.voice.questions.is_empty() => {
                     return Said::Asks;
                 }
-                () = until(late), if late.is_some() => return Said::Late,
             };
             if let Some(said) = self.voice.say(event) {
                 return said;
@@ -247,13 +217,6 @@ impl Exchange {
     }
 }
 
-async fn until(late: Option<Instant>) {
-    match late {
-        Some(late) => tokio::time::sleep_until(late).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Turns events into messages to one client.
 struct Voice {
     conversation: Option<Arc<Conversation>>,
@@ -262,6 +225,8 @@ struct Voice {
     modern: bool,
     /// Notifications must arrive.
     must: bool,
+    /// Nobody reads what comes before the answer.
+    mute: bool,
     token: Option<Box<RawValue>>,
     meter: Meter,
     /// The ids under which a client of the legacy era was asked.
@@ -319,6 +284,9 @@ impl Voice {
             self.questions.extend(checked(question, self.capabilities.as_deref()));
             return None;
         }
+        if self.mute {
+            return None;
+        }
         let (id, text) = self.conversation.as_ref()?.ask(question)?;
         self.asked.push(id);
         Some(Said::Must(text))
@@ -334,6 +302,7 @@ impl Voice {
             capabilities: self.capabilities.clone(),
             modern: self.modern,
             must: self.must,
+            mute: self.mute,
             token: None,
             meter: Meter::default(),
             asked: Vec::new(),

@@ -36,6 +36,14 @@ impl Front {
                 extensions.entry(crate::tasks::EXTENSION).or_insert_with(|| json!({}));
             }
         }
+        if let Rules::Legacy(revision) = caller.rules
+            && revision >= Revision::V2025_11_25
+            && caller.mode != Mode::Mcp
+            && let Some(capabilities) = capabilities.as_object_mut()
+        {
+            let tasks = json!({"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}});
+            capabilities.insert("tasks".to_owned(), tasks);
+        }
         let told = match caller.mode {
             Mode::Mcp => instructions(&offers),
             Mode::Code => self.config.instructions.clone(),

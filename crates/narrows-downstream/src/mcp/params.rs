@@ -38,6 +38,8 @@ pub(crate) struct Params<'a> {
     #[serde(borrow, default)]
     pub(crate) notifications: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    pub(crate) task: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     pub(crate) request_state: Option<&'a RawValue>,
 }
 

@@ -1,14 +1,15 @@
 //! From a method and its parameters to what is asked.
 
+use super::asking::takes_task;
 use super::params::{Params, is_object, string, text};
-use super::{Body, FIXED, Front, RESOURCE_BYTES_MAX, Rules};
+use super::{Body, FIXED, Front, RESOURCE_BYTES_MAX, Rules, RunCall, TaskCall};
 use crate::arguments::{self, nearest};
 use crate::caller::Caller;
 use crate::conversation::severity;
 use crate::listen::Filter;
 use crate::parking::Lot;
 use crate::render::{self, ARTIFACT_URI, Keep};
-use crate::tasks::{EXTENSION, Tasks};
+use crate::tasks::EXTENSION;
 use crate::wire::{Failure, clipped};
 use narrows_protocol::Revision;
 use narrows_types::{
@@ -43,6 +44,8 @@ pub(crate) enum Plan {
     Ask(Box<Pending>),
     /// The client brings answers for a request that waits.
     Resume(Box<Pending>),
+    /// The client wants to know of a task of ours.
+    Task(TaskCall),
     /// The client wants to hear of changes.
     Listen(Filter),
 }
@@ -59,8 +62,10 @@ pub(crate) struct Pending {
 /// What the answer is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// The result of a call of one of our tools.
+    /// The result of a call of `search`.
     Tool,
+    /// The result of a call of `run`.
+    Run(RunCall),
     /// The content of a resource of ours, by its URI.
     Resource(String),
     /// A request passed on, about this.
@@ -79,6 +84,9 @@ impl Front {
         whole: Option<&RawValue>,
     ) -> Result<Plan, Failure> {
         let rules = caller.rules;
+        if let Some(plan) = Self::plan_task(caller, method, params, whole) {
+            return plan;
+        }
         match (rules, method) {
             (Rules::Modern, "server/discover") | (Rules::Legacy(_), "initialize") => {
                 Ok(Plan::Introduce)
@@ -97,14 +105,6 @@ impl Front {
             }
             (Rules::Modern, "subscriptions/listen") => {
                 Filter::read(params.notifications).map(Plan::Listen)
-            }
-            // In code mode there are no tasks but ours.
-            (Rules::Modern, "tasks/get" | "tasks/cancel" | "tasks/update")
-                if caller.mode == Mode::Code
-                    || params.task_id.and_then(string).is_some_and(|id| Tasks::knows(&id)) =>
-            {
-                let id = text(params.task_id, "taskId")?;
-                self.tasks.answer(caller, method, &id).map(Plan::Ready)
             }
             (_, "tools/call") => self.call(caller, params, whole),
             (_, "resources/read") => read_resource(caller, params, whole),
@@ -149,9 +149,10 @@ impl Front {
     ) -> Result<Plan, Failure> {
         let name = text(params.name, "name")?;
         let what = match (name.as_ref(), caller.mode) {
-            ("run", Mode::Code | Mode::Hybrid) => arguments::run(params.arguments).map(What::Run),
+            ("run", Mode::Code | Mode::Hybrid) => return self.plan_run(caller, params, whole),
             ("search", Mode::Code | Mode::Hybrid) => {
-                arguments::search(params.arguments).map(What::Search)
+                takes_task(caller, params)?;
+                arguments::search(params.arguments)
             }
             (other, Mode::Code) => return Err(unknown_tool(other)),
             (_, Mode::Hybrid | Mode::Mcp) => {
@@ -175,7 +176,7 @@ pub(crate) fn negotiate(params: &Params<'_>) -> Result<Revision, Failure> {
     Ok(known.unwrap_or(Revision::LATEST_LEGACY))
 }
 
-fn asked(what: What, purpose: Purpose, params: &Params<'_>) -> Result<Plan, Failure> {
+pub(super) fn asked(what: What, purpose: Purpose, params: &Params<'_>) -> Result<Plan, Failure> {
     let token = params.token()?;
     Ok(Plan::Ask(Box::new(Pending { what, purpose, token })))
 }

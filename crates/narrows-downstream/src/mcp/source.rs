@@ -81,6 +81,24 @@ impl Source {
         }
     }
 
+    /// Seals what a client carries for us: for this principal only, on any replica.
+    pub(crate) fn seal_state(&self, principal: &Principal, state: &[u8]) -> String {
+        match self {
+            Self::Engine(engine) => engine.seal_state(principal, state),
+            #[cfg(test)]
+            Self::Script(_) => stub::seal_state(principal, state),
+        }
+    }
+
+    /// What was sealed for this principal; none if it is not ours, or not theirs.
+    pub(crate) fn open_state(&self, principal: &Principal, sealed: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Engine(engine) => engine.open_state(principal, sealed),
+            #[cfg(test)]
+            Self::Script(_) => stub::open_state(principal, sealed),
+        }
+    }
+
     /// A tool as its upstream defined it.
     pub(crate) async fn definition(
         &self,
@@ -93,5 +111,29 @@ impl Source {
             #[cfg(test)]
             Self::Script(script) => script.definition.clone(),
         }
+    }
+}
+
+/// The seal that all scripts share, as all replicas of an engine do.
+#[cfg(test)]
+mod stub {
+    use narrows_protocol::seal::Seal;
+    use narrows_types::Principal;
+    use std::sync::LazyLock;
+
+    static SEAL: LazyLock<Option<Seal>> = LazyLock::new(|| {
+        let mut key = [0_u8; 32];
+        getrandom::fill(&mut key).ok().map(|()| Seal::new(key, &[]))
+    });
+
+    pub(super) fn seal_state(principal: &Principal, state: &[u8]) -> String {
+        let bound: [&[u8]; 1] = [principal.name.as_bytes()];
+        let sealed = SEAL.as_ref().and_then(|s| s.seal("state", &bound, u64::MAX, state).ok());
+        sealed.unwrap_or_default()
+    }
+
+    pub(super) fn open_state(principal: &Principal, sealed: &str) -> Option<Vec<u8>> {
+        let bound: [&[u8]; 1] = [principal.name.as_bytes()];
+        SEAL.as_ref()?.open("state", &bound, 0, sealed).ok()
     }
 }

@@ -3,6 +3,14 @@
 //! The shapes here tell a reader what goes in and out; the JSON itself is made from the
 //! dictionary's types.
 
+mod durable;
+
+pub(super) use durable::{
+    Intent, IntentRequest, Intents, JobDetail, JobRequest, Jobs, Logs, Replay, ReplayRequest,
+    ResumeRequest, RollbackRequest, RunDetail, Runs, Schedules, SessionDetail, SessionRequest,
+    Sessions,
+};
+
 use crate::arguments::Queries;
 use serde_json::Value;
 use utoipa::{OpenApi, ToSchema};
@@ -23,6 +31,30 @@ pub(super) fn document(version: &str) -> utoipa::openapi::OpenApi {
     ),
     paths(
         super::run,
+        super::runs::create,
+        super::runs::list,
+        super::runs::show,
+        super::runs::resume,
+        super::runs::replay,
+        super::jobs::submit,
+        super::jobs::list,
+        super::jobs::show,
+        super::jobs::logs,
+        super::jobs::cancel,
+        super::jobs::retry,
+        super::jobs::schedules,
+        super::jobs::unschedule,
+        super::sessions::create,
+        super::sessions::list,
+        super::sessions::show,
+        super::sessions::delete,
+        super::intents::save,
+        super::intents::list,
+        super::intents::show,
+        super::intents::call,
+        super::intents::delete,
+        super::intents::rollback,
+        super::intents::test,
         super::search,
         super::tools,
         super::call,
@@ -56,6 +88,15 @@ pub(super) struct RunRequest {
     /// Bytes of everything that goes back.
     #[schema(required = false, minimum = 1)]
     output_bytes: Option<u64>,
+    /// The session that it belongs to, `ses_...`.
+    #[schema(required = false)]
+    session: Option<String>,
+    /// As a job: the answer comes at once, with status 202.
+    #[schema(required = false)]
+    background: Option<bool>,
+    /// How surely its journal is kept: `off`, `async` or `sync`.
+    #[schema(required = false)]
+    durability: Option<String>,
 }
 
 /// How a program ended and what it did. Whatever the program does wrong is told here too.
@@ -64,7 +105,8 @@ pub(super) struct RunRequest {
 pub(super) struct RunReply {
     /// Which run.
     run: String,
-    /// `returned`, `threw`, `rejected`, `limit`, `deadlock` or `lost`; further members depend on it.
+    /// `returned`, `threw`, `rejected`, `limit`, `deadlock`, `paused`, `diverged` or `lost`; further
+    /// members depend on it.
     end: String,
     /// The returned value, where it fits the budget.
     #[schema(required = false)]
@@ -78,6 +120,9 @@ pub(super) struct RunReply {
     /// Where the value does not fit: its handle, for `/v1/artifacts/{id}`.
     #[schema(required = false)]
     artifact: Option<String>,
+    /// Where it is paused: what it asks, `{id, kind, about?, message, schema?}` each.
+    #[schema(required = false)]
+    questions: Option<Vec<Value>>,
     /// Captured log lines.
     #[schema(required = false)]
     logs: Option<Vec<Value>>,

@@ -1,9 +1,8 @@
 //! The stateless era over HTTP.
 
 use super::client::{Sent, Server};
-use super::{Config, config};
+use super::config;
 use serde_json::json;
-use std::time::Duration;
 
 #[tokio::test]
 async fn discover_list_call_read() {
@@ -210,51 +209,4 @@ async fn get_and_delete_are_for_sessions_only() {
         .header("Mcp-Session-Id", "x")
         .header("MCP-Protocol-Version", "2026-07-28");
     assert_eq!(server.send(&modern).await.status, 405);
-}
-
-#[tokio::test]
-async fn a_run_that_takes_long_becomes_a_task() {
-    let config = Config { task_after: Duration::from_millis(20), ..config() };
-    let server = Server::start(config).await;
-    let knows = json!({"io.modelcontextprotocol/clientCapabilities":
-        {"extensions": {"io.modelcontextprotocol/tasks": {}}}});
-    let call = |code: &str| json!({"name": "run", "arguments": {"code": code}, "_meta": knows});
-    let quick = server.modern("tools/call", call("x")).await.json();
-    assert_eq!(quick["result"]["resultType"], "complete");
-    let created = server.modern("tools/call", call("hang")).await.json()["result"].clone();
-    assert_eq!((&created["resultType"], &created["status"]), (&json!("task"), &json!("working")));
-    let id = created["taskId"].clone();
-    let about = |method: &str, params: serde_json::Value| {
-        Sent::modern(method, params).header("Mcp-Name", id.as_str().unwrap())
-    };
-    let asks = json!({"taskId": id, "_meta": knows});
-    let got = server.send(&about("tasks/get", asks.clone())).await.json()["result"].clone();
-    assert_eq!((&got["resultType"], &got["status"]), (&json!("complete"), &json!("working")));
-    let undeclared = server.send(&about("tasks/get", json!({"taskId": id}))).await;
-    assert_eq!(undeclared.error(), (400, -32021));
-    let misnamed = about("tasks/get", asks.clone()).header("Mcp-Name", "other");
-    assert_eq!(server.send(&misnamed).await.error(), (400, -32020));
-
-    let filter = json!({"notifications": {"taskIds": [id, "narrows_run_other"]}, "_meta": knows});
-    let mut listening = server.open().await;
-    listening.write(&Sent::modern("subscriptions/listen", filter).bytes()).await;
-    assert_eq!(listening.head().await.0, 200);
-    let acknowledged = listening.chunk().await.unwrap();
-    assert!(acknowledged.contains(r#"{"taskIds":["narrows_run_"#), "{acknowledged}");
-    assert!(!acknowledged.contains("narrows_run_other"), "{acknowledged}");
-    let ended = server.send(&about("tasks/cancel", asks.clone())).await.json();
-    assert_eq!(ended["result"], json!({"resultType": "complete"}));
-    server.ledger.cut_off(1).await;
-    assert!(listening.chunk().await.unwrap().contains(r#""status":"cancelled""#));
-    let got = server.send(&about("tasks/get", asks)).await.json();
-    assert_eq!(got["result"]["status"], "cancelled");
-    let unknown = json!({"taskId": "narrows_run_x", "_meta": knows});
-    let unknown = Sent::modern("tasks/get", unknown).header("Mcp-Name", "narrows_run_x");
-    assert_eq!(server.send(&unknown).await.error().1, -32602);
-    // Code mode has no tasks but these, so no other server is to be asked for another name.
-    for (meta, error) in [(&knows, (200, -32602)), (&json!({}), (400, -32021))] {
-        let other = json!({"taskId": "other", "_meta": meta});
-        let other = Sent::modern("tasks/get", other).header("Mcp-Name", "other");
-        assert_eq!(server.send(&other).await.error(), error);
-    }
 }

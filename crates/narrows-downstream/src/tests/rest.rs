@@ -113,17 +113,37 @@ async fn the_document_names_every_route_that_is_served() {
             "/openapi.json",
             "/readyz",
             "/v1/artifacts/{id}",
+            "/v1/intents",
+            "/v1/intents/{name}",
+            "/v1/intents/{name}/rollback",
+            "/v1/intents/{name}/test",
+            "/v1/jobs",
+            "/v1/jobs/{id}",
+            "/v1/jobs/{id}/cancel",
+            "/v1/jobs/{id}/logs",
+            "/v1/jobs/{id}/retry",
             "/v1/mode",
             "/v1/run",
+            "/v1/runs",
+            "/v1/runs/{id}",
+            "/v1/runs/{id}/replay",
+            "/v1/runs/{id}/resume",
+            "/v1/schedules",
+            "/v1/schedules/{id}",
             "/v1/search",
             "/v1/servers",
+            "/v1/sessions",
+            "/v1/sessions/{id}",
             "/v1/tools",
             "/v1/tools/{server}/{tool}",
         ]
     );
     for (path, methods) in paths {
         for method in methods.as_object().unwrap().keys() {
-            let real = path.replace("{id}", "art_x").replace("{server}/{tool}", "github/x");
+            let real = path
+                .replace("{id}", "art_x")
+                .replace("{name}", "n")
+                .replace("{server}/{tool}", "github/x");
             let method = method.to_uppercase();
             let reply = server.send(&Sent::new(&method, &real, "")).await;
             assert_ne!(reply.status, 405, "{method} {path}");

@@ -96,11 +96,16 @@ async fn every_legacy_revision_is_agreed_on_and_others_get_the_latest() {
     ] {
         let mut pipe = Pipe::open(config());
         let result = pipe.initialize(asked).await;
+        let mut capabilities = json!({"tools": {}, "resources": {}});
+        if given == "2025-11-25" {
+            let requests = json!({"tools": {"call": {}}});
+            capabilities["tasks"] = json!({"list": {}, "cancel": {}, "requests": requests});
+        }
         assert_eq!(
             result,
             json!({
                 "protocolVersion": given,
-                "capabilities": {"tools": {}, "resources": {}},
+                "capabilities": capabilities,
                 "serverInfo": {"name": "narrows", "version": env!("CARGO_PKG_VERSION")},
                 "instructions": "read me",
             })

@@ -1,0 +1,228 @@
+//! Intents: saved programs.
+
+use super::reply::{accepted, answered, body as read, created, run};
+use super::{json_body, openapi, parts, query, settled};
+use crate::http::{Shared, Visitor};
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use narrows_types::fault::clip;
+use narrows_types::{Fault, Intent, IntentTest, IntentsAsk, Language, What};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+
+const SHAPE: &str = "the body is {name, description, code, language?, input_schema, tests?: \
+                     [{input, expected, run?}]}, or {name, description, run, input_schema?} to \
+                     save a run's program";
+/// Bytes of a name.
+const NAME_BYTES_MAX: usize = 128;
+
+/// What is to be saved: a program, or a run's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    name: String,
+    #[serde(default)]
+    description: String,
+    code: Option<String>,
+    language: Option<Language>,
+    #[serde(alias = "inputSchema")]
+    input_schema: Option<Box<RawValue>>,
+    #[serde(default)]
+    tests: Vec<IntentTest>,
+    run: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct At {
+    version: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Version {
+    version: u32,
+}
+
+fn named(name: String) -> String {
+    clip(name, NAME_BYTES_MAX)
+}
+
+fn saved(body: Option<&RawValue>) -> Result<IntentsAsk, Fault> {
+    let wanted: Wanted = read(body, SHAPE)?;
+    let Wanted { name, description, code, language, input_schema, tests, run: of } = wanted;
+    match (code, of) {
+        (Some(code), None) => {
+            let Some(input_schema) = input_schema else {
+                return Err(Fault::invalid("`input_schema` is missing").hint(SHAPE));
+            };
+            let language = language.unwrap_or_default();
+            let intent = Intent { name, description, code, language, input_schema, tests };
+            Ok(IntentsAsk::Save(Box::new(intent)))
+        }
+        (None, Some(_)) if language.is_some() || !tests.is_empty() => Err(Fault::invalid(
+            "a run has its own language, and its tests come with a later version",
+        )),
+        (None, Some(of)) => {
+            Ok(IntentsAsk::Promote { run: run(of), name, description, input_schema })
+        }
+        _ => Err(Fault::invalid("either `code` or `run` must be given").hint(SHAPE)),
+    }
+}
+
+#[utoipa::path(post, path = "/v1/intents", tag = "intents",
+    request_body = openapi::IntentRequest,
+    responses(
+        (status = 201, description = "the intent", body = openapi::Intent),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Saves a new version of an intent, or the program of a finished run as one.
+pub(super) async fn save(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let body = match json_body(&shared, &headers, body).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let outcome = async { created(&shared, visitor, What::Intents(saved(body.as_deref())?)).await };
+    settled(outcome.await)
+}
+
+#[utoipa::path(get, path = "/v1/intents", tag = "intents",
+    responses(
+        (status = 200, description = "the intents of whoever asks", body = openapi::Intents),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Lists intents.
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+) -> Response {
+    let outcome = async { answered(&shared, visitor, What::Intents(IntentsAsk::List)).await };
+    settled(outcome.await)
+}
+
+#[utoipa::path(get, path = "/v1/intents/{name}", tag = "intents",
+    params(
+        ("name" = String, Path, description = "the intent's name"),
+        ("version" = Option<u32>, Query, description = "another version than the one in use"),
+    ),
+    responses(
+        (status = 200, description = "the intent", body = openapi::Intent),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Shows an intent.
+pub(super) async fn show(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+) -> Response {
+    let outcome = async {
+        let id = parts(path)?;
+        let At { version } = query(&uri)?;
+        let what = IntentsAsk::Show { name: named(id), version };
+        answered(&shared, visitor, What::Intents(what)).await
+    };
+    settled(outcome.await)
+}
+
+#[utoipa::path(post, path = "/v1/intents/{name}", tag = "intents",
+    params(("name" = String, Path, description = "the intent's name")),
+    request_body(content = serde_json::Value, description = "the input, an object"),
+    responses(
+        (status = 200, description = "the program ended, however it ended; a tool's result where no program is needed", body = openapi::RunReply),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Runs an intent with the body as its input.
+pub(super) async fn call(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let body = match json_body(&shared, &headers, body).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let outcome = async {
+        let id = parts(path)?;
+        let what = IntentsAsk::Call { name: named(id), input: body };
+        accepted(&shared, visitor, What::Intents(what)).await
+    };
+    settled(outcome.await)
+}
+
+#[utoipa::path(delete, path = "/v1/intents/{name}", tag = "intents",
+    params(("name" = String, Path, description = "the intent's name")),
+    responses(
+        (status = 204, description = "it is gone"),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Removes an intent with all its versions.
+pub(super) async fn delete(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
+    let outcome = async {
+        let id = parts(path)?;
+        answered(&shared, visitor, What::Intents(IntentsAsk::Delete { name: named(id) })).await
+    };
+    settled(outcome.await)
+}
+
+#[utoipa::path(post, path = "/v1/intents/{name}/rollback", tag = "intents",
+    params(("name" = String, Path, description = "the intent's name")),
+    request_body = openapi::RollbackRequest,
+    responses(
+        (status = 200, description = "the intent", body = openapi::Intent),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Makes another version the one in use.
+pub(super) async fn rollback(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let body = match json_body(&shared, &headers, body).await {
+        Ok(body) => body,
+        Err(response) => return response,
+    };
+    let outcome = async {
+        let id = parts(path)?;
+        let Version { version } = read(body.as_deref(), "the body is {version}")?;
+        let what = IntentsAsk::Rollback { name: named(id), version };
+        answered(&shared, visitor, What::Intents(what)).await
+    };
+    settled(outcome.await)
+}
+
+#[utoipa::path(post, path = "/v1/intents/{name}/test", tag = "intents",
+    params(("name" = String, Path, description = "the intent's name")),
+    responses(
+        (status = 200, description = "they hold", body = openapi::Intent),
+        (status = "default", description = "the request failed", body = openapi::Problem),
+    ))]
+/// Carries the tests of an intent out, against a journal.
+pub(super) async fn test(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+    path: Result<Path<String>, PathRejection>,
+) -> Response {
+    let outcome = async {
+        let id = parts(path)?;
+        answered(&shared, visitor, What::Intents(IntentsAsk::Test { name: named(id) })).await
+    };
+    settled(outcome.await)
+}
