@@ -1,5 +1,6 @@
 //! The command line: what can be typed, and what each command does.
 
+mod answer;
 pub(crate) mod args;
 mod auth;
 mod call;
@@ -7,17 +8,25 @@ mod client;
 mod config;
 mod demo;
 pub(crate) mod doctor;
+mod duty;
 mod exit;
 mod follow;
 mod import;
+mod intent;
+mod job;
 mod mode;
 pub(crate) mod output;
 #[cfg(test)]
 mod reference;
 mod render;
 mod run;
+mod runs;
 mod serve;
+mod session;
 mod tokens;
+mod waterfall;
+mod when;
+mod worker;
 
 #[cfg(test)]
 pub(crate) use config::schema;
@@ -109,7 +118,14 @@ impl Desk {
     async fn command(&self, command: Command) -> Result<u8, Fail> {
         match command {
             Command::Serve(args) => Box::pin(self.serve(args)).await,
+            Command::Worker(args) => Box::pin(self.worker(args)).await,
             Command::Run(args) => self.run(args).await,
+            Command::Resume(args) => self.resume(args).await,
+            Command::Answer(args) => self.answer(args).await,
+            Command::Runs(args) => self.runs(args).await,
+            Command::Job(args) => self.job(args).await,
+            Command::Session(args) => self.session(args).await,
+            Command::Intent(args) => self.intent(args).await,
             Command::Search(args) => self.search(args).await,
             Command::Tools(args) => self.tools(args).await,
             Command::Call(args) => self.call(args).await,

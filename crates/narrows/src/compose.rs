@@ -1,9 +1,12 @@
 //! From the settings to each crate's own config.
 
 use crate::config::secret::Secret;
-use crate::config::settings::{Era, Grant, OAuth, Prefix, Tier, ToolSaid};
+use crate::config::settings::{
+    Era, Grant, Jobs, OAuth, Prefix, Sessions, Synchronous, Tier, ToolSaid,
+};
 use crate::config::{Environment, Launch, Settings, Upstream};
 use narrows_catalog::manifest;
+use narrows_types::Budget;
 use narrows_upstream as upstream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,11 +101,23 @@ fn oauth(oauth: &OAuth) -> upstream::OAuth {
 pub(crate) fn store(settings: &Settings) -> narrows_store::Config {
     let store = &settings.store;
     narrows_store::Config {
-        url: store.url.clone(),
+        url: store.url.expose().to_owned(),
+        synchronous: match store.synchronous {
+            Synchronous::Normal => narrows_store::Synchronous::Normal,
+            Synchronous::Full => narrows_store::Synchronous::Full,
+        },
+        wakes: settings.jobs.wakes.as_ref().map(|wakes| wakes.expose().to_owned()),
         artifact_bytes_max: store.artifact_bytes_max,
         artifacts_total_bytes_max: store.artifacts_total_bytes_max,
         artifact_ttl_s: store.artifact_ttl_s,
         runs_max: store.runs_max,
+        run_ttl_s: store.run_ttl_s,
+        sessions_max: store.sessions_max,
+        value_bytes_max: store.value_bytes_max,
+        session_bytes_max: store.session_bytes_max,
+        session_values_max: store.session_values_max,
+        intent_versions_max: store.intent_versions_max,
+        job_ttl_s: store.job_ttl_s,
     }
 }
 
@@ -127,7 +142,7 @@ pub(crate) fn sandbox(settings: &Settings, program: PathBuf) -> narrows_sandbox:
 
 /// The engine's.
 pub(crate) fn engine(settings: &Settings) -> narrows_engine::Config {
-    let limits = &settings.limits;
+    let (limits, runs) = (&settings.limits, &settings.runs);
     narrows_engine::Config {
         limits: limits.run(),
         output_bytes_max: limits.output_bytes_max,
@@ -140,7 +155,35 @@ pub(crate) fn engine(settings: &Settings) -> narrows_engine::Config {
         hybrid_tokens: size(settings.serve.hybrid_tokens),
         page_items: size(settings.serve.page_items),
         cache: cache(settings),
+        durability: runs.durability.into(),
+        journal_bytes_max: runs.journal_bytes_max,
+        approve: runs.approve.clone(),
+        repeat: runs.repeat.clone(),
+        never_repeat: runs.never_repeat.clone(),
+        redact: runs.redact.clone(),
+        sessions: sessions(settings),
+        jobs: jobs(settings),
         ..narrows_engine::Config::default()
+    }
+}
+
+/// Sessions, where nothing else is said.
+fn sessions(settings: &Settings) -> narrows_engine::Sessions {
+    let Sessions { idle_s, life_s, calls, ms, bytes, tokens } = settings.sessions;
+    narrows_engine::Sessions { idle_s, life_s, budget: Budget { calls, ms, bytes, tokens } }
+}
+
+/// Who does jobs, and how.
+fn jobs(settings: &Settings) -> narrows_engine::Jobs {
+    let Jobs { workers, tenant_parallel, lease_ms, attempts, wall_ms, drain_ms, .. } =
+        settings.jobs;
+    narrows_engine::Jobs {
+        parallel: size(workers),
+        tenant_parallel,
+        lease: Duration::from_millis(lease_ms),
+        attempts,
+        wall: Duration::from_millis(wall_ms),
+        drain: Duration::from_millis(drain_ms),
     }
 }
 

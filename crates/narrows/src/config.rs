@@ -12,6 +12,7 @@ mod jsonc;
 mod launch;
 mod layers;
 pub(crate) mod problem;
+mod ranges;
 pub(crate) mod secret;
 pub(crate) mod settings;
 mod show;
@@ -31,7 +32,10 @@ use decode::decode;
 use expand::Scope;
 use problem::nearest;
 use serde::de::DeserializeOwned;
-use settings::{Cache, Key, LimitsSection, Log, SECTIONS, Sandbox, Serve, Store, Upstreams};
+use settings::{
+    Cache, Jobs, Key, LimitsSection, Log, Runs, SECTIONS, Sandbox, Serve, Sessions, Store,
+    Upstreams,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -48,6 +52,9 @@ pub(crate) struct Settings {
     pub(crate) keys: BTreeMap<String, Key>,
     pub(crate) cache: Cache,
     pub(crate) store: Store,
+    pub(crate) runs: Runs,
+    pub(crate) sessions: Sessions,
+    pub(crate) jobs: Jobs,
     pub(crate) sandbox: Sandbox,
     pub(crate) upstream: Upstreams,
     pub(crate) log: Log,
@@ -180,10 +187,13 @@ fn settings(
     settings.keys = read.section("keys");
     settings.cache = read.section("cache");
     settings.store = read.section("store");
+    settings.runs = read.section("runs");
+    settings.sessions = read.section("sessions");
+    settings.jobs = read.section("jobs");
     settings.sandbox = read.section("sandbox");
     settings.upstream = read.section("upstream");
     settings.log = read.section("log");
-    launch::sections(&settings, written, &mut problems);
+    ranges::check(&settings, written, &mut problems);
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 

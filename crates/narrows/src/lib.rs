@@ -60,8 +60,9 @@ pub use narrows_worker::Allocator;
 use std::process::ExitCode;
 
 /// How the sandbox asks this binary to be a worker. Not for people, so clap does not know it: a
-/// worker must not parse a command line, start a runtime or read a config.
-const WORKER: &str = "worker";
+/// worker must not parse a command line, start a runtime or read a config. `narrows worker`, which
+/// does jobs, is another thing.
+const WORKER: &str = "jailed-worker";
 
 /// What the command `narrows` does.
 pub fn main() -> ExitCode {

@@ -1,5 +1,12 @@
 //! What can be typed.
 
+mod durable;
+
+pub(crate) use durable::{
+    AnswerArgs, IntentArgs, IntentWhat, JobArgs, JobWhat, Keeping, ResumeArgs, RunsArgs, RunsWhat,
+    SaveArgs, SessionArgs, SessionWhat, SubmitArgs, WorkerArgs,
+};
+
 use crate::config::Flags;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -24,7 +31,7 @@ Exit codes:
   0  done                                4  a limit or a deadline was reached
   1  the program threw, a tool failed    5  a server could not be reached
   2  wrong usage or config               6  a worker was lost, or a defect of Narrows
-  3  the program was rejected before it ran";
+  3  the program was rejected            7  the program waits for answers";
 
 /// One MCP server in front of all the others: agents search for tools and send one program that
 /// uses them, and only the answer comes back.
@@ -83,8 +90,22 @@ pub(crate) enum Color {
 pub(crate) enum Command {
     /// Serve agents: MCP on standard input and output, or over HTTP
     Serve(ServeArgs),
+    /// Do the jobs of the store, without opening a door
+    Worker(WorkerArgs),
     /// Run one program
     Run(RunArgs),
+    /// Let a run go on that was cut off
+    Resume(ResumeArgs),
+    /// Answer the questions of a run that waits
+    Answer(AnswerArgs),
+    /// Show what runs did: list, show, replay, diff
+    Runs(RunsArgs),
+    /// Do things in the background, now, later or again and again
+    Job(JobArgs),
+    /// Keep values and budgets across runs
+    Session(SessionArgs),
+    /// Save programs under a name, and call them
+    Intent(IntentArgs),
     /// Find tools
     Search(SearchArgs),
     /// List tools
@@ -139,6 +160,8 @@ pub(crate) struct ServeArgs {
   echo 'return await time.now({})' | narrows run -
   narrows run report.py --input '{\"days\": 7}'
   narrows run report.py --input @input.json --json
+  narrows run long.ts --background            a job: see `narrows job`
+  narrows run step2.py --session ses_...
 
 The program's value goes to standard output, its logs to standard error.")]
 pub(crate) struct RunArgs {
@@ -160,6 +183,11 @@ pub(crate) struct RunArgs {
     /// The most that comes back, in bytes
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) output_bytes: Option<u64>,
+    #[command(flatten)]
+    pub(crate) keeping: Keeping,
+    /// As a job, for `narrows serve` or `narrows worker` to do
+    #[arg(long)]
+    pub(crate) background: bool,
 }
 
 /// A program's language.

@@ -6,7 +6,7 @@ use super::output::safe;
 use super::{Desk, mismatch, render};
 use crate::config::Problem;
 use narrows_catalog::{Catalog, Observations};
-use narrows_types::{Answer, CallAsk, SearchAsk, What};
+use narrows_types::{Answer, CallAsk, SearchAsk, ToolResult, What};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -55,18 +55,16 @@ impl Desk {
     }
 
     pub(super) async fn call(&self, args: CallArgs) -> Result<u8, Fail> {
-        let arguments = arguments(&args.arguments)?;
-        let Some((server, tool)) = args.tool.split_once('.') else {
-            return Err(Fail::Usage(
-                Problem::new(format!("`{}` names no tool", args.tool.escape_debug()))
-                    .hint("the form is SERVER.TOOL; `narrows tools` lists them"),
-            ));
-        };
-        let ask = CallAsk { server: server.to_owned(), tool: tool.to_owned(), arguments };
+        let ask = ask(&args.tool, &args.arguments)?;
         let Answer::Call(result) = self.ask(What::Call(ask)).await? else {
             return Err(mismatch());
         };
-        self.out.either(&result, || render::result(&result))?;
+        self.result_out(&result)
+    }
+
+    /// What a tool gave back, and the exit code of it.
+    pub(super) fn result_out(&self, result: &ToolResult) -> Result<u8, Fail> {
+        self.out.either(result, || render::result(result))?;
         if result.is_error && !self.out.json {
             self.out.note("the tool says that it failed");
         }
@@ -74,8 +72,20 @@ impl Desk {
     }
 }
 
+/// A call, from the words of the command line.
+pub(super) fn ask(tool: &str, words: &[String]) -> Result<CallAsk, Fail> {
+    let arguments = arguments(words)?;
+    let Some((server, tool)) = tool.split_once('.') else {
+        return Err(Fail::Usage(
+            Problem::new(format!("`{}` names no tool", tool.escape_debug()))
+                .hint("the form is SERVER.TOOL; `narrows tools` lists them"),
+        ));
+    };
+    Ok(CallAsk { server: server.to_owned(), tool: tool.to_owned(), arguments })
+}
+
 /// The arguments of a call: one JSON object, or pairs.
-fn arguments(words: &[String]) -> Result<Box<RawValue>, Fail> {
+pub(super) fn arguments(words: &[String]) -> Result<Box<RawValue>, Fail> {
     let failed = |word: &str, why: &str| {
         Fail::Usage(
             Problem::new(format!("`{}` {why}", safe(word)))

@@ -4,14 +4,13 @@ mod sample;
 
 use super::exit::{Fail, of_run};
 use super::output::{Output, Tone};
+use super::waterfall::{Bar, waterfall};
 use super::{Desk, mismatch, tokens};
 use crate::assembly::House;
 use crate::config::settings::{Era, Pool, Prefix, Tier};
 use crate::config::{Launch, Settings, Upstream};
 use narrows_catalog::tokens::count;
-use narrows_types::{
-    Answer, CallAsk, CallRecord, Detail, Fault, Language, RunAsk, RunReport, SearchAsk, What,
-};
+use narrows_types::{Answer, CallAsk, Detail, Fault, Language, RunAsk, RunReport, SearchAsk, What};
 use serde::Serialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -20,8 +19,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const PROGRAM: &str = include_str!("demo/program.ts");
-/// Characters of the waterfall's longest bar.
-const BAR_WIDTH: u64 = 40;
 
 /// What an agent's context pays, counted in tokens.
 #[derive(Debug, Serialize)]
@@ -102,19 +99,14 @@ fn settings(folder: &Path) -> Settings {
     let mut settings = Settings::default();
     let files = Launch::Files { folders: vec![folder.to_owned()], write: false };
     settings.servers = vec![server("files", files), server("time", Launch::Time)];
-    "memory:".clone_into(&mut settings.store.url);
+    settings.store.url = "memory:".to_owned().into();
     settings.upstream.cache = false;
     settings
 }
 
 async fn run(house: &House) -> Result<Box<RunReport>, Fail> {
-    let ask = RunAsk {
-        code: PROGRAM.to_owned(),
-        language: Language::TypeScript,
-        input: None,
-        timeout_ms: None,
-        output_bytes: None,
-    };
+    let ask =
+        RunAsk { code: PROGRAM.to_owned(), language: Language::TypeScript, ..RunAsk::default() };
     match house.ask(What::Run(ask), None).await.map_err(Fail::Fault)? {
         Answer::Run(report) => Ok(report),
         _ => Err(mismatch()),
@@ -171,7 +163,8 @@ fn text(report: &RunReport, narrows: &Price, direct: &Price, out: &Output) -> St
     let mut all = title("The program that an agent sends");
     all.push_str(PROGRAM);
     all.push_str(&title("Its calls"));
-    all.push_str(&waterfall(&report.calls));
+    let bars: Vec<Bar> = report.calls.iter().map(Bar::from).collect();
+    all.push_str(&waterfall(&bars, out));
     all.push_str(&title("What comes back"));
     all.push_str(report.text.trim_end());
     all.push('\n');
@@ -194,51 +187,4 @@ fn text(report: &RunReport, narrows: &Price, direct: &Price, out: &Output) -> St
         clients.map(|(id, name)| format!("  {:<30} {name}\n", format!("narrows install {id}")));
     all.extend(lines);
     all
-}
-
-/// One line a call, by its start, to scale from the first call's start.
-fn waterfall(calls: &[CallRecord]) -> String {
-    let first = calls.iter().map(|c| c.start_us).min().unwrap_or_default();
-    let end = calls.iter().map(|c| c.start_us + c.took_us).max().unwrap_or_default();
-    let whole = end.saturating_sub(first).max(1);
-    let cells = |us: u64| usize::try_from(us * BAR_WIDTH / whole).unwrap_or_default();
-    let names: Vec<String> = calls.iter().map(|c| format!("{}.{}", c.server, c.tool)).collect();
-    let width = names.iter().map(String::len).max().unwrap_or_default();
-    let line = |(call, name): (&CallRecord, &String)| {
-        let bar = "#".repeat(cells(call.took_us).max(1));
-        let lead = " ".repeat(cells(call.start_us - first));
-        #[expect(clippy::cast_precision_loss, reason = "milliseconds for people")]
-        let ms = call.took_us as f64 / 1_000.0;
-        let failed = if call.ok { "" } else { "  failed" };
-        let bytes = call.received_bytes;
-        format!("  {name:width$} |{:<41}| {ms:>7.2} ms {bytes:>7} bytes{failed}\n", lead + &bar)
-    };
-    calls.iter().zip(&names).map(line).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::waterfall;
-    use narrows_types::CallRecord;
-
-    #[test]
-    fn the_waterfall_is_to_scale() {
-        let call = |tool: &str, start_us, took_us, ok| CallRecord {
-            server: "files".to_owned(),
-            tool: tool.to_owned(),
-            start_us,
-            took_us,
-            sent_bytes: 2,
-            received_bytes: 1_234,
-            ok,
-            cached: false,
-        };
-        let calls = [
-            call("list", 500, 1_000, true),
-            call("read", 1_500, 3_000, true),
-            call("read", 1_500, 10, false),
-        ];
-        insta::assert_snapshot!(waterfall(&calls));
-        assert_eq!(waterfall(&[]), "");
-    }
 }

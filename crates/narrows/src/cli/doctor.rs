@@ -71,6 +71,7 @@ impl Desk {
             }
         };
         checks.push(data_dir(&self.env.data_dir()));
+        checks.extend(assembly::store_check(&settings).await);
         checks.extend(settings.servers.iter().filter(|s| s.enabled).map(|s| server(s, &self.env)));
         checks.extend(runtimes(&settings, &self.env));
         checks.extend(assembly::sandbox_checks(&settings).await);

@@ -19,6 +19,8 @@ pub(crate) const LIMIT: u8 = 4;
 pub(crate) const UPSTREAM: u8 = 5;
 /// A worker was lost, or Narrows is defective.
 pub(crate) const LOST: u8 = 6;
+/// It waits for answers.
+pub(crate) const PAUSED: u8 = 7;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -104,6 +106,7 @@ pub(crate) fn of_run(end: &RunEnd) -> u8 {
         RunEnd::Threw(_) | RunEnd::Deadlock => FAILED,
         RunEnd::Rejected { .. } => REJECTED,
         RunEnd::Limit { .. } => LIMIT,
-        RunEnd::Lost { .. } => LOST,
+        RunEnd::Paused { .. } => PAUSED,
+        RunEnd::Lost { .. } | RunEnd::Diverged { .. } => LOST,
     }
 }

@@ -19,17 +19,27 @@ output, everything else to standard error; `--json` makes every answer JSON, als
 | code | means |
 |---|---|
 | 0 | done |
-| 1 | the program threw or waits for ever, or a tool said that it failed; `doctor`: a check failed |
+| 1 | the program threw or waits for ever, or a tool said that it failed; `doctor`: a check failed; `job`: it failed; `runs replay`, `runs diff`: it ends otherwise |
 | 2 | wrong usage or config, something named does not exist |
 | 3 | the program was rejected before it ran |
 | 4 | a limit or a deadline was reached |
 | 5 | a server could not be reached or broke the protocol |
 | 6 | a worker was lost, Narrows cannot serve now, or a defect of Narrows |
+| 7 | the program waits for answers: `narrows answer` |
 ";
 
 fn help(command: &mut Command) -> String {
     let text = command.render_long_help().to_string();
     text.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// The global options stand above, once.
+fn own_help(command: &Command) -> String {
+    let mut own = command.clone().term_width(100).mut_args(|arg| {
+        let global = arg.get_help_heading() == Some("Global options");
+        arg.hide(global)
+    });
+    help(&mut own)
 }
 
 fn reference() -> String {
@@ -38,13 +48,12 @@ fn reference() -> String {
     let mut text = HEAD.to_owned();
     write!(text, "\n## narrows\n\n```text\n{}```\n", help(&mut cli)).unwrap();
     for command in cli.get_subcommands_mut().filter(|c| c.get_name() != "help") {
-        // The global options stand above, once.
-        let mut own = command.clone().term_width(100).mut_args(|arg| {
-            let global = arg.get_help_heading() == Some("Global options");
-            arg.hide(global)
-        });
-        let name = own.get_name().to_owned();
-        write!(text, "\n## narrows {name}\n\n```text\n{}```\n", help(&mut own)).unwrap();
+        let name = format!("narrows {}", command.get_name());
+        write!(text, "\n## {name}\n\n```text\n{}```\n", own_help(command)).unwrap();
+        for command in command.get_subcommands_mut().filter(|c| c.get_name() != "help") {
+            let name = format!("{name} {}", command.get_name());
+            write!(text, "\n### {name}\n\n```text\n{}```\n", own_help(command)).unwrap();
+        }
     }
     text
 }

@@ -1,12 +1,12 @@
 //! `narrows run`.
 
-use super::args::RunArgs;
+use super::args::{Keeping, LanguageArg, RunArgs};
 use super::exit::{Fail, of_run};
 use super::output::{Output, Tone, safe};
 use super::{Desk, mismatch};
 use narrows_types::{
-    Answer, Content, Event, Fault, Language, Limit, LogLevel, RunAsk, RunEnd, RunReport, Shaped,
-    What,
+    Answer, Asked, Content, Event, Fault, Language, Limit, LogLevel, RunAsk, RunEnd, RunReport,
+    SessionId, Shaped, What,
 };
 use serde_json::value::RawValue;
 use std::io::Read as _;
@@ -20,36 +20,47 @@ const EVENTS: usize = 64;
 
 impl Desk {
     pub(super) async fn run(&self, args: RunArgs) -> Result<u8, Fail> {
-        let file = args.file.as_deref().unwrap_or(Path::new("-"));
-        let code = match args.eval {
-            Some(code) => code,
-            None => program(file)?,
-        };
-        let language = args.language.map_or_else(|| by_extension(file), Language::from);
         let input = args.input.as_deref().map(input).transpose()?;
         let timeout_ms = args.timeout_ms;
         let ask = RunAsk {
-            code,
-            language,
             input,
-            timeout_ms: args.timeout_ms,
+            timeout_ms,
             output_bytes: args.output_bytes,
+            background: args.background,
+            ..ask(args.file.as_deref(), args.eval, args.language, args.keeping)?
         };
         let loaded = self.loaded()?;
         let house = self.house(&loaded).await?;
         let answer = self.watched(&house, What::Run(ask)).await;
         house.close().await;
-        let Answer::Run(report) = answer.map_err(Fail::Fault)? else { return Err(mismatch()) };
-        if self.out.json {
-            self.out.value(&report)?;
-        } else {
-            told(&report, timeout_ms, &self.out)?;
+        self.ran(answer.map_err(Fail::Fault)?, timeout_ms)
+    }
+
+    /// Tells how a program ended, or that it became a job.
+    pub(super) fn ran(&self, answer: Answer, timeout_ms: Option<u64>) -> Result<u8, Fail> {
+        match answer {
+            Answer::Run(mut report) => {
+                if self.out.json {
+                    // The text is for models: whoever reads JSON has all of it in the members.
+                    report.text.clear();
+                    self.out.value(&report)?;
+                } else {
+                    told(&report, timeout_ms, &self.out)?;
+                }
+                Ok(of_run(&report.end))
+            }
+            Answer::Job(job) => self.job_out(&job),
+            Answer::Call(result) => self.result_out(&result),
+            _ => Err(mismatch()),
         }
-        Ok(of_run(&report.end))
     }
 
     /// Asks, showing progress while it waits.
-    async fn watched(&self, house: &crate::assembly::House, what: What) -> Result<Answer, Fault> {
+    pub(super) async fn watched(
+        &self,
+        house: &crate::assembly::House,
+        what: What,
+    ) -> Result<Answer, Fault> {
         let (send, mut heard) = mpsc::channel(EVENTS);
         let bar = self.out.spinner("running");
         let answer = house.ask(what, Some(send));
@@ -68,6 +79,24 @@ impl Desk {
     }
 }
 
+/// A program from the command line, alone.
+pub(super) fn ask(
+    file: Option<&Path>,
+    eval: Option<String>,
+    language: Option<LanguageArg>,
+    keeping: Keeping,
+) -> Result<RunAsk, Fail> {
+    let file = file.unwrap_or(Path::new("-"));
+    let code = match eval {
+        Some(code) => code,
+        None => program(file)?,
+    };
+    let language = language.map_or_else(|| by_extension(file), Language::from);
+    let Keeping { session, durability } = keeping;
+    let (session, durability) = (session.map(SessionId), durability.map(Into::into));
+    Ok(RunAsk { code, language, session, durability, ..RunAsk::default() })
+}
+
 fn by_extension(file: &Path) -> Language {
     match file.extension().and_then(|e| e.to_str()) {
         Some("py" | "pyi") => Language::Python,
@@ -76,7 +105,7 @@ fn by_extension(file: &Path) -> Language {
 }
 
 /// The text of a program's file. Whoever gives the program itself hears how.
-fn program(file: &Path) -> Result<String, Fail> {
+pub(super) fn program(file: &Path) -> Result<String, Fail> {
     let name = file.to_string_lossy();
     if name.contains([' ', '(', ';']) && !file.exists() {
         let what = name.lines().next().unwrap_or_default();
@@ -104,15 +133,19 @@ fn read(file: &Path) -> Result<String, Fail> {
     String::from_utf8(text).map_err(|_binary| Fail::usage(format!("{shown} is not UTF-8 text")))
 }
 
+pub(super) fn input(arg: &str) -> Result<Box<RawValue>, Fail> {
+    json("--input", arg)
+}
+
 /// `JSON` or `@FILE`, checked.
-fn input(arg: &str) -> Result<Box<RawValue>, Fail> {
+pub(super) fn json(name: &str, arg: &str) -> Result<Box<RawValue>, Fail> {
     let text = match arg.strip_prefix('@') {
         Some(file) => read(Path::new(file))?,
         None => arg.to_owned(),
     };
     serde_json::from_str::<&RawValue>(text.trim())
         .map(ToOwned::to_owned)
-        .map_err(|e| Fail::usage(format!("--input is no JSON: {e}")))
+        .map_err(|e| Fail::usage(format!("{name} is no JSON: {e}")))
 }
 
 /// The value to standard output; logs, what was shown and the bill to standard error.
@@ -136,6 +169,9 @@ fn told(report: &RunReport, timeout_ms: Option<u64>, out: &Output) -> Result<(),
         end => {
             for line in ended(end, timeout_ms) {
                 out.error(&line);
+            }
+            if matches!(end, RunEnd::Paused { .. }) {
+                out.note(&format!("answer with: narrows answer {}", report.run));
             }
         }
     }
@@ -204,6 +240,13 @@ fn ended(end: &RunEnd, timeout_ms: Option<u64>) -> Vec<String> {
         RunEnd::Deadlock => {
             vec!["the program waits for something that can never happen".to_owned()]
         }
+        RunEnd::Paused { questions } => {
+            let ask = |asked: &Asked| super::runs::question(asked).trim_end().to_owned();
+            let mut lines = vec!["paused; it waits for answers:".to_owned()];
+            lines.extend(questions.iter().map(ask));
+            lines
+        }
+        RunEnd::Diverged { reason } => vec![format!("cannot go on: {reason}")],
         RunEnd::Lost { reason } => vec![format!("the worker was lost: {reason}")],
     }
 }

@@ -2,14 +2,13 @@
 
 use super::Desk;
 use super::args::ServeArgs;
-use super::exit::{Fail, OK};
-use super::follow::Watch;
+use super::exit::Fail;
+use crate::assembly::House;
 use crate::config::load;
 use narrows_types::Fault;
 use std::net::{AddrParseError, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// How long requests under way may take to end after a signal.
@@ -22,38 +21,37 @@ impl Desk {
             flags.set.push((&["serve", "http"], addr, "--http"));
         }
         let loaded = load(&self.env, &flags).map_err(Fail::Config)?;
-        let watch = Watch::new(loaded.file.clone()).await;
         self.log(&loaded);
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
-        let house = self.house(&loaded).await?;
-        let shutdown = CancellationToken::new();
-        let address = loaded.settings.serve.http.as_deref().map(Address::parse);
-        let follow = self.follow(&house, &flags, watch);
-        let serve = async {
-            match address {
-                None => drain(Box::pin(house.serve_stdio(shutdown.clone())), &shutdown).await,
-                Some(Ok(Address::Local(path))) => {
-                    let bound = || {
-                        self.out.note(&format!("narrows serves unix:{} at /mcp", path.display()));
-                    };
-                    drain(house.serve_local(&path, bound, shutdown.clone()), &shutdown).await
-                }
-                Some(Ok(Address::Net(address))) => {
-                    let bound =
-                        |at: SocketAddr| self.out.note(&format!("narrows serves http://{at}/mcp"));
-                    drain(house.serve_http(address, bound, shutdown.clone()), &shutdown).await
-                }
-                Some(Err(e)) => Err(Fault::invalid(format!("serve.http: {e}"))),
+        let address = loaded.settings.serve.http.as_deref().map(Address::parse).transpose();
+        let address =
+            address.map_err(|e| Fail::Fault(Fault::invalid(format!("serve.http: {e}"))))?;
+        let doors = async |house: &House, stop| self.doors(house, address, stop).await;
+        Box::pin(self.on_duty(&loaded, &flags, doors)).await
+    }
+
+    /// Opens the door that the config names until `stop`.
+    async fn doors(
+        &self,
+        house: &House,
+        address: Option<Address>,
+        stop: CancellationToken,
+    ) -> Result<(), Fault> {
+        let until = stop.clone();
+        match address {
+            None => drain(Box::pin(house.serve_stdio(until)), &stop).await,
+            Some(Address::Local(path)) => {
+                let told = format!("narrows serves unix:{} at /mcp", path.display());
+                drain(house.serve_local(&path, || self.out.note(&told), until), &stop).await
             }
-        };
-        let served = tokio::select! {
-            served = serve => served,
-            never = follow => match never {},
-        };
-        house.close().await;
-        served.map(|()| OK).map_err(Fail::Fault)
+            Some(Address::Net(address)) => {
+                let bound =
+                    |at: SocketAddr| self.out.note(&format!("narrows serves http://{at}/mcp"));
+                drain(house.serve_http(address, bound, until), &stop).await
+            }
+        }
     }
 }
 
@@ -73,23 +71,16 @@ impl Address {
     }
 }
 
-/// Serves until the other side or a signal ends it, then lets requests under way end.
+/// Serves until the other side or `stop` ends it, then lets requests under way end.
 async fn drain(
     serve: impl Future<Output = Result<(), Fault>>,
-    shutdown: &CancellationToken,
+    stop: &CancellationToken,
 ) -> Result<(), Fault> {
-    let (mut stop, mut interrupt) =
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(stop), Ok(interrupt)) => (stop, interrupt),
-            (Err(e), _) | (_, Err(e)) => return Err(Fault::bug(format!("no signals: {e}"))),
-        };
-    tokio::pin!(serve);
+    let mut serve = std::pin::pin!(serve);
     tokio::select! {
         served = &mut serve => return served,
-        _ = stop.recv() => {}
-        _ = interrupt.recv() => {}
+        () = stop.cancelled() => {}
     }
-    shutdown.cancel();
     match tokio::time::timeout(DRAIN, serve).await {
         Ok(served) => served,
         Err(_elapsed) => {

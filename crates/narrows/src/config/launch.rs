@@ -1,6 +1,5 @@
 //! Servers and sections, checked beyond their types.
 
-use super::Settings;
 use super::decode::decode;
 use super::expand::Scope;
 use super::problem::{Problem, dotted};
@@ -327,80 +326,4 @@ pub(crate) fn check_url(url: &str) -> Result<(), String> {
         return Err("holds a blank".to_owned());
     }
     Ok(())
-}
-
-/// Checks what the types of the sections cannot say.
-pub(super) fn sections(settings: &Settings, written: &Tree, problems: &mut Vec<Problem>) {
-    let at = |path: &[&str]| {
-        written.at(path).map_or_else(|| Place::whole("default"), |tree| tree.place.clone())
-    };
-    let limits = &settings.limits;
-    let serve = &settings.serve;
-    let sandbox = &settings.sandbox;
-    for (section, key, value) in [
-        ("limits", "wall_ms", limits.wall_ms),
-        ("limits", "cpu_ms", limits.cpu_ms),
-        ("limits", "memory_bytes", limits.memory_bytes),
-        ("limits", "calls_parallel", limits.calls_parallel.into()),
-        ("limits", "result_bytes", limits.result_bytes),
-        ("limits", "value_bytes", limits.value_bytes),
-        ("limits", "output_bytes", limits.output_bytes),
-        ("limits", "output_bytes_max", limits.output_bytes_max),
-        ("limits", "code_bytes", limits.code_bytes),
-        ("limits", "arguments_bytes", limits.arguments_bytes),
-        ("limits", "runs_parallel", limits.runs_parallel),
-        ("serve", "body_bytes_max", serve.body_bytes_max),
-        ("serve", "sessions_max", serve.sessions_max),
-        ("serve", "session_ttl_s", serve.session_ttl_s),
-        ("serve", "request_timeout_s", serve.request_timeout_s),
-        ("serve", "page_items", serve.page_items),
-        ("store", "artifact_bytes_max", settings.store.artifact_bytes_max),
-        ("store", "artifacts_total_bytes_max", settings.store.artifacts_total_bytes_max),
-        ("store", "artifact_ttl_s", settings.store.artifact_ttl_s),
-        ("sandbox", "workers_max", sandbox.workers_max),
-        ("sandbox", "forks_per_zygote", sandbox.forks_per_zygote),
-        ("sandbox", "start_timeout_ms", sandbox.start_timeout_ms),
-        ("upstream", "start_parallel", settings.upstream.start_parallel),
-        ("upstream", "concurrency", settings.upstream.concurrency),
-    ] {
-        if value == 0 {
-            let what = format!("`{section}.{key}` must be 1 or more, not 0");
-            problems.push(Problem::new(what).at(&at(&[section, key])));
-        }
-    }
-    if limits.output_bytes > limits.output_bytes_max {
-        problems.push(
-            Problem::new(format!(
-                "`limits.output_bytes` is {}, more than `limits.output_bytes_max`, which is {}",
-                limits.output_bytes, limits.output_bytes_max
-            ))
-            .at(&at(&["limits", "output_bytes"])),
-        );
-    }
-    if let Some(http) = &serve.http
-        && http.strip_prefix("unix:").is_none_or(str::is_empty)
-        && http.parse::<std::net::SocketAddr>().is_err()
-    {
-        problems.push(
-            Problem::new("`serve.http` must be an address with a port")
-                .at(&at(&["serve", "http"]))
-                .hint("say 127.0.0.1:7300, [::1]:7300 or unix:/run/narrows.sock, for example"),
-        );
-    }
-    let url = &settings.store.url;
-    // A store that could not be read has been told of.
-    let read = !url.is_empty() || written.at(&["store", "url"]).and_then(Tree::as_text) == Some("");
-    if read && !url.starts_with("sqlite:") && !url.contains("memory:") {
-        problems.push(
-            Problem::new("`store.url` must be `sqlite:PATH` or `memory:`")
-                .at(&at(&["store", "url"])),
-        );
-    }
-    if tracing_subscriber::EnvFilter::try_new(&settings.log.level).is_err() {
-        problems.push(
-            Problem::new("`log.level` is no level and no filter").at(&at(&["log", "level"])).hint(
-                "say error, warn, info, debug, trace, or a filter like narrows_upstream=debug,warn",
-            ),
-        );
-    }
 }

@@ -3,7 +3,9 @@
 use super::environment::Environment;
 use super::expand::variable_name;
 use super::problem::Problem;
-use super::settings::{Cache, LimitsSection, Log, Sandbox, Serve, Store, Upstreams};
+use super::settings::{
+    Cache, Jobs, LimitsSection, Log, Runs, Sandbox, Serve, Sessions, Store, Upstreams,
+};
 use super::tree::{Kind, Place, Tree};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -43,19 +45,25 @@ pub(super) fn is_own(path: &Path) -> bool {
 
 /// What holds where nothing is said.
 pub(super) fn defaults(env: &Environment) -> Tree {
-    let store = Store {
-        url: format!("sqlite:{}", env.data_dir().join("narrows.db").display()),
-        ..Store::default()
-    };
-    let all = json!({
+    // A url may hold a password, so the section leaves its own out where it is written.
+    let url = format!("sqlite:{}", env.data_dir().join("narrows.db").display());
+    let mut all = json!({
         "limits": LimitsSection::default(),
         "serve": Serve::default(),
         "cache": Cache::default(),
-        "store": store,
+        "store": {"url": url},
+        "runs": Runs::default(),
+        "sessions": Sessions::default(),
+        "jobs": Jobs::default(),
         "sandbox": Sandbox::default(),
         "upstream": Upstreams::default(),
         "log": Log::default(),
     });
+    if let (Some(store), Value::Object(rest)) =
+        (all.get_mut("store").and_then(Value::as_object_mut), json!(Store::default()))
+    {
+        store.extend(rest);
+    }
     Tree::of(all, &Place::whole("default"))
 }
 

@@ -1,11 +1,13 @@
 //! What can be set: the sections of `narrows.toml`. The schema that `narrows config schema` prints
 //! is made from these types and their comments.
 
+mod durable;
 mod keeping;
 mod oauth;
 mod serving;
 mod tools;
 
+pub(crate) use durable::{Jobs, Runs, Sessions, Store, Synchronous};
 pub(crate) use keeping::{Pool, Tier};
 pub(crate) use oauth::{Grant, OAuth};
 pub(crate) use serving::{Cache, Key, Serve};
@@ -37,8 +39,14 @@ pub(crate) struct File {
     pub(crate) keys: BTreeMap<String, Key>,
     /// Which answers are kept for identical calls.
     pub(crate) cache: Cache,
-    /// Where results and records are kept.
+    /// Where results, journals, sessions, intents and jobs are kept.
     pub(crate) store: Store,
+    /// How surely runs are kept, and which of their calls are special.
+    pub(crate) runs: Runs,
+    /// What a session may use, where it says nothing itself.
+    pub(crate) sessions: Sessions,
+    /// Who does jobs, and how.
+    pub(crate) jobs: Jobs,
     /// How programs are locked in.
     pub(crate) sandbox: Sandbox,
     /// How servers are started.
@@ -48,8 +56,9 @@ pub(crate) struct File {
 }
 
 /// The names of the sections.
-pub(crate) const SECTIONS: [&str; 10] = [
-    "$schema", "servers", "limits", "serve", "keys", "cache", "store", "sandbox", "upstream", "log",
+pub(crate) const SECTIONS: [&str; 13] = [
+    "$schema", "servers", "limits", "serve", "keys", "cache", "store", "runs", "sessions", "jobs",
+    "sandbox", "upstream", "log",
 ];
 
 /// One server: a command, a URL, or tools built into Narrows.
@@ -236,38 +245,6 @@ impl LimitsSection {
             log_bytes: self.log_bytes,
             output_bytes: self.output_bytes,
             code_bytes: self.code_bytes,
-        }
-    }
-}
-
-/// Where results and records are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Store {
-    /// `sqlite:PATH`, or `memory:` to forget all at the end. Default: `narrows/narrows.db` in the
-    /// user's data folder.
-    pub(crate) url: String,
-    /// Bytes of one kept result.
-    #[schemars(range(min = 1))]
-    pub(crate) artifact_bytes_max: u64,
-    /// Bytes of all kept results; beyond it the oldest go.
-    #[schemars(range(min = 1))]
-    pub(crate) artifacts_total_bytes_max: u64,
-    /// Seconds that a kept result lives.
-    #[schemars(range(min = 1))]
-    pub(crate) artifact_ttl_s: u64,
-    /// Records of runs that are kept.
-    pub(crate) runs_max: u64,
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self {
-            url: String::new(),
-            artifact_bytes_max: 32 << 20,
-            artifacts_total_bytes_max: 512 << 20,
-            artifact_ttl_s: 86_400,
-            runs_max: 100_000,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::hide;
 use super::problem::dotted;
+use super::secret::is_reference;
 use super::tree::{Kind, Tree};
 
 /// What stands where a secret stood.
@@ -43,6 +44,11 @@ pub(crate) fn masked(tree: &Tree, path: &[String]) -> Tree {
             hide::scalar(name, &mut out, &mut mask);
         }
         ["keys", _, "key"] => hide::scalar("key", &mut out, &mut mask),
+        ["store", "url"] | ["jobs", "wakes"] => {
+            if let Kind::Text(text) = &mut out.kind {
+                *text = mask_store(text);
+            }
+        }
         ["servers", _, "url" | "command"] => {
             if let Kind::Text(text) = &mut out.kind {
                 *text = mask_url(text);
@@ -65,6 +71,28 @@ fn mask(_name: &str, _secret: &str) -> String {
 /// A url or a word of a command without its secrets.
 pub(crate) fn mask_url(text: &str) -> String {
     hide::inside(text, "secret", &mut mask)
+}
+
+/// The url of a store or a broker without its secrets. What stands between the first `:` and the last `@` is
+/// its password, whatever it is made of: a password that should have been encoded is none the less
+/// a password.
+fn mask_store(url: &str) -> String {
+    let parts = url.split_once("://").and_then(|(scheme, rest)| {
+        let (login, place) = rest.rsplit_once('@')?;
+        Some((scheme, login, place))
+    });
+    let Some((scheme, login, place)) = parts.filter(|(scheme, ..)| *scheme != "sqlite") else {
+        return mask_url(url);
+    };
+    let login = match login.split_once(':') {
+        Some((user, password)) if !is_reference(password) => format!("{user}:{MASK}"),
+        // Redis takes a lone word for a user, most people mean a password; NATS takes it for a token.
+        None if (scheme.starts_with("redis") || scheme == "nats") && !is_reference(login) => {
+            MASK.to_owned()
+        }
+        _ => login.to_owned(),
+    };
+    mask_url(&format!("{scheme}://{login}@{place}"))
 }
 
 /// The value as TOML writes it on one line.

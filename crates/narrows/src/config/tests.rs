@@ -1,5 +1,6 @@
 //! Configs, right and wrong.
 
+mod durable;
 mod layers;
 mod wrong;
 

@@ -50,3 +50,36 @@ fn the_data_folder_is_tried() {
     std::fs::write(&file, "").unwrap();
     assert_eq!(data_dir(&file.join("b")).state, State::Fail);
 }
+
+#[tokio::test]
+async fn the_store_is_named_and_tried() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = Environment::of(dir.path(), &[("HOME", dir.path().to_str().unwrap())]);
+    let check = async |url: &str| {
+        let text = format!("[store]\nurl = \"{url}\"\n");
+        std::fs::write(dir.path().join("narrows.toml"), text).unwrap();
+        let settings = load(&env, &Flags::default()).unwrap().settings;
+        crate::assembly::store_check(&settings).await.unwrap()
+    };
+    let file = dir.path().join("a.db");
+    let check_file = check(&format!("sqlite:{}", file.display())).await;
+    assert_eq!(check_file.state, S::Ok, "{check_file:?}");
+    assert_eq!(check_file.found, format!("SQLite at {}; it can be reached", file.display()));
+    // A port that was free a moment ago: nobody listens.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (url, place) in [
+        (
+            format!("postgres://u:hunter2@127.0.0.1:{port}/d"),
+            format!("PostgreSQL at postgres://127.0.0.1:{port}/d; it cannot be reached: "),
+        ),
+        (
+            format!("redis://:hunter2@127.0.0.1:{port}"),
+            format!("Redis at redis://127.0.0.1:{port}/0; it cannot be reached: "),
+        ),
+    ] {
+        let found = check(&url).await;
+        assert_eq!(found.state, S::Fail, "{found:?}");
+        assert!(found.found.starts_with(&place), "{found:?}");
+        assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+    }
+}

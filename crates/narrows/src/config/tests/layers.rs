@@ -149,7 +149,7 @@ fn without_a_config_the_built_in_servers_serve() {
     };
     assert_eq!(folders, &[dir.path()]);
     assert!(matches!(server(&loaded.settings, "time").launch, Launch::Time));
-    assert!(loaded.settings.store.url.ends_with("/home/.local/share/narrows/narrows.db"));
+    assert!(loaded.settings.store.url.expose().ends_with("/home/.local/share/narrows/narrows.db"));
     // The root and the home folder are never opened unasked.
     for cwd in [Path::new("/"), &dir.path().join("home")] {
         let env = crate::config::Environment::of(cwd, &[("HOME", env.home().to_str().unwrap())]);
