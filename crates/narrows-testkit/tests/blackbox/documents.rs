@@ -36,6 +36,16 @@ fn commands(program: &str) -> Vec<String> {
     lines.into_iter().filter(is).map(|l| l.split("  #").next().unwrap().to_owned()).collect()
 }
 
+/// Whether a line is about something of the reader's: a run, a job, a program, a server that is not
+/// here. Then only its form can be right.
+fn is_of_the_readers(line: &str) -> bool {
+    let words = ["RUN", "JOB", "SESSION", "github", "open_issues", "nightly.ts", "prog.ts", "step"];
+    words.iter().any(|word| line.contains(word))
+}
+
+/// The exit code of a command line that is not understood.
+const USAGE: i32 = 2;
+
 /// A shell line in a home of its own, with the built `narrows` in its path.
 fn shell(house: &House, line: &str) -> Output {
     let path = binary("narrows").parent().map(PathBuf::from).unwrap();
@@ -50,10 +60,18 @@ fn every_command_line_works() {
     let house = House::new(&json!({}));
     let lines = commands("narrows");
     assert!(lines.len() >= 5, "{lines:?}");
-    for line in lines.iter().filter(|line| !line.starts_with("narrows serve")) {
+    let stays =
+        |line: &String| line.starts_with("narrows serve") || line.starts_with("narrows worker");
+    for line in lines.iter().filter(|line| !stays(line)) {
         let output = shell(&house, line);
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{line}: {said}");
+        let fine = if is_of_the_readers(line) {
+            // Clap's own words for a line that it does not understand.
+            output.status.code() != Some(USAGE) || !said.contains("--help")
+        } else {
+            output.status.success()
+        };
+        assert!(fine, "{line}: {said}");
     }
 }
 
@@ -64,9 +82,14 @@ fn every_request_works() {
     let lines = commands("curl");
     assert!(lines.len() >= 3, "{lines:?}");
     for line in lines {
-        let output = shell(&house, &line.replace("127.0.0.1:7300", address).replace("-s", "-sf"));
+        let theirs = is_of_the_readers(&line);
+        let silent = if theirs { "-s" } else { "-sf" };
+        let line = line.replace("127.0.0.1:7300", address).replace("-s", silent);
+        let output = shell(&house, &line);
         assert!(output.status.success(), "{line}: {output:?}");
         assert!(output.stdout.starts_with(b"{"), "{line}: {output:?}");
+        let told = String::from_utf8_lossy(&output.stdout);
+        assert!(!theirs || told.contains("does not exist"), "{line}: {told}");
     }
 }
 

@@ -15,6 +15,7 @@ mod clients;
 mod documents;
 mod floods;
 mod house;
+mod jobs;
 mod keys;
 mod lifecycle;
 mod manifest;

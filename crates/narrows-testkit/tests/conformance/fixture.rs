@@ -45,9 +45,14 @@ pub(crate) fn stdio(eras: &str) -> Value {
 }
 
 /// Narrows that passes everything through, under the names that the upstream gave.
-pub(crate) fn passing(mut upstream: Value) -> House {
+pub(crate) fn passing(upstream: Value) -> House {
+    House::with(&passes(upstream))
+}
+
+/// The config of it.
+pub(crate) fn passes(mut upstream: Value) -> Value {
     upstream["prefix"] = json!(false);
-    House::with(&json!({"serve": {"mode": "mcp"}, "servers": {"fixture": upstream}}))
+    json!({"serve": {"mode": "mcp"}, "servers": {"fixture": upstream}})
 }
 
 /// The same, served over HTTP.

@@ -14,6 +14,10 @@
 #[expect(dead_code, reason = "shared with the black-box tests, which use all of it")]
 mod house;
 
+#[path = "../durable/places.rs"]
+#[expect(dead_code, reason = "shared with the tests of durable runs, which use all of it")]
+mod places;
+
 mod agents;
 mod cells;
 mod clients;

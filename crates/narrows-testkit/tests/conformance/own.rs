@@ -94,11 +94,13 @@ fn revision_2026_07_28() {
 
 /// What `own.json` leaves out for want of a capability is not announced either.
 #[test]
-fn no_capability_is_announced_beyond_tools_and_resources() {
+fn no_capability_is_announced_beyond_tools_resources_and_tasks() {
     let (_fixture, _house, http) = served();
     let params = json!({"protocolVersion": "2025-11-25", "capabilities": {},
         "clientInfo": {"name": "conformance", "version": "1"}});
     let ask = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
     let (_status, answer) = http.post("/mcp", &ask);
-    assert_eq!(answer["result"]["capabilities"], json!({"tools": {}, "resources": {}}), "{answer}");
+    let tasks = json!({"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}});
+    let expected = json!({"tools": {}, "resources": {}, "tasks": tasks});
+    assert_eq!(answer["result"]["capabilities"], expected, "{answer}");
 }

@@ -2,11 +2,14 @@
 //! upstream itself answers.
 
 use crate::compare::differences;
-use crate::fixture::{Fixture, served};
+use crate::fixture::{Fixture, passes, served};
+use crate::house::House;
 use crate::judge::{expected, judge};
+use crate::places::Kind;
 use crate::suites::{Found, suite};
 use crate::tap::Tap;
 use serde_json::json;
+use std::path::Path;
 
 /// Runs a suite directly and through Narrows, both with the wire kept.
 fn runs_alike(name: &str) {
@@ -57,4 +60,20 @@ fn revision_2025_11_25() {
 #[test]
 fn revision_2026_07_28() {
     runs_alike("server, 2026-07-28");
+}
+
+/// Whose tasks they are stands in the store: here in another than the default, a file.
+#[test]
+fn revision_2026_07_28_with_the_store_on_postgresql() {
+    let fixture = Fixture::http("both");
+    let mut config = passes(json!({"url": fixture.url}));
+    config["store"] = json!({"url": Kind::Postgres.fresh(Path::new("/"))});
+    let house = House::with(&config);
+    let http = house.http();
+    let name = "server, 2026-07-28";
+    let found = suite(name).against(&format!("http://{}/mcp", http.address));
+    let wrong = judge(&found, &expected(name));
+    assert!(wrong.is_empty(), "{} findings:\n{}", wrong.len(), wrong.join("\n"));
+    let tasks = found.scenarios.keys().filter(|name| name.starts_with("tasks-")).count();
+    assert!(tasks >= 9, "{tasks} scenarios of tasks");
 }

@@ -74,7 +74,10 @@ pub(crate) async fn run(sandbox: &Sandbox, program: Program) -> Ran {
                 }
             }
             FromWorker::Done(done) => break Ok(*done),
-            FromWorker::Log(_) | FromWorker::Progress(_) | FromWorker::Show(_) => continue,
+            FromWorker::Log(_)
+            | FromWorker::Progress(_)
+            | FromWorker::Show(_)
+            | FromWorker::Idle => continue,
         };
         sent = sent.and(lease.send(&answer).await);
     };
@@ -84,5 +87,5 @@ pub(crate) async fn run(sandbox: &Sandbox, program: Program) -> Ran {
 }
 
 fn reply(id: u32, ok: bool, body: &str) -> ToWorker {
-    ToWorker::Reply(Reply { id, ok, body: body.to_owned() })
+    ToWorker::Reply(Reply { id, ok, at_us: 0, body: body.to_owned() })
 }
