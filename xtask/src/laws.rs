@@ -32,6 +32,9 @@ pub(crate) const ANY: &[&str] = &["*"];
 pub(crate) const CONFINED: &[(&str, &[&str])] = &[
     ("rmcp", &["narrows-upstream", "narrows-testkit"]),
     ("sqlx", &["narrows-store"]),
+    ("redis", &["narrows-store"]),
+    ("lapin", &["narrows-store"]),
+    ("async-nats", &["narrows-store"]),
     ("rquickjs", &["narrows-worker"]),
     ("monty", &["narrows-worker"]),
     ("reqwest", &["narrows-upstream", "narrows-testkit"]),
@@ -42,7 +45,8 @@ pub(crate) const CONFINED: &[(&str, &[&str])] = &[
 pub(crate) const PURE: &[&str] = &["narrows-types", "narrows-protocol", "narrows-catalog"];
 
 /// What no pure room may depend on.
-pub(crate) const IMPURE: &[&str] = &["tokio", "tokio-util", "reqwest", "axum", "hyper", "sqlx"];
+pub(crate) const IMPURE: &[&str] =
+    &["tokio", "tokio-util", "reqwest", "axum", "hyper", "sqlx", "redis"];
 
 /// Words that are no name for a crate or a module: they attract everything.
 pub(crate) const BANNED: &[&str] = &[

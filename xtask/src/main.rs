@@ -2,9 +2,11 @@
 
 mod laws;
 mod parts;
+mod services;
 mod shell;
 mod tidy;
 
+use services::Care;
 use shell::{Fail, say};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -18,6 +20,9 @@ cargo xtask bench [NAME [PART]]  benchmarks, as ratios in one run
 cargo xtask fuzz [SECS]   each fuzz target for SECS seconds (60)
 cargo xtask docs          write docs/reference anew from the code
 ";
+
+/// News of jobs over brokers: off in the product, on in the tests.
+const BROKERS: [&str; 2] = ["--features", "narrows-testkit/brokers"];
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -57,7 +62,11 @@ fn main() -> ExitCode {
 fn ci() -> Result<(), Fail> {
     tidy::run()?;
     shell::cargo(&["fmt", "--all", "--check"]).run()?;
-    shell::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]).run()?;
+    let lints = ["clippy", "--workspace", "--all-targets"];
+    // The product leaves the brokers out; the tests have them.
+    for features in [&[][..], &BROKERS] {
+        shell::cargo(&[&lints[..], features, &["--", "-D", "warnings"]].concat()).run()?;
+    }
     // A workspace of its own: else nobody would notice when a target no longer builds.
     let fuzz =
         ["check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target"];
@@ -68,20 +77,25 @@ fn ci() -> Result<(), Fail> {
 /// All tests against real parts.
 fn test(args: &[String]) -> Result<(), Fail> {
     let parts = parts::install()?;
-    shell::cargo(&["build", "--workspace", "--bins"]).run()?;
+    let workspace = |words: &[&str]| shell::cargo(&[words, &["--workspace"], &BROKERS].concat());
+    workspace(&["build", "--bins"]).run()?;
     let nextest = shell::works("cargo", &["nextest", "--version"]);
     if nextest && args.is_empty() {
         // nextest does not run the examples in documentation.
-        shell::cargo(&["test", "--workspace", "--doc", "--quiet"]).run()?;
+        workspace(&["test", "--doc", "--quiet"]).run()?;
     }
     let mut run = if nextest {
-        shell::cargo(&["nextest", "run", "--workspace", "--profile", "ci"])
+        workspace(&["nextest", "run", "--profile", "ci"])
     } else {
-        shell::cargo(&["test", "--workspace"])
+        workspace(&["test"])
     };
     run.args(args);
     parts.describe(&mut run);
-    run.run()
+    let services = services::start(Care::None)?;
+    services.describe(&mut run);
+    let outcome = run.run();
+    services.end()?;
+    outcome
 }
 
 /// Benchmarks measure what is installed; the peers are installed first.
@@ -95,7 +109,11 @@ fn bench(args: &[String]) -> Result<(), Fail> {
         run.args(args.get(1..).unwrap_or_default());
     }
     parts.describe(&mut run);
-    run.run()
+    let services = services::start(Care::Real)?;
+    services.describe(&mut run);
+    let outcome = run.run();
+    services.end()?;
+    outcome
 }
 
 /// Fuzz targets need the nightly compiler and `cargo fuzz`.

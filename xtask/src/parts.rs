@@ -9,12 +9,20 @@ const ENVIRONMENTS: [&str; 5] = ["servers", "sqlite", "tools", "fastmcp", "langc
 /// What comes from npm, each from `external/NAME/package.json`.
 const FOLDERS: [&str; 2] = ["npm", "conformance"];
 /// Programs and the Debian packages that have them.
-const PROGRAMS: [(&str, &str, &str); 5] = [
+const PROGRAMS: [(&str, &str, &str); 6] = [
     ("node", "--version", "nodejs"),
     ("npm", "--version", "npm"),
     ("git", "--version", "git"),
     ("cc", "--version", "gcc"),
     ("curl", "--version", "curl"),
+    ("redis-server", "--version", "redis-server"),
+];
+
+/// Those that are in no path, or are started by every question: how to see them, and their package.
+const HIDDEN: [(&str, &str); 3] = [
+    ("ls /usr/lib/postgresql/*/bin/initdb", "postgresql"),
+    ("ls /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server", "rabbitmq-server"),
+    ("PATH=$PATH:/usr/sbin nats-server --version", "nats-server"),
 ];
 
 /// Where the parts are.
@@ -68,6 +76,8 @@ fn debian() -> Result<(), Fail> {
     if !shell::works("python3", &["-c", "import venv, ensurepip"]) {
         missing.extend(["python3", "python3-venv"]);
     }
+    let hidden = HIDDEN.iter().filter(|(look, _)| !shell::works("sh", &["-c", look]));
+    missing.extend(hidden.map(|(_, package)| *package));
     if missing.is_empty() {
         return Ok(());
     }

@@ -2,8 +2,9 @@
 
 #![expect(clippy::print_stdout, reason = "a repository program talks to its terminal")]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// Why a step failed, one line.
 pub(crate) struct Fail(pub(crate) String);
@@ -88,6 +89,21 @@ impl Run {
         if status.success() { Ok(()) } else { Err(Fail(format!("{}: {status}", self.line))) }
     }
 
+    /// Starts it and waits for its first line, `ready`. It ends when its standard input does:
+    /// however we end, it does not stay.
+    pub(crate) fn serve(&mut self) -> Result<Server, Fail> {
+        let program = self.command.get_program().to_string_lossy().into_owned();
+        let mut child = self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut line = String::new();
+        if let Some(output) = child.stdout.take() {
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        if line.trim_end() != "ready" {
+            return Err(Fail(format!("{program}: a server for the tests did not start")));
+        }
+        Ok(Server { child })
+    }
+
     /// Runs it and gives its standard output.
     pub(crate) fn output(&mut self) -> Result<String, Fail> {
         let output = self.command.stderr(Stdio::inherit()).output()?;
@@ -95,5 +111,19 @@ impl Run {
             return Err(Fail(format!("{}: {}", self.line, output.status)));
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// A program that runs beside us.
+pub(crate) struct Server {
+    child: Child,
+}
+
+impl Server {
+    /// Ends it and waits until it is gone.
+    pub(crate) fn end(mut self) -> Result<(), Fail> {
+        drop(self.child.stdin.take());
+        self.child.wait()?;
+        Ok(())
     }
 }

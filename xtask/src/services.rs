@@ -1,0 +1,94 @@
+//! The servers that a test run shares: private, on loopback, gone with the run.
+
+use crate::shell::{self, Fail, Run, Server, say};
+use std::net::TcpListener;
+
+/// `PostgreSQL` on the port `$1`, perhaps with the flag `$2`.
+const POSTGRES: &str = r#"
+folder=$(mktemp -d) && bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1) || exit 1
+"$bin/initdb" -D "$folder/data" -U narrows -A trust -E UTF8 --no-sync >"$folder/log" 2>&1 || exit 1
+"$bin/postgres" -D "$folder/data" -h 127.0.0.1 -p "$1" -k '' $2 -c max_connections=400 \
+    >>"$folder/log" 2>&1 &
+pid=$!
+until "$bin/pg_isready" -q -h 127.0.0.1 -p "$1"; do kill -0 $pid || exit 1; sleep 0.1; done
+echo ready
+cat >/dev/null
+kill -INT $pid
+wait $pid
+rm -rf "$folder"
+"#;
+/// Redis on the port `$1`, with a file that is appended to if `$2` is `yes`.
+const REDIS: &str = r#"
+folder=$(mktemp -d) && cd "$folder" || exit 1
+redis-server --bind 127.0.0.1 --port "$1" --dir "$folder" --save '' --appendonly "$2" >log 2>&1 &
+pid=$!
+until [ "$(redis-cli -p "$1" ping 2>&1)" = PONG ]; do kill -0 $pid || exit 1; sleep 0.1; done
+echo ready
+cat >/dev/null
+kill $pid
+wait $pid
+rm -rf "$folder"
+"#;
+
+/// What runs beside the tests.
+pub(crate) struct Services {
+    servers: Vec<Server>,
+    places: Vec<(&'static str, String)>,
+}
+
+impl Services {
+    /// Tells a test run where they are.
+    pub(crate) fn describe(&self, run: &mut Run) {
+        for (name, url) in &self.places {
+            run.env(name, url);
+        }
+    }
+
+    /// Ends them.
+    pub(crate) fn end(self) -> Result<(), Fail> {
+        for server in self.servers {
+            server.end()?;
+        }
+        Ok(())
+    }
+}
+
+/// How surely they keep what they hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Care {
+    /// Not beyond the run: tests need no more.
+    None,
+    /// As a real one does, so that what it costs is measured.
+    Real,
+}
+
+/// Starts them.
+pub(crate) fn start(care: Care) -> Result<Services, Fail> {
+    let mut services = Services { servers: Vec::new(), places: Vec::new() };
+    let (fast, appending) = if care == Care::Real { ("", "yes") } else { ("-F", "no") };
+    let port = free_port()?;
+    // Its server refuses to be root.
+    let root = shell::works("test", &["-w", "/usr/bin"]);
+    let postgres = if root { vec!["runuser", "-u", "postgres", "--", "sh"] } else { vec!["sh"] };
+    services.servers.push(serve(&postgres, POSTGRES, port, fast)?);
+    let url = format!("postgres://narrows@127.0.0.1:{port}/postgres");
+    services.places.push(("NARROWS_TEST_POSTGRES", url));
+    let port = free_port()?;
+    services.servers.push(serve(&["sh"], REDIS, port, appending)?);
+    services.places.push(("NARROWS_TEST_REDIS", format!("redis://127.0.0.1:{port}")));
+    for (name, url) in &services.places {
+        say(&format!("{name}={url}\n"));
+    }
+    Ok(services)
+}
+
+fn serve(shell: &[&str], script: &str, port: u16, flag: &str) -> Result<Server, Fail> {
+    let port = port.to_string();
+    let words = [shell, &["-c", script, "sh", &port, flag]].concat();
+    let (program, args) = words.split_first().ok_or_else(|| Fail("no words".to_owned()))?;
+    shell::tool(program, args).serve()
+}
+
+fn free_port() -> Result<u16, Fail> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
