@@ -1,5 +1,6 @@
 //! REST: the same asks as plain JSON over HTTP.
 
+mod desk;
 mod intents;
 mod jobs;
 pub(super) mod mode;
@@ -11,17 +12,15 @@ mod sessions;
 use crate::arguments;
 use crate::fault::{FaultBody, retry_after_s, wire};
 use crate::http::{Shared, Visitor};
-use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Extension, Path, Query, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
+use axum::extract::State;
+use axum::http::{HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
+use desk::{Asked, Desk, Given, Outcome, Part, ask};
 use narrows_types::fault::clip;
 use narrows_types::{
-    Answer, ArtifactId, Ask, CallAsk, Fault, Kind, Origin, Principal, SearchAnswer, ServerState,
-    What,
+    Answer, ArtifactId, CallAsk, Fault, Kind, Origin, Principal, SearchAnswer, ServerState, What,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -40,8 +39,6 @@ const TOTAL: HeaderName = HeaderName::from_static("narrows-total-bytes");
 const OFFSET: HeaderName = HeaderName::from_static("narrows-offset");
 /// Stored bytes come from anywhere: a browser must neither run nor frame them.
 const INERT: HeaderValue = HeaderValue::from_static("default-src 'none'; sandbox");
-
-type Outcome = Result<Response, Fault>;
 
 pub(crate) fn routes() -> Router<Arc<Shared>> {
     Router::new()
@@ -87,18 +84,6 @@ pub(crate) fn problem(fault: &Fault) -> Response {
     response
 }
 
-/// The parts of a path that name something.
-fn parts<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Fault> {
-    path.map(|Path(parts)| parts).map_err(|e| {
-        let message = clip(format!("the path is not understood: {}", e.body_text()), 200);
-        Fault::invalid(message).hint("percent-encode UTF-8 in each part of the path")
-    })
-}
-
-fn settled(outcome: Outcome) -> Response {
-    outcome.unwrap_or_else(|fault| problem(&fault))
-}
-
 pub(crate) async fn no_such_path(uri: Uri) -> Response {
     let path = clip(uri.path().to_owned(), 100);
     problem(&Fault::not_found(format!("no such path {path}")).hint("see /openapi.json"))
@@ -112,48 +97,6 @@ pub(crate) async fn no_such_method(uri: Uri) -> Response {
     response
 }
 
-/// The body as JSON text, read within its limit.
-async fn json_body(
-    shared: &Shared,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Option<Box<RawValue>>, Response> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.is_empty() && !kind.eq_ignore_ascii_case("application/json") {
-        let fault = Fault::invalid("Content-Type must be application/json");
-        let mut response = problem(&fault);
-        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(response);
-    }
-    let limit = shared.front.config.body_bytes_max;
-    let body = shared.bodies.read(body, limit).await.map_err(|failure| {
-        let mut response = problem(&Fault::invalid(failure.message.as_str()));
-        *response.status_mut() =
-            StatusCode::from_u16(failure.status).unwrap_or(StatusCode::BAD_REQUEST);
-        response
-    })?;
-    let bytes = &body.bytes;
-    // A page can post without asking only what is not JSON, so a body needs its type named.
-    if kind.is_empty() && !bytes.is_empty() {
-        let mut response = problem(&Fault::invalid("Content-Type must be application/json"));
-        *response.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(response);
-    }
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    serde_json::from_slice(bytes)
-        .map(Some)
-        .map_err(|e| problem(&Fault::invalid(format!("the body is not JSON: {e}"))))
-}
-
-async fn ask(shared: &Shared, Visitor(principal): Visitor, what: What) -> Result<Answer, Fault> {
-    let deadline = Some(shared.front.config.request_timeout);
-    let ask = Ask { principal, client: Arc::default(), deadline, what };
-    shared.front.asked(ask, None).await
-}
-
 fn mixed_up() -> Fault {
     Fault::bug("the engine gave an answer to another question")
 }
@@ -164,19 +107,8 @@ fn mixed_up() -> Fault {
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Executes one program.
-async fn run(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = match json_body(&shared, &headers, body).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let outcome =
-        async { reply::accepted(&shared, visitor, arguments::run(body.as_deref())?).await };
-    settled(outcome.await)
+async fn run(desk: Desk, Given(body): Given) -> Outcome {
+    desk.accepted(arguments::run(body.as_deref())?).await
 }
 
 #[utoipa::path(post, path = "/v1/search", tag = "programs", request_body = openapi::SearchRequest,
@@ -185,44 +117,25 @@ async fn run(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Finds tools.
-async fn search(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
+async fn search(desk: Desk, Given(body): Given) -> Outcome {
     #[derive(Serialize)]
     struct Found<'a> {
         #[serde(flatten)]
         answer: &'a SearchAnswer,
         text: &'a str,
     }
-    let body = match json_body(&shared, &headers, body).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let outcome = async {
-        match ask(&shared, visitor, arguments::search(body.as_deref())?).await? {
-            Answer::Search(answer) => {
-                Ok(Json(Found { text: &answer.text, answer: &answer }).into_response())
-            }
-            other => reply::shown(other),
+    match desk.ask(arguments::search(body.as_deref())?).await? {
+        Answer::Search(answer) => {
+            Ok(Json(Found { text: &answer.text, answer: &answer }).into_response())
         }
-    };
-    settled(outcome.await)
+        other => Ok(reply::shown(other).ok_or_else(mixed_up)?),
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ToolsQuery {
     server: Option<String>,
-}
-
-/// Query strings are read here, so that a wrong one gets an answer in our form.
-fn query<T: serde::de::DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
-    Query::<T>::try_from_uri(uri)
-        .map(|Query(query)| query)
-        .map_err(|e| Fault::invalid(format!("the query string is wrong: {}", e.body_text())))
 }
 
 #[utoipa::path(get, path = "/v1/tools", tag = "tools",
@@ -232,19 +145,11 @@ fn query<T: serde::de::DeserializeOwned>(uri: &Uri) -> Result<T, Fault> {
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Lists tools.
-async fn tools(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    uri: Uri,
-) -> Response {
-    let outcome = async {
-        let ToolsQuery { server } = query(&uri)?;
-        match ask(&shared, visitor, What::Tools { server }).await? {
-            Answer::Tools(servers) => Ok(Json(json!({"servers": servers})).into_response()),
-            _ => Err(mixed_up()),
-        }
-    };
-    settled(outcome.await)
+async fn tools(desk: Desk, Asked(ToolsQuery { server }): Asked<ToolsQuery>) -> Outcome {
+    match desk.ask(What::Tools { server }).await? {
+        Answer::Tools(servers) => Ok(Json(json!({"servers": servers})).into_response()),
+        _ => Err(mixed_up().into()),
+    }
 }
 
 #[utoipa::path(post, path = "/v1/tools/{server}/{tool}", tag = "tools",
@@ -259,33 +164,20 @@ async fn tools(
     ))]
 /// Calls one tool.
 async fn call(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<(String, String)>, PathRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let (server, tool) = match parts(path) {
-        Ok(parts) => parts,
-        Err(fault) => return problem(&fault),
+    desk: Desk,
+    Part((server, tool)): Part<(String, String)>,
+    Given(body): Given,
+) -> Outcome {
+    let arguments = match body {
+        None => RawValue::from_string("{}".to_owned())
+            .map_err(|e| Fault::bug(format!("no empty object: {e}")))?,
+        Some(object) if object.get().starts_with('{') => object,
+        Some(_) => return Err(Fault::invalid("the body is not an object of arguments").into()),
     };
-    let body = match json_body(&shared, &headers, body).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let outcome = async {
-        let arguments = match body {
-            None => RawValue::from_string("{}".to_owned())
-                .map_err(|e| Fault::bug(format!("no empty object: {e}")))?,
-            Some(object) if object.get().starts_with('{') => object,
-            Some(_) => return Err(Fault::invalid("the body is not an object of arguments")),
-        };
-        match ask(&shared, visitor, What::Call(CallAsk { server, tool, arguments })).await? {
-            Answer::Call(result) => Ok(Json(result).into_response()),
-            _ => Err(mixed_up()),
-        }
-    };
-    settled(outcome.await)
+    match desk.ask(What::Call(CallAsk { server, tool, arguments })).await? {
+        Answer::Call(result) => Ok(Json(result).into_response()),
+        _ => Err(mixed_up().into()),
+    }
 }
 
 #[utoipa::path(get, path = "/v1/servers", tag = "tools",
@@ -294,17 +186,11 @@ async fn call(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Tells the state of every server.
-async fn servers(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-) -> Response {
-    let outcome = async {
-        match ask(&shared, visitor, What::Servers).await? {
-            Answer::Servers(servers) => Ok(Json(json!({"servers": servers})).into_response()),
-            _ => Err(mixed_up()),
-        }
-    };
-    settled(outcome.await)
+async fn servers(desk: Desk) -> Outcome {
+    match desk.ask(What::Servers).await? {
+        Answer::Servers(servers) => Ok(Json(json!({"servers": servers})).into_response()),
+        _ => Err(mixed_up().into()),
+    }
 }
 
 #[derive(Deserialize)]
@@ -327,34 +213,26 @@ struct ArtifactQuery {
     ))]
 /// Reads a kept result.
 async fn artifact(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-    uri: Uri,
-) -> Response {
-    let outcome = async {
-        let id = parts(path)?;
-        let ArtifactQuery { offset, bytes } = query(&uri)?;
-        let bytes = bytes.unwrap_or(ARTIFACT_BYTES).min(ARTIFACT_BYTES);
-        let handle = ArtifactId(clip(id, 64));
-        let Answer::Artifact(part) =
-            ask(&shared, visitor, What::Artifact { handle, offset, bytes }).await?
-        else {
-            return Err(mixed_up());
-        };
-        let mime = HeaderValue::from_str(&part.mime)
-            .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-        let headers = [
-            (header::CONTENT_TYPE, mime),
-            (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),
-            (header::CONTENT_SECURITY_POLICY, INERT),
-            (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
-            (TOTAL, HeaderValue::from(part.total_bytes)),
-            (OFFSET, HeaderValue::from(part.offset)),
-        ];
-        Ok((headers, part.bytes).into_response())
+    desk: Desk,
+    Part(id): Part<String>,
+    Asked(ArtifactQuery { offset, bytes }): Asked<ArtifactQuery>,
+) -> Outcome {
+    let bytes = bytes.unwrap_or(ARTIFACT_BYTES).min(ARTIFACT_BYTES);
+    let handle = ArtifactId(clip(id, 64));
+    let Answer::Artifact(part) = desk.ask(What::Artifact { handle, offset, bytes }).await? else {
+        return Err(mixed_up().into());
     };
-    settled(outcome.await)
+    let mime = HeaderValue::from_str(&part.mime)
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let headers = [
+        (header::CONTENT_TYPE, mime),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment")),
+        (header::CONTENT_SECURITY_POLICY, INERT),
+        (header::CACHE_CONTROL, HeaderValue::from_static("private, no-store")),
+        (TOTAL, HeaderValue::from(part.total_bytes)),
+        (OFFSET, HeaderValue::from(part.offset)),
+    ];
+    Ok((headers, part.bytes).into_response())
 }
 
 /// What the engine says of its upstreams, soon or not at all.

@@ -1,18 +1,12 @@
 //! Intents: saved programs.
 
-use super::reply::{accepted, answered, body as read, created, run};
-use super::{json_body, openapi, parts, query, settled};
-use crate::http::{Shared, Visitor};
-use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, Uri};
-use axum::response::Response;
+use super::desk::{Asked, Desk, Given, Outcome, Part};
+use super::openapi;
+use super::reply::{body as read, run};
 use narrows_types::fault::clip;
 use narrows_types::{Fault, Intent, IntentTest, IntentsAsk, Language, What};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::sync::Arc;
 
 const SHAPE: &str = "the body is {name, description, code, language?, input_schema, tests?: \
                      [{input, expected, run?}]}, or {name, description, run, input_schema?} to \
@@ -38,7 +32,7 @@ struct Wanted {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct At {
+pub(super) struct At {
     version: Option<u32>,
 }
 
@@ -81,18 +75,8 @@ fn saved(body: Option<&RawValue>) -> Result<IntentsAsk, Fault> {
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Saves a new version of an intent, or the program of a finished run as one.
-pub(super) async fn save(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = match json_body(&shared, &headers, body).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let outcome = async { created(&shared, visitor, What::Intents(saved(body.as_deref())?)).await };
-    settled(outcome.await)
+pub(super) async fn save(desk: Desk, Given(body): Given) -> Outcome {
+    desk.created(What::Intents(saved(body.as_deref())?)).await
 }
 
 #[utoipa::path(get, path = "/v1/intents", tag = "intents",
@@ -101,12 +85,8 @@ pub(super) async fn save(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Lists intents.
-pub(super) async fn list(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-) -> Response {
-    let outcome = async { answered(&shared, visitor, What::Intents(IntentsAsk::List)).await };
-    settled(outcome.await)
+pub(super) async fn list(desk: Desk) -> Outcome {
+    desk.answered(What::Intents(IntentsAsk::List)).await
 }
 
 #[utoipa::path(get, path = "/v1/intents/{name}", tag = "intents",
@@ -120,18 +100,12 @@ pub(super) async fn list(
     ))]
 /// Shows an intent.
 pub(super) async fn show(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-    uri: Uri,
-) -> Response {
-    let outcome = async {
-        let id = parts(path)?;
-        let At { version } = query(&uri)?;
-        let what = IntentsAsk::Show { name: named(id), version };
-        answered(&shared, visitor, What::Intents(what)).await
-    };
-    settled(outcome.await)
+    desk: Desk,
+    Part(id): Part<String>,
+    Asked(At { version }): Asked<At>,
+) -> Outcome {
+    let what = IntentsAsk::Show { name: named(id), version };
+    desk.answered(What::Intents(what)).await
 }
 
 #[utoipa::path(post, path = "/v1/intents/{name}", tag = "intents",
@@ -142,23 +116,9 @@ pub(super) async fn show(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Runs an intent with the body as its input.
-pub(super) async fn call(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = match json_body(&shared, &headers, body).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let outcome = async {
-        let id = parts(path)?;
-        let what = IntentsAsk::Call { name: named(id), input: body };
-        accepted(&shared, visitor, What::Intents(what)).await
-    };
-    settled(outcome.await)
+pub(super) async fn call(desk: Desk, Part(id): Part<String>, Given(body): Given) -> Outcome {
+    let what = IntentsAsk::Call { name: named(id), input: body };
+    desk.accepted(What::Intents(what)).await
 }
 
 #[utoipa::path(delete, path = "/v1/intents/{name}", tag = "intents",
@@ -168,16 +128,8 @@ pub(super) async fn call(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Removes an intent with all its versions.
-pub(super) async fn delete(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-) -> Response {
-    let outcome = async {
-        let id = parts(path)?;
-        answered(&shared, visitor, What::Intents(IntentsAsk::Delete { name: named(id) })).await
-    };
-    settled(outcome.await)
+pub(super) async fn delete(desk: Desk, Part(id): Part<String>) -> Outcome {
+    desk.answered(What::Intents(IntentsAsk::Delete { name: named(id) })).await
 }
 
 #[utoipa::path(post, path = "/v1/intents/{name}/rollback", tag = "intents",
@@ -188,24 +140,10 @@ pub(super) async fn delete(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Makes another version the one in use.
-pub(super) async fn rollback(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = match json_body(&shared, &headers, body).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let outcome = async {
-        let id = parts(path)?;
-        let Version { version } = read(body.as_deref(), "the body is {version}")?;
-        let what = IntentsAsk::Rollback { name: named(id), version };
-        answered(&shared, visitor, What::Intents(what)).await
-    };
-    settled(outcome.await)
+pub(super) async fn rollback(desk: Desk, Part(id): Part<String>, Given(body): Given) -> Outcome {
+    let Version { version } = read(body.as_deref(), "the body is {version}")?;
+    let what = IntentsAsk::Rollback { name: named(id), version };
+    desk.answered(What::Intents(what)).await
 }
 
 #[utoipa::path(post, path = "/v1/intents/{name}/test", tag = "intents",
@@ -215,14 +153,6 @@ pub(super) async fn rollback(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Carries the tests of an intent out, against a journal.
-pub(super) async fn test(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-) -> Response {
-    let outcome = async {
-        let id = parts(path)?;
-        answered(&shared, visitor, What::Intents(IntentsAsk::Test { name: named(id) })).await
-    };
-    settled(outcome.await)
+pub(super) async fn test(desk: Desk, Part(id): Part<String>) -> Outcome {
+    desk.answered(What::Intents(IntentsAsk::Test { name: named(id) })).await
 }

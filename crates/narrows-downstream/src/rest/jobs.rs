@@ -1,21 +1,16 @@
 //! The queue: jobs and schedules.
 
-use super::reply::{ListQuery, accepted, answered, body as read, job, limit, run};
-use super::{ask, json_body, mixed_up, openapi, parts, query, settled};
+use super::desk::{Asked, Desk, Given, Outcome, Part};
+use super::reply::{ListQuery, body as read, job, limit, run};
+use super::{mixed_up, openapi};
 use crate::arguments;
-use crate::http::{Shared, Visitor};
 use axum::Json;
-use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, Uri};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use narrows_types::fault::clip;
 use narrows_types::{Answer, CallAsk, Fault, JobOptions, JobWork, JobsAsk, What};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
-use std::sync::Arc;
 
 const SHAPE: &str = "the body is {run: {code, ...}} or {intent: {name, input?}} or {call: {server, \
                      tool, arguments?}} or {resume: {run}}, with priority?, delay_ms?, \
@@ -63,7 +58,7 @@ struct Resumed {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wait {
+pub(super) struct Wait {
     #[serde(default)]
     wait_ms: u64,
 }
@@ -105,21 +100,9 @@ fn known(state: String) -> Result<String, Fault> {
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Sends work to the background: a program, an intent, a call, or a run that goes on.
-pub(super) async fn submit(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = match json_body(&shared, &headers, body).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let outcome = async {
-        let what = submission(body.as_deref())?;
-        accepted(&shared, visitor, What::Jobs(what)).await
-    };
-    settled(outcome.await)
+pub(super) async fn submit(desk: Desk, Given(body): Given) -> Outcome {
+    let what = submission(body.as_deref())?;
+    desk.accepted(What::Jobs(what)).await
 }
 
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
@@ -133,16 +116,11 @@ pub(super) async fn submit(
     ))]
 /// Lists jobs, newest first.
 pub(super) async fn list(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    uri: Uri,
-) -> Response {
-    let outcome = async {
-        let ListQuery { limit: most, state } = query(&uri)?;
-        let what = JobsAsk::List { limit: limit(most), state: state.map(known).transpose()? };
-        answered(&shared, visitor, What::Jobs(what)).await
-    };
-    settled(outcome.await)
+    desk: Desk,
+    Asked(ListQuery { limit: most, state }): Asked<ListQuery>,
+) -> Outcome {
+    let what = JobsAsk::List { limit: limit(most), state: state.map(known).transpose()? };
+    desk.answered(What::Jobs(what)).await
 }
 
 #[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs",
@@ -156,18 +134,12 @@ pub(super) async fn list(
     ))]
 /// Shows a job; waits for its end or its pause, if asked to.
 pub(super) async fn show(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-    uri: Uri,
-) -> Response {
-    let outcome = async {
-        let id = parts(path)?;
-        let Wait { wait_ms } = query(&uri)?;
-        let what = JobsAsk::Show { job: job(id), wait_ms: wait_ms.min(WAIT_MS_MAX) };
-        answered(&shared, visitor, What::Jobs(what)).await
-    };
-    settled(outcome.await)
+    desk: Desk,
+    Part(id): Part<String>,
+    Asked(Wait { wait_ms }): Asked<Wait>,
+) -> Outcome {
+    let what = JobsAsk::Show { job: job(id), wait_ms: wait_ms.min(WAIT_MS_MAX) };
+    desk.answered(What::Jobs(what)).await
 }
 
 #[utoipa::path(get, path = "/v1/jobs/{id}/logs", tag = "jobs",
@@ -177,16 +149,8 @@ pub(super) async fn show(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Gives the log lines of a job's run.
-pub(super) async fn logs(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-) -> Response {
-    let outcome = async {
-        let id = parts(path)?;
-        answered(&shared, visitor, What::Jobs(JobsAsk::Logs { job: job(id) })).await
-    };
-    settled(outcome.await)
+pub(super) async fn logs(desk: Desk, Part(id): Part<String>) -> Outcome {
+    desk.answered(What::Jobs(JobsAsk::Logs { job: job(id) })).await
 }
 
 #[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs",
@@ -196,16 +160,8 @@ pub(super) async fn logs(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Asks for the end of a job.
-pub(super) async fn cancel(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-) -> Response {
-    let outcome = async {
-        let id = parts(path)?;
-        answered(&shared, visitor, What::Jobs(JobsAsk::Cancel { job: job(id) })).await
-    };
-    settled(outcome.await)
+pub(super) async fn cancel(desk: Desk, Part(id): Part<String>) -> Outcome {
+    desk.answered(What::Jobs(JobsAsk::Cancel { job: job(id) })).await
 }
 
 #[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs",
@@ -215,16 +171,8 @@ pub(super) async fn cancel(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Begins a job again that failed.
-pub(super) async fn retry(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-) -> Response {
-    let outcome = async {
-        let id = parts(path)?;
-        answered(&shared, visitor, What::Jobs(JobsAsk::Retry { job: job(id) })).await
-    };
-    settled(outcome.await)
+pub(super) async fn retry(desk: Desk, Part(id): Part<String>) -> Outcome {
+    desk.answered(What::Jobs(JobsAsk::Retry { job: job(id) })).await
 }
 
 #[utoipa::path(get, path = "/v1/schedules", tag = "jobs",
@@ -233,16 +181,10 @@ pub(super) async fn retry(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Lists schedules.
-pub(super) async fn schedules(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-) -> Response {
-    let outcome = async {
-        let asked = ask(&shared, visitor, What::Jobs(JobsAsk::Schedules)).await?;
-        let Answer::Jobs(schedules) = asked else { return Err(mixed_up()) };
-        Ok(Json(json!({"schedules": schedules})).into_response())
-    };
-    settled(outcome.await)
+pub(super) async fn schedules(desk: Desk) -> Outcome {
+    let asked = desk.ask(What::Jobs(JobsAsk::Schedules)).await?;
+    let Answer::Jobs(schedules) = asked else { return Err(mixed_up().into()) };
+    Ok(Json(json!({"schedules": schedules})).into_response())
 }
 
 #[utoipa::path(delete, path = "/v1/schedules/{id}", tag = "jobs",
@@ -252,15 +194,7 @@ pub(super) async fn schedules(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Removes a schedule; jobs that it made stay.
-pub(super) async fn unschedule(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-) -> Response {
-    let outcome = async {
-        let id = parts(path)?;
-        let what = JobsAsk::Unschedule { schedule: job(id) };
-        answered(&shared, visitor, What::Jobs(what)).await
-    };
-    settled(outcome.await)
+pub(super) async fn unschedule(desk: Desk, Part(id): Part<String>) -> Outcome {
+    let what = JobsAsk::Unschedule { schedule: job(id) };
+    desk.answered(What::Jobs(what)).await
 }

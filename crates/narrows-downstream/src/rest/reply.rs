@@ -1,12 +1,10 @@
-//! Answers about what outlives a request, as JSON, and how their questions are asked.
+//! Answers about what outlives a request, as JSON, and the words of their questions.
 
-use super::{Outcome, ask, mixed_up};
-use crate::http::{Shared, Visitor};
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use narrows_types::fault::clip;
-use narrows_types::{Answer, Fault, JobId, RunId, SessionId, What};
+use narrows_types::{Answer, Fault, JobId, RunId, SessionId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -19,14 +17,9 @@ const LIST_DEFAULT: usize = 50;
 /// The most entries of a list.
 const LIST_MAX: usize = 1_000;
 
-/// Asks, and answers with what came back, whatever it is.
-pub(super) async fn answered(shared: &Shared, visitor: Visitor, what: What) -> Outcome {
-    shown(ask(shared, visitor, what).await?)
-}
-
-/// An answer as it stands.
-pub(super) fn shown(answer: Answer) -> Outcome {
-    Ok(match answer {
+/// An answer as it stands; none if it is to no question of REST.
+pub(super) fn shown(answer: Answer) -> Option<Response> {
+    Some(match answer {
         Answer::Run(report) => Json(report).into_response(),
         Answer::Call(result) => Json(result).into_response(),
         Answer::Job(job) => Json(job).into_response(),
@@ -40,26 +33,8 @@ pub(super) fn shown(answer: Answer) -> Outcome {
         Answer::Intent(intent) => Json(intent).into_response(),
         Answer::Intents(intents) => Json(json!({"intents": intents})).into_response(),
         Answer::Done => StatusCode::NO_CONTENT.into_response(),
-        _ => return Err(mixed_up()),
+        _ => return None,
     })
-}
-
-/// The same where a job is something that only begins.
-pub(super) async fn accepted(shared: &Shared, visitor: Visitor, what: What) -> Outcome {
-    let answer = ask(shared, visitor, what).await?;
-    let begins = matches!(&answer, Answer::Job(job) if job.finished_at_ms.is_none());
-    let response = shown(answer)?;
-    Ok(if begins { with(StatusCode::ACCEPTED, response) } else { response })
-}
-
-/// The same where something was made.
-pub(super) async fn created(shared: &Shared, visitor: Visitor, what: What) -> Outcome {
-    answered(shared, visitor, what).await.map(|response| with(StatusCode::CREATED, response))
-}
-
-fn with(status: StatusCode, mut response: Response) -> Response {
-    *response.status_mut() = status;
-    response
 }
 
 /// The body's members; an absent body is an empty object. `shape` tells what would be right.

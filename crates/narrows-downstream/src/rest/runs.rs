@@ -1,18 +1,12 @@
 //! Runs: executed, listed, shown, resumed, replayed.
 
-use super::reply::{ListQuery, accepted, answered, body as read, limit, run};
-use super::{json_body, openapi, parts, query, settled};
+use super::desk::{Asked, Desk, Given, Outcome, Part};
+use super::openapi;
+use super::reply::{ListQuery, body as read, limit, run};
 use crate::arguments;
-use crate::http::{Shared, Visitor};
-use axum::body::Body;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, Uri};
-use axum::response::Response;
 use narrows_types::fault::clip;
 use narrows_types::{Fault, RunState, RunsAsk, What};
 use serde::Deserialize;
-use std::sync::Arc;
 
 /// Another program than the run's own.
 #[derive(Deserialize)]
@@ -37,18 +31,8 @@ fn state_of(name: &str) -> Result<RunState, Fault> {
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Executes one program, or sends it to the background; `/v1/run` does the same.
-pub(super) async fn create(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = match json_body(&shared, &headers, body).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let outcome = async { accepted(&shared, visitor, arguments::run(body.as_deref())?).await };
-    settled(outcome.await)
+pub(super) async fn create(desk: Desk, Given(body): Given) -> Outcome {
+    desk.accepted(arguments::run(body.as_deref())?).await
 }
 
 #[utoipa::path(get, path = "/v1/runs", tag = "runs",
@@ -62,17 +46,12 @@ pub(super) async fn create(
     ))]
 /// Lists runs, newest first.
 pub(super) async fn list(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    uri: Uri,
-) -> Response {
-    let outcome = async {
-        let ListQuery { limit: most, state } = query(&uri)?;
-        let state = state.as_deref().map(state_of).transpose()?;
-        let what = RunsAsk::List { limit: limit(most), state };
-        answered(&shared, visitor, What::Runs(what)).await
-    };
-    settled(outcome.await)
+    desk: Desk,
+    Asked(ListQuery { limit: most, state }): Asked<ListQuery>,
+) -> Outcome {
+    let state = state.as_deref().map(state_of).transpose()?;
+    let what = RunsAsk::List { limit: limit(most), state };
+    desk.answered(What::Runs(what)).await
 }
 
 #[utoipa::path(get, path = "/v1/runs/{id}", tag = "runs",
@@ -82,16 +61,8 @@ pub(super) async fn list(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Shows a run with its journal.
-pub(super) async fn show(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-) -> Response {
-    let outcome = async {
-        let id = parts(path)?;
-        answered(&shared, visitor, What::Runs(RunsAsk::Show { run: run(id) })).await
-    };
-    settled(outcome.await)
+pub(super) async fn show(desk: Desk, Part(id): Part<String>) -> Outcome {
+    desk.answered(What::Runs(RunsAsk::Show { run: run(id) })).await
 }
 
 #[utoipa::path(post, path = "/v1/runs/{id}/resume", tag = "runs",
@@ -102,22 +73,8 @@ pub(super) async fn show(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Lets a run go on that was paused or interrupted.
-pub(super) async fn resume(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = match json_body(&shared, &headers, body).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let outcome = async {
-        let id = parts(path)?;
-        accepted(&shared, visitor, arguments::resume_body(body.as_deref(), run(id))?).await
-    };
-    settled(outcome.await)
+pub(super) async fn resume(desk: Desk, Part(id): Part<String>, Given(body): Given) -> Outcome {
+    desk.accepted(arguments::resume_body(body.as_deref(), run(id))?).await
 }
 
 #[utoipa::path(post, path = "/v1/runs/{id}/replay", tag = "runs",
@@ -128,21 +85,7 @@ pub(super) async fn resume(
         (status = "default", description = "the request failed", body = openapi::Problem),
     ))]
 /// Executes a program against the journal of a run; no server is asked.
-pub(super) async fn replay(
-    State(shared): State<Arc<Shared>>,
-    Extension(visitor): Extension<Visitor>,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
-    body: Body,
-) -> Response {
-    let body = match json_body(&shared, &headers, body).await {
-        Ok(body) => body,
-        Err(response) => return response,
-    };
-    let outcome = async {
-        let id = parts(path)?;
-        let Program { code } = read(body.as_deref(), "the body is {code?}")?;
-        answered(&shared, visitor, What::Runs(RunsAsk::Replay { run: run(id), code })).await
-    };
-    settled(outcome.await)
+pub(super) async fn replay(desk: Desk, Part(id): Part<String>, Given(body): Given) -> Outcome {
+    let Program { code } = read(body.as_deref(), "the body is {code?}")?;
+    desk.answered(What::Runs(RunsAsk::Replay { run: run(id), code })).await
 }
