@@ -106,11 +106,7 @@ impl Run<'_> {
         }
         let (answers, retried) = match turn {
             Turn::Make(safe) => {
-                // Should its entry be lost, it is made once more: no more than what comes of one whose
-                // outcome is lost.
-                if !own && !Self::repeatable(call, snapshot) {
-                    safe.wait().await?;
-                }
+                safe.wait().await?;
                 if let Some(asked) = Self::needs_consent(call, snapshot) {
                     return Ok(How::Park(vec![asked], None));
                 }
@@ -300,11 +296,12 @@ impl Run<'_> {
     }
 
     /// Whether making a call twice does no more than making it once, as its tool or the config says.
-    fn repeatable(call: &Call, snapshot: &Snapshot) -> bool {
-        if is_intent(call) {
+    pub(crate) fn repeatable(call: &Call, snapshot: &Snapshot) -> bool {
+        if is_intent(call) || call.server == crate::own::NAMESPACE {
             return true;
         }
-        let Ok(found) = snapshot.catalog.resolve(&call.server, &call.tool) else { return true };
+        // Of a tool that is not known nobody knows.
+        let Ok(found) = snapshot.catalog.resolve(&call.server, &call.tool) else { return false };
         let name = format!("{}.{}", found.server.name, found.tool.spec.name);
         let said = |patterns: &[String]| patterns.iter().any(|p| wildcard::fits(p, &name));
         if said(&snapshot.settings.never_repeat) {

@@ -1,7 +1,7 @@
 //! Intents: programs that are saved, checked, versioned and called by name.
 
 use crate::effect::{Heard, How, failed};
-use crate::journal::Begin;
+use crate::entry::Begin;
 use crate::life::Belongs;
 use crate::past::{Past, question_id};
 use crate::run::Run;

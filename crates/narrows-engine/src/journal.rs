@@ -1,16 +1,13 @@
-//! The journal of a run: what is written down, and the task that writes.
+//! The journal of a run, open for writing, and the task that writes.
 //!
 //! A run's entries have numbers that count up, so they are written in their order or not at all.
 //! Whoever must know that an entry is safe waits for it; entries of several runs, and several of
 //! one, are written together.
 
+use crate::entry::Entry;
+use crate::past::Past;
 use narrows_store::{Note, RunRow, Store, StoreError};
-use narrows_types::{
-    Asked, CallRecord, Content, Durability, Fault, Kind, Language, Limits, LogLine, Origin,
-    Response, Retry, RunId, RunState,
-};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use narrows_types::{Durability, Fault, Kind, Origin, Retry, RunId, RunState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,114 +23,6 @@ const WAITING_KIB_MAX: u32 = 64 << 10;
 const BATCH_MAX: usize = 512;
 /// Lines that nobody waits for are gathered so long: a transaction costs more than a line.
 const GATHER: Duration = Duration::from_millis(25);
-
-/// One entry. The order in the journal is the order in which the program heard of things.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Entry {
-    /// The first: what is executed.
-    Begin(Box<Begin>),
-    /// The program is executed once more.
-    Again {
-        /// Unix milliseconds.
-        at_ms: u64,
-    },
-    /// The program made a call; what came of it follows, or is not known.
-    Asked(AskedCall),
-    /// A call of unknown outcome is made once more, as somebody said.
-    Retried {
-        /// Its number.
-        number: u32,
-    },
-    /// The program heard the outcome of a call.
-    Answered(Box<Outcome>),
-    /// The program logged a line.
-    Log(LogLine),
-    /// The program told of its progress.
-    Progress {
-        /// From 0 to 1.
-        fraction: Option<f64>,
-        /// What it is doing.
-        message: String,
-    },
-    /// An upstream asked something, and wants this back with the answers.
-    Round {
-        /// The call's number.
-        number: u32,
-        /// What it wants back.
-        state: Box<RawValue>,
-    },
-    /// The run waits for an answer.
-    Question(Asked),
-    /// Somebody answered.
-    Response(Response),
-    /// The journal became too long: nothing more is written, and nobody can go on from it.
-    Cut {
-        /// Bytes that it had.
-        bytes: u64,
-    },
-    /// It came to its end.
-    End {
-        /// Which.
-        state: RunState,
-        /// The value that it returned, if it is not large.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        value: Option<Box<RawValue>>,
-        /// What went wrong.
-        #[serde(default, skip_serializing_if = "String::is_empty")]
-        why: String,
-    },
-}
-
-/// What is executed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Begin {
-    pub(crate) code: String,
-    pub(crate) language: Language,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) input: Option<Box<RawValue>>,
-    pub(crate) limits: Limits,
-    /// Unix milliseconds that the program's clock starts at.
-    pub(crate) now_ms: u64,
-    /// Where its random numbers come from.
-    pub(crate) seed: u64,
-    pub(crate) durability: Durability,
-}
-
-/// A call that the program made.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct AskedCall {
-    /// Its number in the run, from 1.
-    pub(crate) number: u32,
-    pub(crate) server: String,
-    pub(crate) tool: String,
-    /// Secrets are redacted.
-    pub(crate) args: Box<RawValue>,
-    /// Knows the same call again: names and whole arguments, sealed.
-    pub(crate) digest: String,
-    /// Microseconds from the run's begin.
-    pub(crate) start_us: u64,
-}
-
-/// What the program heard of a call.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Outcome {
-    /// The call's number.
-    pub(crate) number: u32,
-    pub(crate) ok: bool,
-    /// What the program's clock showed from then on.
-    pub(crate) at_us: u64,
-    pub(crate) body: Box<RawValue>,
-    /// Content that the program may show.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) handles: Vec<(String, Content)>,
-    /// For the bill; none for what Narrows answers itself.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) record: Option<CallRecord>,
-    /// The body had a secret, so it is not whole: whoever needs it must ask again.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) gone: bool,
-}
 
 /// One run's journal, open for writing.
 pub(crate) struct Journal {
@@ -156,6 +45,9 @@ impl Drop for Journal {
     /// Whoever waited for the run went away. A job's run is somebody else's to go on with.
     fn drop(&mut self) {
         let Some(mut row) = self.open.take().filter(|row| row.job.is_none()) else { return };
+        if self.is_taken() || self.has_failed() {
+            return;
+        }
         let Some(scribe) = &self.scribe else { return };
         let Ok(room) = Arc::clone(&scribe.room).try_acquire_owned() else { return };
         row.state = RunState::Lost;
@@ -233,15 +125,16 @@ impl Journal {
         scribe: &Scribe,
         durability: Durability,
         (principal, run): (&str, &RunId),
-        (next, bytes_max): (u64, u64),
+        past: &Past,
+        bytes_max: u64,
     ) -> Self {
         Self {
             scribe: Some(scribe.clone()),
             durability,
             principal: principal.into(),
             run: run.clone(),
-            next,
-            bytes: 0,
+            next: past.entries,
+            bytes: past.bytes,
             bytes_max,
             broken: Arc::default(),
             open: None,
@@ -283,13 +176,22 @@ impl Journal {
         self.broken.taken.load(Ordering::Relaxed)
     }
 
-    /// Writes an entry. With `sync` durability the caller can wait until it is safe.
-    pub(crate) async fn write(&mut self, entry: &Entry) -> Result<Safe, Fault> {
+    fn has_failed(&self) -> bool {
+        self.broken.failed.load(Ordering::Relaxed)
+    }
+
+    /// The run is under way: should its caller go away, its row says so.
+    pub(crate) fn opened(&mut self, row: RunRow) {
+        self.open = Some(row);
+    }
+
+    /// Writes an entry. With `sync` durability the caller can wait until it is safe, if `sure`.
+    pub(crate) async fn write(&mut self, entry: &Entry, sure: bool) -> Result<Safe, Fault> {
         if !self.kept() {
             return Ok(Safe(None));
         }
-        let sync = self.durability == Durability::Sync;
-        self.line(Some(entry), None, sync).await
+        let wait = sure && self.durability == Durability::Sync;
+        self.line(Some(entry), None, wait).await
     }
 
     /// Writes the run's row, perhaps with an entry; waits if asked to.
@@ -300,7 +202,9 @@ impl Journal {
         version: Option<u64>,
         wait: bool,
     ) -> Result<Safe, Fault> {
-        self.open = (row.state == RunState::Running).then(|| row.clone());
+        if row.state != RunState::Running {
+            self.open = None;
+        }
         let entry = entry.filter(|_| self.kept());
         self.line(entry, Some((row, version)), wait).await
     }
@@ -317,7 +221,14 @@ impl Journal {
         if self.is_taken() {
             return Err(taken(&self.run));
         }
-        let entry = match entry {
+        if self.has_failed() {
+            if self.durability == Durability::Sync {
+                return Err(unwritten());
+            }
+            // What is missing cannot be made up for: it goes on without.
+            self.durability = Durability::Off;
+        }
+        let entry = match entry.filter(|_| self.kept()) {
             Some(entry) => {
                 let bytes = serde_json::to_vec(entry).map_err(|e| Fault::bug(e.to_string()))?;
                 self.bytes = self.bytes.saturating_add(bytes.len() as u64);
@@ -368,6 +279,12 @@ impl Journal {
         scribe.lines.send(line).await.map_err(|_closed| stopped())?;
         Ok(Safe(told))
     }
+}
+
+fn unwritten() -> Fault {
+    Fault::new(Kind::Unavailable, Origin::Narrows, "the run's journal cannot be written")
+        .hint("see the log")
+        .retry(Retry::AfterMs(1_000))
 }
 
 /// Takes lines for all journals.
@@ -434,8 +351,16 @@ impl Clerk {
         let mut notes: Vec<Note> = Vec::new();
         let mut waiters: Vec<Vec<Line>> = Vec::new();
         for mut line in batch.drain(..) {
-            let same = |note: &Note| note.run == line.run && *note.principal == *line.principal;
-            let at = notes.iter().position(same).unwrap_or_else(|| {
+            // Lines of one journal that follow each other are one note. Two journals of one run are
+            // not: one of them comes too late.
+            let follows = |at: &usize| {
+                let (note, waiting) = (notes.get(*at), waiters.get(*at));
+                let same = waiting.and_then(|lines| lines.first());
+                same.is_some_and(|first| Arc::ptr_eq(&first.broken, &line.broken))
+                    && note.is_some_and(|n| n.from + n.entries.len() as u64 == line.from)
+            };
+            let found = (0..notes.len()).rfind(follows);
+            let at = found.unwrap_or_else(|| {
                 notes.push(Note {
                     principal: line.principal.to_string(),
                     run: line.run.clone(),
@@ -450,7 +375,11 @@ impl Clerk {
                 continue;
             };
             note.entries.extend(line.entry.take());
-            note.row = line.row.take().or(note.row.take());
+            note.row = match (note.row.take(), line.row.take()) {
+                // What the first must have been holds for both.
+                (Some((_, first)), Some((row, version))) => Some((row, first.or(version))),
+                (before, after) => after.or(before),
+            };
             waiting.push(line);
         }
         let written = self.store.note(&notes).await;
@@ -468,6 +397,7 @@ fn tell(lines: Vec<Line>, result: Result<bool, &StoreError>) {
     for line in lines {
         let told = match result {
             Ok(true) => Ok(()),
+            Ok(false) if line.broken.failed.load(Ordering::Relaxed) => Err(unwritten()),
             Ok(false) => {
                 line.broken.taken.store(true, Ordering::Relaxed);
                 Err(taken(&line.run))
@@ -476,10 +406,7 @@ fn tell(lines: Vec<Line>, result: Result<bool, &StoreError>) {
                 if !line.broken.failed.swap(true, Ordering::Relaxed) {
                     tracing::warn!(run = %line.run, "its journal is not written: {error}");
                 }
-                let message = "the run's journal cannot be written";
-                Err(Fault::new(Kind::Unavailable, Origin::Narrows, message)
-                    .hint("see the log")
-                    .retry(Retry::AfterMs(1_000)))
+                Err(unwritten())
             }
         };
         drop(line.room);

@@ -4,7 +4,8 @@
 //! has is heard first and in its order, and everything new after that. A call is known again by what
 //! it is and how often it was made, not by when.
 
-use crate::journal::{AskedCall, Entry, Journal, Outcome, Safe};
+use crate::entry::{AskedCall, Entry, Outcome};
+use crate::journal::{Journal, Safe};
 use crate::past::{Past, about};
 use crate::seal::Seal;
 use narrows_catalog::shape;
@@ -131,8 +132,14 @@ impl Ledger {
         }
     }
 
-    /// The program makes a call, which the worker knows by `id`.
-    pub(crate) async fn call(&mut self, id: u32, mut asked: AskedCall) -> Result<Turn, Fault> {
+    /// The program makes a call, which the worker knows by `id`; it is `sure` to be known again only
+    /// once its entry is safe.
+    pub(crate) async fn call(
+        &mut self,
+        id: u32,
+        mut asked: AskedCall,
+        sure: bool,
+    ) -> Result<Turn, Fault> {
         if !self.journal.kept() {
             return Ok(Turn::Make(Safe::now()));
         }
@@ -157,13 +164,13 @@ impl Ledger {
         asked.number = self.next_number;
         self.next_number += 1;
         self.numbers.insert(id, asked.number);
-        Ok(Turn::Make(self.journal.write(&Entry::Asked(asked)).await?))
+        Ok(Turn::Make(self.journal.write(&Entry::Asked(asked), sure).await?))
     }
 
     /// A call of unknown outcome is made once more.
     pub(crate) async fn retry(&mut self, id: u32) -> Result<Safe, Fault> {
         let number = self.number(id);
-        self.journal.write(&Entry::Retried { number }).await
+        self.journal.write(&Entry::Retried { number }, true).await
     }
 
     /// What an upstream that asked wants back.
@@ -174,7 +181,7 @@ impl Ledger {
     /// An upstream asks, and wants this back.
     pub(crate) async fn asks(&mut self, id: u32, state: Box<RawValue>) -> Result<(), Fault> {
         let number = self.number(id);
-        self.journal.write(&Entry::Round { number, state }).await.map(drop)
+        self.journal.write(&Entry::Round { number, state }, false).await.map(drop)
     }
 
     /// Whether the journal still has something for the program to hear.
@@ -210,7 +217,7 @@ impl Ledger {
             return Ok(());
         }
         // Nobody waits: the next entry cannot be safe before this one is.
-        self.journal.write(&Entry::Answered(Box::new(outcome.clone()))).await.map(drop)
+        self.journal.write(&Entry::Answered(Box::new(outcome.clone())), false).await.map(drop)
     }
 
     /// The program logs; what an earlier execution logged is in the journal already.
@@ -219,7 +226,7 @@ impl Ledger {
             self.logs_known -= 1;
             return Ok(());
         }
-        self.journal.write(&Entry::Log(line.clone())).await.map(drop)
+        self.journal.write(&Entry::Log(line.clone()), false).await.map(drop)
     }
 
     /// The program tells of its progress.
@@ -233,7 +240,7 @@ impl Ledger {
             return Ok(());
         }
         let message = message.to_owned();
-        self.journal.write(&Entry::Progress { fraction, message }).await.map(drop)
+        self.journal.write(&Entry::Progress { fraction, message }, false).await.map(drop)
     }
 
     /// The run pauses: its questions are written down.
@@ -248,7 +255,7 @@ impl Ledger {
         let questions = std::mem::take(&mut self.parked);
         for asked in &questions {
             if !self.asked_before.iter().any(|known| known.id == asked.id) {
-                self.journal.write(&Entry::Question(asked.clone())).await.map(drop)?;
+                self.journal.write(&Entry::Question(asked.clone()), false).await.map(drop)?;
             }
         }
         Ok(questions)

@@ -11,6 +11,7 @@ mod config;
 mod crew;
 mod effect;
 mod effects;
+mod entry;
 mod face;
 mod follow;
 mod intents;

@@ -1,7 +1,8 @@
 //! The life of a run: begun, executed, executed again against its journal, paused, ended.
 
 use crate::admit::Grant;
-use crate::journal::{Begin, Entry, Journal, taken};
+use crate::entry::{Begin, Entry};
+use crate::journal::{Journal, taken};
 use crate::ledger::Ledger;
 use crate::past::Past;
 use crate::run::{Ended, Ending, Execution};
@@ -97,8 +98,7 @@ impl Shared {
         let principal = grant.principal.clone();
         let bytes_max = self.settings.borrow().journal_bytes_max;
         let place = (principal.name.as_str(), &row.run);
-        let mut journal =
-            Journal::open(&self.scribe, begin.durability, place, (past.entries, bytes_max));
+        let mut journal = Journal::open(&self.scribe, begin.durability, place, &past, bytes_max);
         self.open_life(&mut journal, &mut row, version, &begin).await?;
         let mut executions = 1;
         let ended = loop {
@@ -167,7 +167,9 @@ impl Shared {
             // Of two who go on with a run, one must hear that it came too late.
             (Entry::Again { at_ms: crate::effects::now_ms() }, true)
         };
-        journal.row(Some(&entry), row.clone(), version, wait).await?.wait().await
+        journal.row(Some(&entry), row.clone(), version, wait).await?.wait().await?;
+        journal.opened(row.clone());
+        Ok(())
     }
 
     /// The end of a run, or its pause: written down and told.

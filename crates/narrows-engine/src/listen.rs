@@ -2,7 +2,7 @@
 //! hears when.
 
 use crate::effect::{Finished, Heard, How, failed};
-use crate::journal::Outcome;
+use crate::entry::Outcome;
 use crate::ledger::{Ledger, Turn};
 use crate::redact::redacted;
 use crate::run::{Ending, GRACE, Run};
@@ -220,7 +220,10 @@ impl Run<'_> {
                 asked.args = args;
             }
         }
-        let turn = match ledger.call(id, asked).await? {
+        // Should the entry of another be lost, it is made once more: no more than what comes of one
+        // whose outcome is lost.
+        let sure = !Self::repeatable(&call, snapshot);
+        let turn = match ledger.call(id, asked, sure).await? {
             Turn::Recorded => return Ok(()),
             Turn::Diverged(why) => return Err(Ending::Diverged(why)),
             turn => turn,

@@ -1,6 +1,6 @@
 //! What a journal says of the executions before this one.
 
-use crate::journal::{AskedCall, Begin, Entry, Outcome};
+use crate::entry::{AskedCall, Begin, Entry, Outcome};
 use narrows_types::{Asked, Fault, Kind, LogLine, Origin, Response, RunState};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -34,8 +34,9 @@ pub(crate) struct Past {
     gone: HashMap<u32, usize>,
     /// It was too long to be kept.
     cut: bool,
-    /// The number of the next entry.
+    /// The number of the next entry, and the bytes of those before.
     pub(crate) entries: u64,
+    pub(crate) bytes: u64,
     /// The last time that the program's clock showed.
     pub(crate) at_us: u64,
 }
@@ -49,6 +50,7 @@ impl Past {
                 Fault::bug(format!("entry {} of the journal is unreadable: {e}", past.entries))
                     .hint("it was written by another version of narrows; start the run anew")
             })?;
+            past.bytes = past.bytes.saturating_add(bytes.len() as u64);
             past.take(entry);
         }
         Ok(past)

@@ -1,6 +1,7 @@
 //! Answers to the questions of paused runs, and runs that go on.
 
-use crate::journal::{Entry, taken};
+use crate::entry::Entry;
+use crate::journal::taken;
 use crate::{Events, Shared};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;

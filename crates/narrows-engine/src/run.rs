@@ -5,8 +5,7 @@
 //! can never lock up with its host.
 
 use crate::admit::Grant;
-
-use crate::journal::Begin;
+use crate::entry::Begin;
 use crate::ledger::Ledger;
 use crate::listen::{Outbound, ending, out_of_turn};
 use crate::snapshot::Snapshot;

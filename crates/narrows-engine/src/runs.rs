@@ -1,7 +1,8 @@
 //! The record of runs: listed, shown, replayed.
 
 use crate::Shared;
-use crate::journal::{Begin, Journal};
+use crate::entry::Begin;
+use crate::journal::Journal;
 use crate::ledger::Ledger;
 use crate::past::Past;
 use crate::run::{Ending, Execution};

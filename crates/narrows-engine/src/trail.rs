@@ -1,7 +1,7 @@
 //! What a run leaves behind on its way: calls, logs, content that it shows. A program decides how
 //! much of it there is, so all of it is bounded.
 
-use crate::journal::Outcome;
+use crate::entry::Outcome;
 use narrows_catalog::shape;
 use narrows_types::frame::{CallError, Reply};
 use narrows_types::{CallRecord, Content, Limits, LogLevel, LogLine};
