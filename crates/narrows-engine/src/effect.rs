@@ -25,6 +25,8 @@ use tokio::time::Instant;
 const ANSWER: &str = "answer";
 /// Bytes of an upstream's question.
 const MESSAGE_BYTES: usize = 4 << 10;
+/// Bytes of a question's schema.
+const SCHEMA_BYTES: usize = 16 << 10;
 /// How long an upstream is left alone that wants to be asked again.
 const AGAIN: Duration = Duration::from_millis(200);
 
@@ -117,15 +119,19 @@ impl Run<'_> {
                 return Err(Fault::bug("a call of the journal was made again"));
             }
         };
-        if is_intent(call) || own {
+        // It may have ended before anybody was asked.
+        let consent = answers.iter().any(|(asked, _)| asked.kind == AskedKind::Approve);
+        if !consent
+            && !retried
+            && let Some(asked) = Self::needs_consent(call, snapshot)
+        {
+            return Ok(How::Park(vec![asked], None));
+        }
+        // What an intent asks is asked of its own run.
+        if own || is_intent(call) && !consent {
             return self.make(call, snapshot, Rounds::default()).await;
         }
         let Some((first, response)) = answers.first() else {
-            // It may have ended before anybody was asked.
-            let asked = Self::needs_consent(call, snapshot).filter(|_| !retried);
-            if let Some(asked) = asked {
-                return Ok(How::Park(vec![asked], None));
-            }
             if Self::repeatable(call, snapshot) {
                 return self.make(call, snapshot, Rounds::default()).await;
             }
@@ -243,24 +249,31 @@ impl Run<'_> {
             id: question_id(call.id),
             kind: AskedKind::Ask,
             about: String::new(),
-            message: message.to_owned(),
-            schema: to_raw_value(&schema).ok(),
+            message: clip(message.to_owned(), MESSAGE_BYTES),
+            schema: to_raw_value(&schema).ok().filter(|s| s.get().len() <= SCHEMA_BYTES),
         };
+        if asked.schema.is_none() {
+            return refused(&format!("the schema is longer than {SCHEMA_BYTES} bytes"));
+        }
         How::Park(vec![asked], None)
     }
 
     /// The question whether a call may be made, if the config wants a person's consent.
     fn needs_consent(call: &Call, snapshot: &Snapshot) -> Option<Asked> {
-        let patterns = &snapshot.settings.approve;
-        if patterns.is_empty() || call.server == crate::own::NAMESPACE {
+        let settings = &snapshot.settings;
+        if settings.approve.is_empty() || call.server == crate::own::NAMESPACE {
             return None;
         }
-        let name = Self::wire_name(call, snapshot);
-        patterns.iter().any(|pattern| wildcard::fits(pattern, &name)).then(|| Asked {
+        let found = snapshot.catalog.resolve(&call.server, &call.tool);
+        let (server, tool) = match &found {
+            Ok(found) => (&found.server.name, &found.tool.spec.name),
+            Err(_unknown) => (&call.server, &call.tool),
+        };
+        settings.wants_consent(server, tool).then(|| Asked {
             id: question_id(call.id),
             kind: AskedKind::Approve,
             about: format!("{}.{}", call.server, call.tool),
-            message: format!("may {name} be called with {}?", shape::describe(&call.args)),
+            message: format!("may {server}.{tool} be called with {}?", shape::describe(&call.args)),
             schema: to_raw_value(&json!({"type": "object", "properties": {}})).ok(),
         })
     }
@@ -279,19 +292,13 @@ impl Run<'_> {
             id: question_id(call.id),
             kind: AskedKind::Unknown,
             message: format!(
-                "it is unknown whether {name}({}) was carried out: retry it, treat it as done, or \
-                 let it fail?",
-                clip(call.args.get().to_owned(), 200)
+                "it is unknown whether {name} with {} was carried out: retry it, treat it as \
+                 done, or let it fail?",
+                // What stands in them may be secret.
+                shape::describe(&call.args)
             ),
             about: name,
             schema: to_raw_value(&schema).ok(),
-        }
-    }
-
-    fn wire_name(call: &Call, snapshot: &Snapshot) -> String {
-        match snapshot.catalog.resolve(&call.server, &call.tool) {
-            Ok(found) => format!("{}.{}", found.server.name, found.tool.spec.name),
-            Err(_unknown) => format!("{}.{}", call.server, call.tool),
         }
     }
 
@@ -378,7 +385,7 @@ impl Run<'_> {
             return None;
         }
         let found = snapshot.catalog.resolve(&call.server, &call.tool).ok()?;
-        redacted(body, Some(found.tool.spec.output_schema.as_ref()?), &[])
+        redacted(body, found.tool.spec.output_schema.as_ref(), &snapshot.settings.redact)
     }
 
     /// Whether a run that must not lose anything stops here: the call may have been carried out.

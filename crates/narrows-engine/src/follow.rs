@@ -7,8 +7,8 @@ use crate::life::Belongs;
 use crate::{Events, Shared};
 use narrows_store::{Beat, Outcome, Pulse, Settle, Taken};
 use narrows_types::{
-    Answer, CallAsk, Durability, Fault, JobId, JobOptions, JobWork, Principal, RunAsk, RunEnd,
-    RunReport, ToolResult,
+    Answer, CallAsk, Client, Durability, Fault, JobId, JobOptions, JobWork, Principal, RunAsk,
+    RunEnd, RunReport, ToolResult,
 };
 use narrows_upstream::Caller;
 use std::sync::Arc;
@@ -46,8 +46,9 @@ impl Shared {
     pub(crate) async fn call_directly(
         self: &Arc<Self>,
         principal: &Principal,
-        wait: Option<Duration>,
+        (wait, client): (Option<Duration>, &Client),
         call: CallAsk,
+        events: Option<Events>,
     ) -> Result<ToolResult, Fault> {
         let longest = self.settings.borrow().call_wait;
         let deadline = Instant::now() + wait.unwrap_or(longest).min(longest);
@@ -57,8 +58,8 @@ impl Shared {
             snapshot: &snapshot,
             principal,
             deadline,
-            progress: None,
-            caller: Caller::of(&principal.name, None),
+            progress: events,
+            caller: Caller::of(&principal.name, client.session),
             rounds: None,
             consented: false,
         };

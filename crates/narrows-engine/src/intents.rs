@@ -1,5 +1,6 @@
 //! Intents: programs that are saved, checked, versioned and called by name.
 
+use crate::call::no_consent;
 use crate::effect::{Heard, How, failed};
 use crate::entry::Begin;
 use crate::life::Belongs;
@@ -12,8 +13,8 @@ use futures_util::future::BoxFuture;
 use narrows_store::IntentHead;
 use narrows_types::frame::Call;
 use narrows_types::{
-    Answer, Asked, CallAsk, Durability, Fault, Intent, IntentInfo, IntentTest, IntentsAsk, Kind,
-    Origin, Principal, RunAsk, RunEnd, RunId, RunReport, RunState, ServerListing, ToolSpec,
+    Answer, Asked, CallAsk, Client, Durability, Fault, Intent, IntentInfo, IntentTest, IntentsAsk,
+    Kind, Origin, Principal, RunAsk, RunEnd, RunId, RunReport, RunState, ServerListing, ToolSpec,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -33,6 +34,8 @@ const DESCRIPTION_MAX: usize = 1_024;
 const SCHEMA_MAX: usize = 64 << 10;
 /// Tests of one intent.
 const TESTS_MAX: usize = 50;
+/// Bytes of all of them.
+const TESTS_BYTES_MAX: usize = 1 << 20;
 
 /// A version as it is stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,17 +90,20 @@ impl Shared {
                 Ok(Answer::Intent(Box::new(info)))
             }
             IntentsAsk::Call { name, input } => {
+                if self.settings.borrow().wants_consent(NAMESPACE, &name) {
+                    return Err(no_consent(NAMESPACE, &name));
+                }
                 let info = info(self.store.intent(owner, &name).await?)?;
                 if let (Some(direct), Some(arguments)) = (&info.direct, &input)
                     && let Some((server, tool)) = direct.split_once('.')
+                    && self.callable(principal, server, tool).await
                 {
                     fits(&info.intent, input.as_deref())?;
                     let (server, tool) = (server.to_owned(), tool.to_owned());
                     let call = CallAsk { server, tool, arguments: arguments.clone() };
-                    // Where the tool is not known any more, the program says what is wrong.
-                    if let Ok(result) = self.call_directly(principal, wait, call).await {
-                        return Ok(Answer::Call(result));
-                    }
+                    let client = Client::default();
+                    let called = self.call_directly(principal, (wait, &client), call, events);
+                    return Ok(Answer::Call(called.await?));
                 }
                 let ask = program(info.intent, input)?;
                 let ask = RunAsk { follow: false, ..ask };
@@ -107,12 +113,21 @@ impl Shared {
         }
     }
 
+    /// Whether a tool can be called without a program; where not, the program says what is wrong or
+    /// waits for consent.
+    async fn callable(&self, principal: &Principal, server: &str, tool: &str) -> bool {
+        let snapshot = self.current(principal).await;
+        snapshot.catalog.resolve(server, tool).is_ok_and(|found| {
+            !snapshot.settings.wants_consent(&found.server.name, &found.tool.spec.name)
+        })
+    }
+
     async fn save(
         self: &Arc<Self>,
         principal: &Principal,
         intent: Intent,
     ) -> Result<Answer, Fault> {
-        sound(&intent)?;
+        sound(&intent, self.settings.borrow().limits.code_bytes)?;
         self.check(principal, &intent).await?;
         let name = intent.name.clone();
         let saved = Saved { intent, saved_at_ms: crate::effects::now_ms() };
@@ -333,7 +348,7 @@ fn drawn_schema(input: &Value) -> Value {
 }
 
 /// Whether an intent can be saved.
-fn sound(intent: &Intent) -> Result<(), Fault> {
+fn sound(intent: &Intent, code_bytes: u64) -> Result<(), Fault> {
     let name = &intent.name;
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic());
     let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -346,7 +361,11 @@ fn sound(intent: &Intent) -> Result<(), Fault> {
     if intent.code.trim().is_empty() {
         return Err(Fault::invalid("the intent has no program"));
     }
+    let code_max = usize::try_from(code_bytes).unwrap_or(usize::MAX);
+    let tested = |test: &IntentTest| test.input.get().len() + test.expected.get().len();
     for (what, bytes, max) in [
+        ("the program", intent.code.len(), code_max),
+        ("the tests together", intent.tests.iter().map(tested).sum(), TESTS_BYTES_MAX),
         ("the description", intent.description.len(), DESCRIPTION_MAX),
         ("the input schema", intent.input_schema.get().len(), SCHEMA_MAX),
         ("the number of tests", intent.tests.len(), TESTS_MAX),

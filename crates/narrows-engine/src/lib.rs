@@ -49,7 +49,6 @@ use access::{Doorman, Switch};
 use admit::Gate;
 use arc_swap::ArcSwap;
 use cache::Cache;
-use call::CallContext;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
 use journal::Scribe;
@@ -61,7 +60,7 @@ use narrows_types::{
     Answer, Ask, Changes, Event, Fault, IntentsAsk, JobWork, Principal, RunAsk, RunReport,
     SearchAnswer, SearchAsk, ServerListing, ServerState, ServerStatus, What, fault,
 };
-use narrows_upstream::{Caller, Fleet};
+use narrows_upstream::Fleet;
 use offers::Offers;
 use recall::{Owners, Tasks};
 use seal::Seal;
@@ -271,22 +270,8 @@ impl Shared {
                 self.intents(&principal, ask, deadline, events).await
             }
             What::Call(call) => {
-                let longest = self.settings.borrow().call_wait;
-                let deadline = Instant::now() + deadline.unwrap_or(longest).min(longest);
-                let _place = self.gate.place(deadline).await?;
-                let snapshot = self.knowing(&principal, [call.server.as_str()], deadline).await;
-                let context = CallContext {
-                    snapshot: &snapshot,
-                    principal: &principal,
-                    deadline,
-                    progress: events,
-                    caller: Caller::of(&principal.name, client.session),
-                    rounds: None,
-                    consented: false,
-                };
-                let called =
-                    self.invoke(context, &call.server, &call.tool, &call.arguments).await?;
-                Ok(Answer::Call(called.result))
+                let whole = (deadline, &*client);
+                Ok(Answer::Call(self.call_directly(&principal, whole, call, events).await?))
             }
             What::List(list) => Ok(Answer::Listed(self.list(&principal, deadline, &list).await?)),
             What::Tools { server } => {

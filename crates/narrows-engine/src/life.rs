@@ -218,11 +218,13 @@ impl Shared {
         };
         let before = std::mem::replace(&mut row.used, total);
         let Some(session) = &row.session else { return };
+        // The time of a run within is its outer run's, and no agent reads what it returns.
+        let within = row.run.as_str().contains('.');
         let new = Budget {
             calls: total.calls.saturating_sub(before.calls),
-            ms: total.ms.saturating_sub(before.ms),
+            ms: if within { 0 } else { total.ms.saturating_sub(before.ms) },
             bytes: total.bytes.saturating_sub(before.bytes),
-            tokens: total.tokens,
+            tokens: if within { 0 } else { total.tokens },
         };
         if let Err(e) = self.store.use_session(&principal.name, session, new).await {
             tracing::warn!(run = %row.run, "its session was not charged: {e}");
@@ -279,12 +281,14 @@ impl Found {
             code: self.begin.code.clone(),
             language: self.begin.language,
             output_bytes: Some(self.begin.limits.output_bytes),
+            session: self.row.session.clone(),
             ..RunAsk::default()
         }
     }
 
-    /// It goes on, within a grant.
-    pub(crate) fn go_on(self, grant: Grant, events: Option<Events>) -> Life {
+    /// It goes on, within a grant and no more than it could use at first.
+    pub(crate) fn go_on(self, mut grant: Grant, events: Option<Events>) -> Life {
+        grant.limits.calls = grant.limits.calls.min(self.begin.limits.calls);
         let Self { row, version, begin, past } = self;
         Life { row, version: Some(version), begin, past, grant, events }
     }

@@ -145,8 +145,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), Problem> {
             "the server name `{shown}` must not begin or end with a blank or hold control characters"
         )));
     }
-    if name == "narrows" {
-        return Err(Problem::new("the server name `narrows` is taken by Narrows itself")
+    if matches!(name, "narrows" | "intents") {
+        return Err(Problem::new(format!("the server name `{name}` is taken by Narrows itself"))
             .hint("give the server another name"));
     }
     Ok(())
