@@ -112,7 +112,7 @@ pub(crate) enum Expect {
 /// One change among several that are made together.
 #[derive(Debug, Clone)]
 pub(crate) enum Change {
-    /// Writes a whole record. With `Absent` a log that an expired record left is gone too.
+    /// Writes a whole record. A log that an expired record left is gone then.
     Put { record: Record, expect: Expect },
     /// Adds to a record's weight and sets its stamp; makes it, without a body, if there is none.
     Add { key: Key, weight: u64, stamp_ms: u64 },
@@ -162,7 +162,8 @@ pub(crate) trait Backend: Send + Sync + fmt::Debug {
     /// Records that exist at `now_ms`, in order.
     fn list<'a>(&'a self, range: &'a Range, now_ms: u64) -> Work<'a, Vec<Record>>;
 
-    /// Entries of a log from number `from`, at most `count`; none beyond the end.
+    /// Entries of a log from number `from`, at most `count`; none beyond the end, and none if its
+    /// record has expired.
     fn read<'a>(&'a self, key: &'a Key, from: u64, count: u64) -> Work<'a, Vec<Vec<u8>>>;
 
     /// How much a space holds, of one owner or of all, expired records that are not swept included.

@@ -119,10 +119,44 @@ fn restrict(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The url without what may be a password: of a foreign scheme only the scheme is repeated.
+/// The url without what may be a password: only a path is repeated, of all else the scheme, if it
+/// has one.
 pub(crate) fn redacted(url: &str) -> String {
-    match url.split_once("://") {
-        Some((scheme, _)) if scheme != "sqlite" => format!("{scheme}://..."),
-        _ => url.to_owned(),
+    let Some((scheme, rest)) = url.split_once(':') else {
+        return if url.contains('@') { "...".to_owned() } else { url.to_owned() };
+    };
+    if matches!(scheme, "sqlite" | "memory" | "") {
+        return url.to_owned();
+    }
+    // The name of a user stands before a colon, too.
+    let plain = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    if !plain || !rest.starts_with('/') {
+        return "...".to_owned();
+    }
+    let slashes = if rest.starts_with("//") { "//" } else { "/" };
+    format!("{scheme}:{slashes}...")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redacted;
+
+    #[test]
+    fn no_url_is_repeated_with_its_password() {
+        for (url, shown) in [
+            ("sqlite:/var/lib/narrows.db", "sqlite:/var/lib/narrows.db"),
+            ("sqlite://narrows.db", "sqlite://narrows.db"),
+            (":memory:", ":memory:"),
+            ("narrows.db", "narrows.db"),
+            ("mysql://ann:hunter2@db/x", "mysql://..."),
+            ("amqp:/ann:hunter2@db", "amqp:/..."),
+            ("postgres:ann:hunter2@db/x", "..."),
+            ("ann:hunter2@db/x", "..."),
+            ("ann:/hunter2@db/x", "ann:/..."),
+            ("ann@hunter2:5432://db", "..."),
+            ("hunter2@db", "..."),
+        ] {
+            assert_eq!(redacted(url), shown);
+        }
     }
 }

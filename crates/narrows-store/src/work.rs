@@ -10,6 +10,10 @@ use tokio::sync::watch;
 
 /// Schedules that one look takes.
 const SCHEDULES_MAX: usize = 1_000;
+/// Jobs in one list.
+const JOBS_MAX: usize = 1_000;
+/// Batches of jobs that are forgotten in one go; the next goes on.
+const BATCHES: usize = 200;
 
 /// A schedule: who it belongs to and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +78,10 @@ impl Store {
         self.backend().job(id).await
     }
 
-    /// Jobs, newest first.
+    /// Jobs, newest first, at most 1,000.
     pub async fn jobs(&self, filter: &JobFilter) -> Result<Vec<JobRow>, StoreError> {
-        self.backend().jobs(filter).await
+        let filter = JobFilter { limit: filter.limit.min(JOBS_MAX), ..filter.clone() };
+        self.backend().jobs(&filter).await
     }
 
     /// How many jobs are in each state.
@@ -88,7 +93,15 @@ impl Store {
     pub async fn forget_old_jobs(&self) -> Result<u64, StoreError> {
         let now = self.backend().now_ms().await?;
         let ttl_ms = self.config().job_ttl_s.saturating_mul(1_000);
-        self.backend().forget_jobs(now.saturating_sub(ttl_ms)).await
+        let until_ms = now.saturating_sub(ttl_ms);
+        let mut forgotten = 0;
+        for _ in 0..BATCHES {
+            match self.backend().forget_jobs(until_ms).await? {
+                0 => break,
+                gone => forgotten += gone,
+            }
+        }
+        Ok(forgotten)
     }
 
     /// Changes when a job may have become ready, or was cancelled.

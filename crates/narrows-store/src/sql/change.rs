@@ -100,7 +100,8 @@ async fn put(tx: &mut Tx, record: &Record, expect: Expect) -> Result<bool, sqlx:
     if !holds {
         return Ok(false);
     }
-    if expect == Expect::Absent && old.is_some() {
+    // A record that comes after an expired one finds nothing of it.
+    if old.as_ref().is_some_and(|o| !o.lives) {
         tx.exec(DELETE_LOG, &at(key)).await?;
     }
     write_record(tx, record, version.unwrap_or(0) + 1, old.as_ref()).await?;

@@ -153,7 +153,7 @@ async fn attempt(core: &Core, batch: &[Pending]) -> Result<Vec<Reply>, Failed> {
     if let [Pending { op: Op::Write(changes), .. }] = batch
         && let Some(made) = change::append_alone(&core.pools, changes).await
     {
-        return made.map(|made| vec![Reply::Made(made)]).map_err(|e| failed(Stop::Sql(e)));
+        return made.map(|made| vec![Reply::Made(made)]).map_err(|e| committed(Stop::Sql(e)));
     }
     let mut locks = BTreeSet::new();
     for pending in batch {
@@ -168,11 +168,7 @@ async fn attempt(core: &Core, batch: &[Pending]) -> Result<Vec<Reply>, Failed> {
             return Err(failed(stop));
         }
     };
-    let wake = tx.commit().await.map_err(|e| match failed(Stop::Sql(e)) {
-        // It may have been made: nobody knows.
-        Failed::Lost(e) => Failed::All(e),
-        other => other,
-    })?;
+    let wake = tx.commit().await.map_err(|e| committed(Stop::Sql(e)))?;
     if wake {
         core.wake();
         core.made.send_replace(());
@@ -215,6 +211,15 @@ fn failed(stop: Stop) -> Failed {
             Failed::All(error)
         }
         stop => Failed::One(stop),
+    }
+}
+
+/// Why something failed that may have been made all the same: made again, an append would find its
+/// own entries and take them for somebody else's.
+fn committed(stop: Stop) -> Failed {
+    match failed(stop) {
+        Failed::Lost(e) => Failed::All(e),
+        other => other,
     }
 }
 

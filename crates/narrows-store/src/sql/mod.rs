@@ -213,7 +213,11 @@ impl Backend for Sql {
     }
 
     fn read<'a>(&'a self, key: &'a Key, from: u64, count: u64) -> Work<'a, Vec<Vec<u8>>> {
-        see!(self, "read a log", record::read(&self.core.pools, key, from, count))
+        see!(
+            self,
+            "read a log",
+            record::read(&self.core.pools, &self.core.clock, key, (from, count))
+        )
     }
 
     fn total<'a>(&'a self, space: Space, owner: Option<&'a str>) -> Work<'a, Total> {

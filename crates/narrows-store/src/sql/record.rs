@@ -1,16 +1,22 @@
 //! Reading records, logs and totals.
 
 use super::change::NEVER;
-use super::live::{Pools, Row, Value, unwritten, values};
+use super::live::{ABOUT_NOW, Dialect, Pools, Row, Value, unwritten, values};
 use crate::backend::{Key, Range, Record, Space, Total};
+use crate::clock::Clock;
 use crate::{signed, unsigned};
 use sqlx::AssertSqlSafe;
 use std::fmt::Write;
 
 const GET: &str = "SELECT owner, id, weight, version, stamp_ms, expires_ms, body FROM record \
      WHERE space = $1 AND owner = $2 AND id = $3 AND expires_ms > $4";
-const READ: &str = "SELECT body FROM log WHERE space = $1 AND owner = $2 AND id = $3 \
-     AND number >= $4 ORDER BY number LIMIT $5";
+/// Between its parts stands what time it is.
+const READ: [&str; 2] = [
+    "SELECT body FROM log WHERE space = $1 AND owner = $2 AND id = $3 AND number >= $4 \
+     AND NOT EXISTS (SELECT 1 FROM record WHERE space = $1 AND owner = $2 AND id = $3 \
+         AND expires_ms <= ",
+    ") ORDER BY number LIMIT $5",
+];
 const TOTAL: &str =
     "SELECT records, weight FROM total WHERE space = $1 AND everyone = $2 AND owner = $3";
 /// The second condition is what the index knows.
@@ -66,12 +72,21 @@ fn record(space: Space, row: &Row, body: bool) -> Result<Record, sqlx::Error> {
 
 pub(super) async fn read(
     pools: &Pools,
+    clock: &Clock,
     key: &Key,
-    from: u64,
-    count: u64,
+    (from, count): (u64, u64),
 ) -> Result<Vec<Vec<u8>>, sqlx::Error> {
-    let values = values![key.space.name(), &key.owner, &key.id, from, count];
-    let rows = pools.rows(READ, &values).await?;
+    let mut values = values![key.space.name(), &key.owner, &key.id, from, count].to_vec();
+    let now = match pools.dialect() {
+        Dialect::Lite => {
+            values.push(clock.now_ms().into());
+            "$6"
+        }
+        Dialect::Postgres => ABOUT_NOW,
+    };
+    let [head, tail] = READ;
+    // Our own words only.
+    let rows = pools.rows(AssertSqlSafe(format!("{head}{now}{tail}")), &values).await?;
     rows.iter().map(|row| row.blob(0)).collect()
 }
 

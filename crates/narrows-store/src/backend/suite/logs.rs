@@ -55,14 +55,32 @@ pub(crate) async fn a_log_is_read_in_parts(site: &Site) {
 pub(crate) async fn a_fresh_record_has_no_old_log(site: &Site) {
     let b = site.open().await;
     let now = b.now_ms().await.unwrap();
-    let gone = Record { expires_ms: Some(now - 1), ..record(&ann("a"), b"old") };
-    assert!(b.write(vec![put(gone), append(&ann("a"), 0, &["old"])]).await.unwrap());
-    let fresh = Change::Put { record: record(&ann("a"), b"new"), expect: Expect::Absent };
-    assert!(b.write(vec![fresh, append(&ann("a"), 0, &["new"])]).await.unwrap());
-    assert_eq!(log(&*b, &ann("a")).await, ["new"]);
-    assert_eq!(b.sweep(now).await.unwrap(), 0);
-    assert_eq!(log(&*b, &ann("a")).await, ["new"]);
-    assert_eq!(b.total(Space::Session, None).await.unwrap().records, 1);
+    for (id, expect) in [("a", Expect::Absent), ("b", Expect::Any)] {
+        let gone = Record { expires_ms: Some(now - 1), ..record(&ann(id), b"old") };
+        assert!(b.write(vec![put(gone), append(&ann(id), 0, &["old"])]).await.unwrap());
+        let fresh = Change::Put { record: record(&ann(id), b"new"), expect };
+        assert!(b.write(vec![fresh, append(&ann(id), 0, &["new"])]).await.unwrap());
+        assert_eq!(log(&*b, &ann(id)).await, ["new"]);
+        assert_eq!(b.sweep(now).await.unwrap(), 0);
+        assert_eq!(log(&*b, &ann(id)).await, ["new"]);
+    }
+    assert_eq!(b.total(Space::Session, None).await.unwrap().records, 2);
+
+    // One that lives keeps its log, whatever is expected of it.
+    assert!(b.write(vec![put(record(&ann("b"), b"again"))]).await.unwrap());
+    assert_eq!(log(&*b, &ann("b")).await, ["new"]);
+}
+
+/// Swept or not.
+pub(crate) async fn an_expired_record_has_no_log(site: &Site) {
+    let b = site.open().await;
+    let now = b.now_ms().await.unwrap();
+    let until = |id: &str, at| Record { expires_ms: Some(at), ..record(&ann(id), b"x") };
+    for (id, at) in [("old", now - 1), ("young", now + LONG_MS)] {
+        assert!(b.write(vec![put(until(id, at)), append(&ann(id), 0, &["one"])]).await.unwrap());
+    }
+    assert_eq!(log(&*b, &ann("young")).await, ["one"]);
+    assert_eq!(log(&*b, &ann("old")).await, [""; 0]);
 }
 
 /// Neither is torn.

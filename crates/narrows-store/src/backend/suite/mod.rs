@@ -78,6 +78,7 @@ macro_rules! backend_suite {
             a_log_needs_no_record,
             a_log_is_read_in_parts,
             a_fresh_record_has_no_old_log,
+            an_expired_record_has_no_log,
             of_two_writers_of_a_log_one_wins,
             many_append_and_nothing_is_lost_or_doubled,
             many_add_and_the_sum_is_right,
