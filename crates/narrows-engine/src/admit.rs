@@ -3,7 +3,7 @@
 use crate::config::Config;
 use narrows_types::{Fault, Kind, Limits, Origin, Principal, Retry, RunAsk};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -19,19 +19,32 @@ pub(crate) struct Grant {
     pub(crate) limits: Limits,
     /// When it must have ended.
     pub(crate) deadline: Instant,
+    /// Calls that it made, together with those of runs inside of it.
+    calls: Arc<AtomicU32>,
     /// Its place among the runs under way; freed when the last that has it is dropped.
     place: Arc<OwnedSemaphorePermit>,
 }
 
 impl Grant {
-    /// What a run inside of this one may use: the same, with a reply of its own.
+    /// What a run inside of this one may use: what is left of the same, with a reply of its own.
     pub(crate) fn inside(&self, output_bytes: u64) -> Self {
         Self {
             principal: self.principal.clone(),
             limits: Limits { output_bytes, ..self.limits },
             deadline: self.deadline,
+            calls: Arc::clone(&self.calls),
             place: Arc::clone(&self.place),
         }
+    }
+
+    /// Counts a call. `false` if it is one too many.
+    pub(crate) fn calls(&self) -> bool {
+        self.calls.fetch_add(1, Ordering::Relaxed) < self.limits.calls
+    }
+
+    /// So many calls will be made again by another execution.
+    pub(crate) fn uncount(&self, calls: u32) {
+        self.calls.fetch_sub(calls, Ordering::Relaxed);
     }
 }
 
@@ -65,7 +78,7 @@ impl Gate {
         tighten(&mut limits);
         let deadline = Instant::now() + Duration::from_millis(limits.wall_ms);
         let place = self.place(deadline).await?;
-        Ok(Grant { principal, limits, deadline, place: Arc::new(place) })
+        Ok(Grant { principal, limits, deadline, calls: Arc::default(), place: Arc::new(place) })
     }
 
     /// Waits for a place among what is under way.

@@ -5,7 +5,7 @@ use crate::call::CallContext;
 use crate::jobs::outcome;
 use crate::life::Belongs;
 use crate::{Events, Shared};
-use narrows_store::{Beat, Outcome, Pulse, Settle, Taken};
+use narrows_store::{Beat, Outcome, Pulse, RunRow, Settle, Taken};
 use narrows_types::{
     Answer, CallAsk, Client, Durability, Fault, JobId, JobOptions, JobWork, Principal, RunAsk,
     RunEnd, RunReport, ToolResult,
@@ -93,7 +93,7 @@ impl Shared {
         let run = crate::effects::run_id()?;
         let mut life = Self::begin(run, grant, whole, durability, belongs)?;
         life.events = events;
-        let run = life.row.run.clone();
+        let (run, given) = (life.row.run.clone(), Arc::clone(&life.given));
         let (done, mut report) = oneshot::channel();
         let own = Arc::clone(self);
         let task = self.tasks.spawn(async move {
@@ -115,6 +115,12 @@ impl Shared {
         let (row, _) = self.new_job(&principal, work, &options, Some(taken)).await?;
         let job = JobId(row.id.clone());
         self.store.enqueue(vec![row]).await?;
+        // What the run writes from now on says so too.
+        let _first = given.set(job.clone());
+        let belongs = |row: &mut RunRow| row.job.replace(job.clone()).as_ref() != Some(&job);
+        if let Err(fault) = self.change_row(&principal.name, &run, belongs).await {
+            tracing::warn!(%run, "its row does not name its job: {fault}");
+        }
         let own = Arc::clone(self);
         let kept = job.clone();
         self.tasks.spawn(async move { own.keep(kept, task, report, lease_ms).await });
@@ -156,7 +162,10 @@ impl Shared {
                 () = tokio::time::sleep(BEAT) => {
                     let beat = Beat { id: id.clone(), attempt: 1, progress: None };
                     match self.store.beat(vec![beat], lease_ms).await.as_deref() {
-                        Ok([Pulse::Cancel]) => break Outcome::Cancelled,
+                        Ok([Pulse::Cancel]) => {
+                            self.run_cancelled(&id).await;
+                            break Outcome::Cancelled;
+                        }
                         Ok([Pulse::Lost]) => return,
                         // Without a beat the lease runs out, and somebody goes on with it.
                         Ok(_) | Err(_) => {}

@@ -1,8 +1,8 @@
 //! Jobs: what is done in the background, and what is asked of the queue.
 
-use crate::life::Belongs;
+use crate::life::{Belongs, ENDED};
 use crate::{Events, Shared};
-use narrows_store::{JobFilter, JobRow, JobState, NewJob, Note, Outcome, Taken};
+use narrows_store::{JobFilter, JobRow, JobState, NewJob, Outcome, RunRow, Taken};
 use narrows_types::{
     Answer, Asked, Durability, Fault, JobId, JobInfo, JobOptions, JobWork, JobsAsk, Kind, Language,
     LogLine, Origin, Principal, Retry, RunAsk, RunEnd, RunId, RunReport, RunState,
@@ -52,6 +52,7 @@ impl Shared {
         self: &Arc<Self>,
         principal: &Principal,
         ask: JobsAsk,
+        deadline: Option<Duration>,
     ) -> Result<Answer, Fault> {
         match ask {
             JobsAsk::Submit { work, options } => self.submit(principal, work, options).await,
@@ -64,7 +65,9 @@ impl Shared {
                 Ok(Answer::Jobs(rows.iter().map(info).collect()))
             }
             JobsAsk::Show { job, wait_ms } => {
-                let wait = Duration::from_millis(wait_ms).min(WAIT_MAX);
+                // Whoever is given less time is answered before that is over.
+                let longest = deadline.map_or(WAIT_MAX, |deadline| deadline * 9 / 10);
+                let wait = Duration::from_millis(wait_ms).min(WAIT_MAX).min(longest);
                 let info = self.awaited(principal, &job, wait).await?;
                 Ok(Answer::Job(Box::new(info)))
             }
@@ -72,7 +75,12 @@ impl Shared {
             JobsAsk::Cancel { job } => {
                 self.own_job(principal, &job).await?;
                 self.store.cancel_job(job.as_str()).await?;
-                self.job(principal, &job).await.map(|info| Answer::Job(Box::new(info)))
+                let row = self.own_job(principal, &job).await?;
+                // One that is carried out hears of it by its lease.
+                if row.state == JobState::Cancelled {
+                    self.run_cancelled(job.as_str()).await;
+                }
+                Ok(Answer::Job(Box::new(info(&row))))
             }
             JobsAsk::Retry { job } => {
                 let row = self.own_job(principal, &job).await?;
@@ -95,14 +103,27 @@ impl Shared {
         }
     }
 
-    /// A run whose journal leads to the same end again is forgotten before its job is retried.
+    /// A run whose journal leads to the same end again is forgotten before its job is retried; one
+    /// that was cancelled can be gone on with.
     async fn begin_anew(&self, principal: &Principal, run: &RunId) -> Result<(), Fault> {
-        use narrows_types::RunState::{Deadlock, Diverged, Rejected, Threw};
-        let found = self.store.run(&principal.name, run).await;
-        if found.is_ok_and(|f| matches!(f.row.state, Threw | Rejected | Diverged | Deadlock)) {
-            self.store.forget_run(&principal.name, run).await?;
+        use narrows_types::RunState::{Cancelled, Deadlock, Diverged, Rejected, Threw};
+        let Ok(found) = self.store.run(&principal.name, run).await else { return Ok(()) };
+        match found.row.state {
+            Threw | Rejected | Diverged | Deadlock => {
+                self.store.forget_run(&principal.name, run).await?;
+                Ok(())
+            }
+            Cancelled => {
+                let open = self.past(principal, run).await?.open_questions();
+                let again = |row: &mut RunRow| {
+                    row.state = if open.is_empty() { RunState::Lost } else { RunState::Paused };
+                    row.questions.clone_from(&open);
+                    true
+                };
+                self.change_row(&principal.name, run, again).await
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// A new job, checked as far as it can be before it runs.
@@ -130,7 +151,13 @@ impl Shared {
     ) -> Result<(NewJob, RunId), Fault> {
         let config = Arc::clone(&self.settings.borrow());
         let run = match &work {
-            JobWork::Resume { run } => run.clone(),
+            JobWork::Resume { run } => {
+                let row = self.store.run(&principal.name, run).await?.row;
+                if running.is_none() && row.state == RunState::Running {
+                    self.live.rests(run)?;
+                }
+                run.clone()
+            }
             JobWork::Run(ask) => {
                 crate::admit::clamp(&config, None, ask)?;
                 crate::effects::run_id()?
@@ -215,13 +242,15 @@ impl Shared {
     pub(crate) async fn run_cancelled(&self, job: &str) {
         let cancelled = async {
             let Some(row) = self.store.job(job).await? else { return Ok(()) };
-            let run = order(&row)?.run;
-            let mut found = self.store.run(&row.principal, &run).await?;
-            found.row.state = RunState::Cancelled;
-            let (principal, entries) = (row.principal, Vec::new());
-            let row = Some((found.row, Some(found.version)));
-            self.store.note(&[Note { principal, run, from: 0, entries, row }]).await?;
-            Ok::<(), Fault>(())
+            let cancel = |row: &mut RunRow| {
+                let open = !ENDED.contains(&row.state);
+                if open {
+                    row.state = RunState::Cancelled;
+                    row.questions.clear();
+                }
+                open
+            };
+            self.change_row(&row.principal, &order(&row)?.run, cancel).await
         };
         if let Err(fault) = cancelled.await {
             tracing::debug!(job, "its run is not marked as cancelled: {fault}");

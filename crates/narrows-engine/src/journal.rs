@@ -7,9 +7,9 @@
 use crate::entry::Entry;
 use crate::past::Past;
 use narrows_store::{Note, RunRow, Store, StoreError};
-use narrows_types::{Durability, Fault, Kind, Origin, Retry, RunId, RunState};
-use std::sync::Arc;
+use narrows_types::{Durability, Fault, JobId, Kind, Origin, Retry, RunId, RunState};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
@@ -39,13 +39,15 @@ pub(crate) struct Journal {
     /// The row as it was written last, while the run is under way: should its caller go away, it
     /// says so.
     open: Option<RunRow>,
+    /// The job that it became meanwhile.
+    given: Arc<OnceLock<JobId>>,
 }
 
 impl Drop for Journal {
     /// Whoever waited for the run went away. A job's run is somebody else's to go on with.
     fn drop(&mut self) {
         let Some(mut row) = self.open.take().filter(|row| row.job.is_none()) else { return };
-        if self.is_taken() || self.has_failed() {
+        if self.is_taken() || self.has_failed() || self.given.get().is_some() {
             return;
         }
         let Some(scribe) = &self.scribe else { return };
@@ -119,6 +121,13 @@ pub(crate) fn taken(run: &RunId) -> Fault {
         .retry(Retry::AfterMs(1_000))
 }
 
+/// The run is carried out already.
+pub(crate) fn under_way(run: &RunId) -> Fault {
+    Fault::new(Kind::Conflict, Origin::Agent, format!("{run} is under way already"))
+        .hint("wait for its end; `narrows runs show` tells where it is")
+        .retry(Retry::AfterMs(1_000))
+}
+
 impl Journal {
     /// The journal of a run from entry `next` on.
     pub(crate) fn open(
@@ -126,7 +135,7 @@ impl Journal {
         durability: Durability,
         (principal, run): (&str, &RunId),
         past: &Past,
-        bytes_max: u64,
+        (bytes_max, given): (u64, Arc<OnceLock<JobId>>),
     ) -> Self {
         Self {
             scribe: Some(scribe.clone()),
@@ -138,6 +147,7 @@ impl Journal {
             bytes_max,
             broken: Arc::default(),
             open: None,
+            given,
         }
     }
 
@@ -153,6 +163,7 @@ impl Journal {
             bytes_max: u64::MAX,
             broken: Arc::default(),
             open: None,
+            given: Arc::default(),
         }
     }
 
@@ -198,10 +209,13 @@ impl Journal {
     pub(crate) async fn row(
         &mut self,
         entry: Option<&Entry>,
-        row: RunRow,
+        mut row: RunRow,
         version: Option<u64>,
         wait: bool,
     ) -> Result<Safe, Fault> {
+        if let Some(job) = self.given.get() {
+            row.job = Some(job.clone());
+        }
         if row.state != RunState::Running {
             self.open = None;
         }

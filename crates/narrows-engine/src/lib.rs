@@ -22,6 +22,7 @@ mod life;
 mod lineup;
 mod list;
 mod listen;
+mod live;
 mod offers;
 mod own;
 mod pass;
@@ -53,6 +54,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use journal::Scribe;
 use life::Belongs;
+use live::Live;
 use narrows_catalog::Server;
 use narrows_sandbox::Sandbox;
 use narrows_store::Store;
@@ -120,6 +122,7 @@ struct Shared {
     /// Counts changes of ours that may concern every list.
     bumps: watch::Sender<u64>,
     scribe: Scribe,
+    live: Arc<Live>,
     /// The intents that each principal sees.
     visible: Visible,
     stop: CancellationToken,
@@ -164,6 +167,7 @@ impl Engine {
             changes,
             bumps,
             scribe,
+            live: Arc::default(),
             visible: Visible::default(),
             stop,
             tasks,
@@ -288,7 +292,7 @@ impl Shared {
             }
             What::Runs(runs) => self.runs(&principal, runs).await,
             What::Sessions(sessions) => self.sessions(&principal, sessions).await,
-            What::Jobs(jobs) => self.jobs(&principal, jobs).await,
+            What::Jobs(jobs) => self.jobs(&principal, jobs, deadline).await,
             What::Intents(intents) => self.intents(&principal, intents, deadline, events).await,
         }
     }

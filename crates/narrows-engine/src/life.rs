@@ -7,13 +7,13 @@ use crate::ledger::Ledger;
 use crate::past::Past;
 use crate::run::{Ended, Ending, Execution};
 use crate::{Events, Shared};
-use narrows_store::RunRow;
+use narrows_store::{Note, RunRow};
 use narrows_types::{
     Asked, Budget, Durability, Fault, JobId, Kind, Origin, Principal, RunAsk, RunId, RunReport,
     RunState, SessionId,
 };
 use serde_json::value::RawValue;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How often a program is executed in one go while its worker is lost under it.
 const EXECUTIONS_MAX: u32 = 3;
@@ -22,8 +22,10 @@ const VALUE_BYTES_MAX: usize = 256 << 10;
 /// Entries that are read from a journal at once.
 const PAGE: u64 = 1_000;
 /// States that nobody goes on from.
-const ENDED: [RunState; 4] =
+pub(crate) const ENDED: [RunState; 4] =
     [RunState::Returned, RunState::Threw, RunState::Rejected, RunState::Cancelled];
+/// How often a change of a row that somebody else's overtook is tried again.
+pub(crate) const TRIES: usize = 16;
 /// Bytes for each token of a reply, about.
 const TOKEN_BYTES: u64 = 4;
 
@@ -36,6 +38,8 @@ pub(crate) struct Life {
     pub(crate) past: Past,
     pub(crate) grant: Grant,
     pub(crate) events: Option<Events>,
+    /// The job that it becomes while it is under way.
+    pub(crate) given: Arc<OnceLock<JobId>>,
 }
 
 /// How a run belongs to something.
@@ -75,7 +79,8 @@ impl Shared {
             questions: Vec::new(),
             used: Budget::default(),
         };
-        Ok(Life { row, version: None, begin, past: Past::default(), grant, events: None })
+        let (past, given) = (Past::default(), Arc::default());
+        Ok(Life { row, version: None, begin, past, grant, events: None, given })
     }
 
     /// The journal of a run, read whole.
@@ -94,11 +99,13 @@ impl Shared {
 
     /// Carries a run out, up to its end or its pause.
     pub(crate) async fn carry_out(self: &Arc<Self>, life: Life) -> Result<RunReport, Fault> {
-        let Life { mut row, version, begin, mut past, grant, events } = life;
+        let Life { mut row, version, begin, mut past, grant, events, given } = life;
+        let _alive = self.live.enter(&row.run);
         let principal = grant.principal.clone();
         let bytes_max = self.settings.borrow().journal_bytes_max;
         let place = (principal.name.as_str(), &row.run);
-        let mut journal = Journal::open(&self.scribe, begin.durability, place, &past, bytes_max);
+        let mut journal =
+            Journal::open(&self.scribe, begin.durability, place, &past, (bytes_max, given));
         self.open_life(&mut journal, &mut row, version, &begin).await?;
         let mut executions = 1;
         let ended = loop {
@@ -231,6 +238,28 @@ impl Shared {
         }
     }
 
+    /// Changes a run's row as it stands in the store, if `change` wants to.
+    pub(crate) async fn change_row(
+        &self,
+        principal: &str,
+        run: &RunId,
+        change: impl Fn(&mut RunRow) -> bool,
+    ) -> Result<(), Fault> {
+        for _ in 0..TRIES {
+            let mut found = self.store.run(principal, run).await?;
+            if !change(&mut found.row) {
+                return Ok(());
+            }
+            let (principal, run) = (principal.to_owned(), run.clone());
+            let row = Some((found.row, Some(found.version)));
+            let note = Note { principal, run, from: 0, entries: Vec::new(), row };
+            if self.store.note(&[note]).await? == [true] {
+                return Ok(());
+            }
+        }
+        Err(taken(run))
+    }
+
     /// A run that was interrupted or paused, ready to go on; with the questions that are still open
     /// if it cannot.
     pub(crate) async fn found(
@@ -242,9 +271,7 @@ impl Shared {
         if let Ok(Found { row, .. }) = &found
             && ENDED.contains(&row.state)
         {
-            let message = format!("{run} has ended: {}", row.state.name());
-            return Err(Fault::new(Kind::Conflict, Origin::Agent, message)
-                .hint("`narrows runs show` has its journal; start it anew for another result"));
+            return Err(has_ended(run, row.state));
         }
         Ok(found)
     }
@@ -290,8 +317,16 @@ impl Found {
     pub(crate) fn go_on(self, mut grant: Grant, events: Option<Events>) -> Life {
         grant.limits.calls = grant.limits.calls.min(self.begin.limits.calls);
         let Self { row, version, begin, past } = self;
-        Life { row, version: Some(version), begin, past, grant, events }
+        let (version, given) = (Some(version), Arc::default());
+        Life { row, version, begin, past, grant, events, given }
     }
+}
+
+/// Nobody goes on with it.
+pub(crate) fn has_ended(run: &RunId, state: RunState) -> Fault {
+    let message = format!("{run} has ended: {}", state.name());
+    Fault::new(Kind::Conflict, Origin::Agent, message)
+        .hint("`narrows runs show` has its journal; start it anew for another result")
 }
 
 /// The state that a run ends in, its value if it is small, and why.

@@ -16,6 +16,7 @@ use narrows_types::frame::{Call, CallError, Done, FromWorker, Reply};
 use narrows_types::{Limit, LogLine};
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -203,7 +204,10 @@ impl Run<'_> {
         if call.id != flow.calls.saturating_add(flow.waits) {
             return Err(Ending::Lost("call ids are out of order".to_owned()));
         }
-        if flow.calls > self.grant.limits.calls || flow.waits > WAITS_MAX {
+        if !wait {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+        }
+        if !wait && !self.grant.calls() || flow.waits > WAITS_MAX {
             return Err(self.limit(Limit::Calls));
         }
         let id = call.id;

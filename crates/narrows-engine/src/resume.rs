@@ -2,20 +2,19 @@
 
 use crate::entry::Entry;
 use crate::journal::taken;
+use crate::life::{TRIES, has_ended};
 use crate::{Events, Shared};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use narrows_catalog::shape;
-use narrows_store::Note;
+use narrows_store::{JobState, Note, RunRow};
 use narrows_types::{
     Action, Answer, Asked, AskedKind, Bill, Fault, JobOptions, JobWork, Kind, Origin, Principal,
-    Response, RunEnd, RunId, RunReport, Usage, nearest,
+    Response, RunEnd, RunId, RunReport, RunState, Usage, nearest,
 };
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often an answer that somebody else's overtook is tried again.
-const TRIES: usize = 16;
 /// Answers at once.
 const ANSWERS_MAX: usize = 1_000;
 /// Bytes of one answer.
@@ -33,8 +32,10 @@ impl Shared {
         if answers.len() > ANSWERS_MAX {
             return Err(Fault::invalid(format!("more than {ANSWERS_MAX} answers at once")));
         }
+        let row = self.store.run(&principal.name, &run).await?.row;
+        self.goes_on(&row).await?;
         let open = if answers.is_empty() {
-            self.store.run(&principal.name, &run).await?.row.questions
+            row.questions
         } else {
             self.answer(&principal, &run, answers).await?
         };
@@ -59,6 +60,20 @@ impl Shared {
             }
             Err(open) => Ok(Answer::Run(Box::new(still_paused(run, open)))),
         }
+    }
+
+    /// Faults if nobody can go on with a run: it is carried out already, or it was cancelled.
+    async fn goes_on(&self, row: &RunRow) -> Result<(), Fault> {
+        let Some(job) = &row.job else {
+            // A run that pauses or ends says so before it lets go.
+            return if row.state == RunState::Running { self.live.rests(&row.run) } else { Ok(()) };
+        };
+        let job = self.store.job(job.as_str()).await?;
+        if row.state == RunState::Cancelled || job.is_some_and(|j| j.state == JobState::Cancelled) {
+            let fault = has_ended(&row.run, RunState::Cancelled);
+            return Err(fault.hint("its job was cancelled; `narrows job retry` begins it again"));
+        }
+        Ok(())
     }
 
     /// Answers to questions of runs within are theirs, too.
@@ -99,6 +114,9 @@ impl Shared {
     ) -> Result<Vec<Asked>, Fault> {
         for _ in 0..TRIES {
             let found = self.store.run(&principal.name, run).await?;
+            if found.row.state == RunState::Cancelled {
+                return Err(has_ended(run, RunState::Cancelled));
+            }
             let past = self.past(principal, run).await?;
             let open = past.open_questions();
             if open.is_empty() {

@@ -73,6 +73,8 @@ pub(crate) struct Run<'a> {
     base_us: u64,
     places: Arc<Semaphore>,
     searches: AtomicU32,
+    /// Calls that the program made, its timers not among them.
+    pub(crate) calls: AtomicU32,
 }
 
 /// What one execution is made of.
@@ -110,6 +112,7 @@ impl Shared {
             base_us: at_us.max(since_us),
             places: Arc::new(Semaphore::new(grant.limits.calls_parallel.max(1) as usize)),
             searches: AtomicU32::new(0),
+            calls: AtomicU32::new(0),
         };
         let mut trail = Trail::default();
         let mut lease = self.sandbox.lease(begin.language, grant.deadline.into_std()).await?;
@@ -128,6 +131,9 @@ impl Shared {
             }
             Err(end) => end,
         };
+        if matches!(end, Ending::Lost(_)) {
+            grant.uncount(run.calls.load(Ordering::Relaxed));
+        }
         usage.wall_us = micros(started.elapsed());
         trail.close();
         Ok(Ended { end, trail, usage })

@@ -25,3 +25,4 @@ mod pauses;
 mod places;
 mod plant;
 mod replicas;
+mod rights;
