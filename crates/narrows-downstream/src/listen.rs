@@ -13,6 +13,7 @@ use narrows_types::{Answer, Ask, Event, Fault, Method, Mode, PassAsk, Passed, Wh
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -21,6 +22,8 @@ use tokio::sync::mpsc;
 pub(crate) const LISTENS_MAX: usize = 512;
 /// Resources of one stream.
 const RESOURCES_MAX: usize = 256;
+/// Tasks of one stream: each is looked at for itself.
+const TASKS_MAX: usize = 64;
 
 /// What a client wants to hear of; as it was agreed to when we answer.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
@@ -45,10 +48,18 @@ impl Filter {
         let Some(raw) = notifications.filter(|raw| is_object(raw)) else {
             return Err(wrong("is missing or not an object"));
         };
-        let filter: Self = serde_json::from_str(raw.get())
+        let mut filter: Self = serde_json::from_str(raw.get())
             .map_err(|e| wrong(&format!("is not understood: {e}")))?;
-        if filter.resource_subscriptions.len().max(filter.task_ids.len()) > RESOURCES_MAX {
-            return Err(wrong(&format!("names more than {RESOURCES_MAX} resources or tasks")));
+        // One that is named twice would be told twice.
+        for names in [&mut filter.resource_subscriptions, &mut filter.task_ids] {
+            let mut known = HashSet::new();
+            names.retain(|name| known.insert(name.clone()));
+        }
+        if filter.resource_subscriptions.len() > RESOURCES_MAX {
+            return Err(wrong(&format!("names more than {RESOURCES_MAX} resources")));
+        }
+        if filter.task_ids.len() > TASKS_MAX {
+            return Err(wrong(&format!("names more than {TASKS_MAX} tasks")));
         }
         Ok(filter)
     }

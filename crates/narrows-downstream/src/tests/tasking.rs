@@ -198,7 +198,7 @@ async fn tasks_of_others_and_none_are_told_apart_by_nobody() {
 #[tokio::test]
 async fn a_listener_hears_of_its_tasks() {
     let (server, queue) = start().await;
-    let ids = json!([ID, "job_00000000000000000000"]);
+    let ids = json!([ID, "job_00000000000000000000", ID]);
     let filter = json!({"notifications": {"taskIds": ids}, "_meta": knows()});
     let mut listening = server.open().await;
     listening.write(&Sent::modern("subscriptions/listen", filter).bytes()).await;

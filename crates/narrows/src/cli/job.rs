@@ -10,7 +10,7 @@ use narrows_types::{
     Answer, JobId, JobInfo, JobOptions, JobWork, JobsAsk, LogLine, RunId, What, raw,
 };
 use std::fmt::Write as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 impl Desk {
     pub(super) async fn job(&self, args: JobArgs) -> Result<u8, Fail> {
@@ -18,9 +18,7 @@ impl Desk {
             JobWhat::Submit(args) => submission(*args)?,
             JobWhat::List { limit, state } => JobsAsk::List { limit: limit.into(), state },
             JobWhat::Show { job, wait } => {
-                let wait = Duration::from_secs(wait).as_millis();
-                let wait_ms = u64::try_from(wait).unwrap_or(u64::MAX);
-                JobsAsk::Show { job: JobId(job), wait_ms }
+                return self.job_show(&JobId(job), Duration::from_secs(wait)).await;
             }
             JobWhat::Logs { job } => JobsAsk::Logs { job: JobId(job) },
             JobWhat::Cancel { job } => JobsAsk::Cancel { job: JobId(job) },
@@ -43,6 +41,24 @@ impl Desk {
                 Ok(OK)
             }
             _ => Err(mismatch()),
+        }
+    }
+
+    /// A job once it is over or paused, or as it stands when the time is over: one question waits
+    /// for less than a person may want to.
+    async fn job_show(&self, job: &JobId, wait: Duration) -> Result<u8, Fail> {
+        let begun = Instant::now();
+        loop {
+            let left = wait.saturating_sub(begun.elapsed());
+            let wait_ms = u64::try_from(left.as_millis()).unwrap_or(u64::MAX);
+            let what = JobsAsk::Show { job: job.clone(), wait_ms };
+            let Answer::Job(found) = self.ask(What::Jobs(what)).await? else {
+                return Err(mismatch());
+            };
+            let goes_on = matches!(found.state.as_str(), "queued" | "running");
+            if !goes_on || begun.elapsed() >= wait {
+                return self.job_out(&found);
+            }
         }
     }
 

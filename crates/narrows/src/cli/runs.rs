@@ -41,7 +41,7 @@ impl Desk {
             RunState::parse(&name).ok_or_else(|| {
                 Fail::usage(format!(
                     "there is no state `{}`; states are running, paused, returned, threw, \
-                     rejected, limit, deadlock, lost, diverged",
+                     rejected, limit, deadlock, lost, diverged, cancelled",
                     safe(&name)
                 ))
             })

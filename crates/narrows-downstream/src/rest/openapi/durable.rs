@@ -54,7 +54,8 @@ pub(in crate::rest) struct Runs {
 pub(in crate::rest) struct RunDetail {
     /// Which.
     run: String,
-    /// `running`, `paused`, `returned`, `threw`, `rejected`, `limit`, `deadlock`, `lost` or `diverged`.
+    /// `running`, `paused`, `returned`, `threw`, `rejected`, `limit`, `deadlock`, `lost`, `diverged` or
+    /// `cancelled`.
     state: String,
     /// Unix milliseconds when it began.
     started_at_ms: u64,

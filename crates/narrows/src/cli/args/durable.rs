@@ -98,7 +98,7 @@ pub(crate) enum RunsWhat {
         #[arg(long, short = 'n', default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
         /// Only those in this state: running, paused, returned, threw, rejected, limit, deadlock,
-        /// lost, diverged
+        /// lost, diverged, cancelled
         #[arg(long)]
         state: Option<String>,
     },
