@@ -66,6 +66,8 @@ fn keys() -> impl Iterator<Item = (String, &'static str)> {
 /// What came of one point.
 struct Figures {
     executions: u64,
+    /// Calls that had an outcome when the kill came.
+    completed: u64,
     asked: u64,
     repeated: u64,
 }
@@ -131,7 +133,8 @@ impl Point {
         let asked = self.finish(&gateway, &job, &run);
         let repeated = self.judge(&completed);
         let (_, known) = get(&gateway, &format!("/v1/runs/{run}"));
-        Figures { executions: known["executions"].as_u64().unwrap(), asked, repeated }
+        let executions = known["executions"].as_u64().unwrap();
+        Figures { executions, completed: completed.len() as u64, asked, repeated }
     }
 
     /// Kills all of these, once there are some.
@@ -238,14 +241,19 @@ fn matrix(kind: Kind, victim: Victim) {
     let all = all.into_inner().unwrap();
     let sum = |figure: fn(&Figures) -> u64| all.iter().map(figure).sum::<u64>();
     let (asked, repeated) = (sum(|f| f.asked), sum(|f| f.repeated));
-    let executions = sum(|f| f.executions);
+    let (executions, completed) = (sum(|f| f.executions), sum(|f| f.completed));
     println!(
-        "{victim:?} on {kind:?}: {POINTS} kills, {executions} executions, 0 calls lost, 0 \
-         duplicated; {asked} of unknown outcome, {repeated} idempotent ones repeated"
+        "{victim:?} on {kind:?}: {POINTS} kills, {executions} executions, {completed} calls \
+         completed before, 0 lost, 0 duplicated; {asked} of unknown outcome, {repeated} \
+         idempotent ones repeated"
     );
     // Kills that hit nothing would show nothing.
     assert!(executions > POINTS, "no run was interrupted");
-    assert!(victim == Victim::Worker || asked + repeated > 0, "no call was interrupted");
+    if victim != Victim::Worker {
+        assert!(completed > 0, "nothing was completed that could have been lost");
+        assert!(asked > 0, "no call that must not be repeated was interrupted");
+        assert!(repeated > 0, "no call that may be repeated was interrupted");
+    }
 }
 
 #[test]

@@ -10,6 +10,11 @@ use std::time::{Duration, Instant};
 const KILL_EVERY: Duration = Duration::from_secs(2);
 /// Jobs of each of the three times: with the broker, without it, with it again.
 const JOBS: usize = 150;
+/// Jobs that only a wake can carry: more than the looks of workers that begin.
+const ROUNDS: usize = 20;
+/// How seldom workers look then, and how long a wake may take: a look would come later.
+const SELDOM_MS: u64 = 600_000;
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn jobs_go_on_while_rabbitmq_is_restarted() {
@@ -26,6 +31,7 @@ async fn go_on(kind: Kind) {
     let (url, place) = (broker.url(), Place::sqlite());
     let config = Config { url: place.url.clone(), wakes: Some(url.clone()), ..Config::default() };
     let store = Store::open(&config, Clock::system()).await.unwrap();
+    woken(&store, &place, &url).await;
     let mut crowd = Crowd::start(&place.url, Some(&url));
 
     enqueue(&store, "with").await;
@@ -49,12 +55,26 @@ async fn go_on(kind: Kind) {
     settled(&store, &mut crowd).await;
 
     let rows = rows(&store).await;
-    assert_eq!(rows.len(), 3 * JOBS);
+    assert_eq!(rows.len(), 3 * JOBS + ROUNDS);
     assert!(rows.iter().all(|row| row.state == JobState::Done), "{rows:?}");
     let (heard, ended) = (crowd.diary().of("settled"), crowd.diary().of("end"));
     assert!(heard.values().all(|lines| lines.len() == 1), "{heard:?}");
-    assert!(rows.iter().all(|row| ended.contains_key(&row.id)));
+    let ours = rows.iter().filter(|row| !row.id.starts_with("news"));
+    assert_eq!(ours.filter(|row| ended.contains_key(&row.id)).count(), 3 * JOBS);
     store.close().await;
+}
+
+/// Only its news can bring these jobs: nobody looks for them in time.
+async fn woken(store: &Store, place: &Place, url: &str) {
+    let crowd = Crowd::looking(&place.url, Some(url), SELDOM_MS);
+    let diary = crowd.diary();
+    for round in 0..ROUNDS {
+        let id = format!("news-{round}");
+        // Whoever did the last job looks once more after it.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        store.enqueue(vec![job(&id, "work 1", 1)]).await.unwrap();
+        diary.until("settled", &id, PATIENCE).await;
+    }
 }
 
 async fn enqueue(store: &Store, what: &str) {

@@ -15,11 +15,15 @@ pub(crate) const WORKERS: usize = 4;
 pub(crate) const HANDS: usize = 4;
 /// How long a claim lasts.
 const LEASE_MS: u64 = 1_500;
+/// How often they look for jobs.
+const LOOK_MS: u64 = 500;
 
 /// The workers of one queue.
 pub(crate) struct Crowd {
     store: String,
     wakes: Option<String>,
+    /// How often they look for jobs without being woken.
+    look_ms: u64,
     folder: TempDir,
     children: Vec<Child>,
     /// How often one ended by its own hand.
@@ -30,9 +34,15 @@ pub(crate) struct Crowd {
 
 impl Crowd {
     pub(crate) fn start(store: &str, wakes: Option<&str>) -> Self {
+        Self::looking(store, wakes, LOOK_MS)
+    }
+
+    /// Workers that look for jobs that seldom, if nobody wakes them.
+    pub(crate) fn looking(store: &str, wakes: Option<&str>, look_ms: u64) -> Self {
         let mut crowd = Self {
             store: store.to_owned(),
             wakes: wakes.map(ToOwned::to_owned),
+            look_ms,
             folder: TempDir::new().unwrap(),
             children: Vec::new(),
             aborted: 0,
@@ -51,6 +61,7 @@ impl Crowd {
         command.args(["--store", &self.store, "--name", &format!("w{n}"), "--diary"]);
         command.arg(self.diary().0);
         command.args(["--lease-ms", &LEASE_MS.to_string(), "--hands", &HANDS.to_string()]);
+        command.args(["--look-ms", &self.look_ms.to_string()]);
         if let Some(wakes) = &self.wakes {
             command.args(["--wakes", wakes]);
         }
