@@ -8,6 +8,7 @@ mod tidy;
 
 use services::Care;
 use shell::{Fail, say};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -16,6 +17,7 @@ cargo xtask test [ARGS]   install what the tests need, build, run every test (AR
 cargo xtask ci            tidy, format, lints, then `test`: what `.ci/run` calls
 cargo xtask tidy          the laws of the repository
 cargo xtask parts         only install what the tests need
+cargo xtask worker        build the static worker for containers and virtual machines
 cargo xtask bench [NAME [PART]]  benchmarks, as ratios in one run
 cargo xtask fuzz [SECS]   each fuzz target for SECS seconds (60)
 cargo xtask docs          write docs/reference anew from the code
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         "ci" => ci(),
         "tidy" => tidy::run(),
         "parts" => parts::install().map(drop),
+        "worker" => worker().map(|path| say(&format!("{}\n", path.display()))),
         "bench" => bench(&rest),
         "fuzz" => fuzz(&rest),
         "docs" => docs(),
@@ -74,11 +77,26 @@ fn ci() -> Result<(), Fail> {
     test(&[])
 }
 
+/// The worker by itself, linked statically: what goes into images of containers and of virtual
+/// machines. Built for a named target, so that the flags are not those of build scripts too.
+fn worker() -> Result<PathBuf, Fail> {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let bin = ["--package", "narrows-worker", "--bin", "narrows-worker"];
+    let profile = ["build", "--release", "--target", &target];
+    let mut build = shell::cargo(&[&profile[..], &bin].concat());
+    build.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    build.run()?;
+    let folder = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| shell::root().join("target"));
+    Ok(folder.join(target).join("release/narrows-worker"))
+}
+
 /// All tests against real parts.
 fn test(args: &[String]) -> Result<(), Fail> {
     let parts = parts::install()?;
     let workspace = |words: &[&str]| shell::cargo(&[words, &["--workspace"], &BROKERS].concat());
     workspace(&["build", "--bins"]).run()?;
+    let worker = worker()?;
     let nextest = shell::works("cargo", &["nextest", "--version"]);
     if nextest && args.is_empty() {
         // nextest does not run the examples in documentation.
@@ -90,6 +108,7 @@ fn test(args: &[String]) -> Result<(), Fail> {
         workspace(&["test"])
     };
     run.args(args);
+    run.env("NARROWS_STATIC_WORKER", &worker.to_string_lossy());
     parts.describe(&mut run);
     let services = services::start(Care::None)?;
     services.describe(&mut run);

@@ -366,6 +366,7 @@ pub(crate) fn out_of_turn(frame: &FromWorker) -> String {
         FromWorker::Log(_) => "log",
         FromWorker::Progress(_) => "progress",
         FromWorker::Idle => "idle",
+        FromWorker::Hello(_) => "hello",
         FromWorker::Show(_) => "show",
         FromWorker::Done(_) => "done",
     };

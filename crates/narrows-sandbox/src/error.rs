@@ -1,17 +1,33 @@
 //! What can go wrong before a program runs.
 
-use narrows_types::{Fault, Kind, Language, Origin, Retry};
+use narrows_types::{BackendKind, Engine, Fault, Kind, Language, Origin, Retry};
 
 /// Why no worker can be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SandboxError {
     /// The zygote does not start, or the floor of the sandbox cannot be laid here.
-    #[error("no sandbox for {language}: {reason}")]
+    #[error("no sandbox for {engine}: {reason}")]
     Start {
         /// Whose.
-        language: Language,
+        engine: Engine,
         /// Why, one line.
         reason: String,
+    },
+    /// The engine that is wanted does not evaluate the program's language.
+    #[error("the engine {engine} does not run {language}")]
+    Engine {
+        /// Which.
+        engine: Engine,
+        /// Of the program.
+        language: Language,
+    },
+    /// The back end that is wanted does not work on this machine.
+    #[error("the sandbox back end {backend} does not work here: {why}")]
+    Backend {
+        /// Which.
+        backend: BackendKind,
+        /// Why, one line.
+        why: String,
     },
     /// Layers that the config requires do not hold on this machine.
     #[error("required sandbox layers do not hold here: {0}")]
@@ -44,6 +60,11 @@ impl From<SandboxError> for Fault {
             SandboxError::Start { .. } => fault(Kind::Unavailable)
                 .retry(Retry::AfterMs(START_MS))
                 .hint("run `narrows doctor` to see what is missing"),
+            SandboxError::Engine { engine, .. } => fault(Kind::Invalid)
+                .hint(format!("{engine} runs {}; leave the engine out", engine.language())),
+            SandboxError::Backend { .. } => {
+                fault(Kind::Unavailable).hint("run `narrows doctor` to see which back ends work")
+            }
             SandboxError::Layers(_) => {
                 fault(Kind::Unavailable).hint("run `narrows doctor`, or shorten `sandbox.require`")
             }
@@ -64,9 +85,19 @@ mod tests {
     fn every_error_is_a_short_fault_with_a_next_step() {
         for (error, kind, text) in [
             (
-                SandboxError::Start { language: Language::Python, reason: "x".repeat(1_000) },
+                SandboxError::Start { engine: Engine::Monty, reason: "x".repeat(1_000) },
                 Kind::Unavailable,
-                "no sandbox for python: x",
+                "no sandbox for monty: x",
+            ),
+            (
+                SandboxError::Engine { engine: Engine::Deno, language: Language::Python },
+                Kind::Invalid,
+                "the engine deno does not run python",
+            ),
+            (
+                SandboxError::Backend { backend: BackendKind::Docker, why: "no".to_owned() },
+                Kind::Unavailable,
+                "the sandbox back end docker does not work here: no",
             ),
             (SandboxError::Layers("landlock".to_owned()), Kind::Unavailable, "required sandbox"),
             (SandboxError::Busy { running: 64, waiting: 9 }, Kind::RateLimited, "64 programs run"),

@@ -1,8 +1,10 @@
 //! Reads frames off a worker's socket: each capped by its kind before a byte of it is kept, in the
 //! only order that the protocol knows.
 
+use narrows_types::control::MESSAGE_BYTES_MAX;
 use narrows_types::frame::{FromWorker, PREFIX_BYTES};
 use narrows_types::uses::REFERENCES_MAX;
+use narrows_types::{Layer, LayerState};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -25,6 +27,26 @@ pub(crate) enum Broken {
     Closed,
     /// It broke the protocol: one line how.
     Protocol(String),
+}
+
+/// Reads the one frame that a worker says before it has a program, and not a byte more.
+pub(crate) async fn hello(
+    stream: &mut (impl AsyncRead + Unpin),
+) -> Result<Vec<LayerState>, String> {
+    let gone = |_closed| "it ended before it was ready".to_owned();
+    let mut prefix = [0; PREFIX_BYTES];
+    stream.read_exact(&mut prefix).await.map_err(gone)?;
+    let length = usize::try_from(u32::from_le_bytes(prefix)).unwrap_or(usize::MAX);
+    if length == 0 || length > MESSAGE_BYTES_MAX {
+        return Err(format!("its first frame has {length} bytes"));
+    }
+    let mut frame = vec![0; length];
+    stream.read_exact(&mut frame).await.map_err(gone)?;
+    match FromWorker::decode(&frame) {
+        Ok(FromWorker::Hello(layers)) if layers.len() <= Layer::ALL.len() => Ok(layers),
+        Ok(other) => Err(format!("its first frame is {}", name(&other))),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Where in the protocol a worker is.
@@ -157,6 +179,7 @@ fn name(frame: &FromWorker) -> &'static str {
         FromWorker::Log(_) => "log",
         FromWorker::Progress(_) => "progress",
         FromWorker::Idle => "idle",
+        FromWorker::Hello(_) => "hello",
         FromWorker::Show(_) => "show",
         FromWorker::Done(_) => "done",
     }

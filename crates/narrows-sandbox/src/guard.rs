@@ -1,6 +1,6 @@
 //! The watchdog of one lease, and why a worker is gone.
 
-use crate::spawn::Pidfd;
+use crate::backend::Ender;
 use narrows_types::control::{Death, EXIT_LINK, EXIT_MEMORY, EXIT_PANIC, EXIT_UNSEALED};
 use narrows_types::{Limit, Limits};
 use std::time::Duration;
@@ -39,7 +39,7 @@ pub(crate) struct Order {
 
 /// Everything that the watchdog of one lease needs.
 pub(crate) struct Guard {
-    pub(crate) worker: Pidfd,
+    pub(crate) worker: Ender,
     pub(crate) orders: watch::Receiver<Order>,
     pub(crate) ended: oneshot::Receiver<Ended>,
     pub(crate) tell: watch::Sender<Option<LeaseEnd>>,
@@ -63,7 +63,7 @@ impl Guard {
             ended = &mut self.ended => return self.over(None, ended.ok()),
             bite = bite(&mut self.orders) => bite,
         };
-        self.worker.kill();
+        self.worker.end();
         let ended = timeout(BURIAL, &mut self.ended).await.ok().and_then(Result::ok);
         self.over(Some(bite), ended);
     }
@@ -71,7 +71,7 @@ impl Guard {
     fn over(self, bite: Option<Bite>, ended: Option<Ended>) {
         // Where the zygote is gone this is what makes sure of the worker.
         if ended.is_none() {
-            self.worker.kill();
+            self.worker.end();
         }
         let limits = self.orders.borrow().limits;
         let end = explain(bite, ended, limits.as_ref());

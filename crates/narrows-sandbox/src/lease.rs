@@ -1,5 +1,6 @@
 //! A lease: one worker for one run.
 
+use crate::backend::{Read, Write};
 use crate::frames::{Broken, Frames};
 use crate::guard::{LeaseEnd, Order};
 use narrows_types::Limits;
@@ -7,8 +8,6 @@ use narrows_types::frame::{FromWorker, ToWorker};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -18,7 +17,6 @@ const REASON: Duration = Duration::from_millis(500);
 
 /// A worker checked out for one run. Dropping it, with both its halves where it was split, kills
 /// the worker.
-#[derive(Debug)]
 pub struct Lease {
     sender: LeaseSender,
     receiver: LeaseReceiver,
@@ -26,16 +24,14 @@ pub struct Lease {
 }
 
 /// The half of a lease that sends.
-#[derive(Debug)]
 pub struct LeaseSender {
-    stream: OwnedWriteHalf,
+    stream: Write,
     end: End,
 }
 
 /// The half of a lease that receives.
-#[derive(Debug)]
 pub struct LeaseReceiver {
-    frames: Frames<OwnedReadHalf>,
+    frames: Frames<Read>,
     end: End,
     over: Option<LeaseEnd>,
 }
@@ -48,14 +44,19 @@ struct End {
     told: watch::Receiver<Option<LeaseEnd>>,
 }
 
+impl std::fmt::Debug for Lease {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Lease").field("end", &self.sender.end).finish_non_exhaustive()
+    }
+}
+
 impl Lease {
     pub(crate) fn new(
-        stream: UnixStream,
+        (read, write): (Read, Write),
         orders: watch::Sender<Order>,
         told: watch::Receiver<Option<LeaseEnd>>,
         grace: Duration,
     ) -> Self {
-        let (read, write) = stream.into_split();
         let end = End { orders: Arc::new(orders), told };
         let receiver = LeaseReceiver { frames: Frames::new(read), end: end.clone(), over: None };
         Self { sender: LeaseSender { stream: write, end }, receiver, grace }

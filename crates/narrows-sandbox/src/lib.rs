@@ -4,22 +4,27 @@
 //! is hostile: frames are capped before they are read, read only when asked for, and a worker that
 //! breaks the protocol is dead.
 
+mod backend;
+mod basic;
+mod choice;
 mod error;
 mod frames;
 mod guard;
 mod lease;
 mod owner;
 mod sandbox;
+mod solo;
 mod spawn;
 mod zygote;
 
+pub use choice::Choice;
 pub use error::SandboxError;
 pub use guard::LeaseEnd;
 pub use lease::{Lease, LeaseReceiver, LeaseSender};
 pub use owner::Health;
-pub use sandbox::Sandbox;
+pub use sandbox::{Sandbox, Want};
 
-use narrows_types::Layer;
+use narrows_types::{BackendKind, Engine, Layer};
 use std::path::PathBuf;
 
 /// Settings.
@@ -27,9 +32,14 @@ use std::path::PathBuf;
 pub struct Config {
     /// The binary that is started as zygote, usually the current one.
     pub program: PathBuf,
-    /// Its arguments before `--engine js|py`, such as `["jailed-worker"]`.
+    /// Its arguments before `--engine NAME`, such as `["jailed-worker"]`.
     pub args: Vec<String>,
-    /// Sealed workers that wait ready, for each language that is in use.
+    /// Where programs run that do not say. `None`: the strongest that works and demands nothing
+    /// but what is there.
+    pub backend: Option<BackendKind>,
+    /// What evaluates programs that do not say, where it is not the back end's own choice.
+    pub engines: Vec<Engine>,
+    /// Sealed workers that wait ready, for each engine that is in use.
     pub warm: usize,
     /// Workers forked from one zygote before it is replaced: they share its address layout.
     pub forks_per_zygote: u32,
@@ -51,6 +61,8 @@ impl Config {
         Self {
             program,
             args,
+            backend: None,
+            engines: Vec::new(),
             warm: 4,
             forks_per_zygote: 5_000,
             require: Vec::new(),

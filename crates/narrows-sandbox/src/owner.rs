@@ -1,12 +1,13 @@
-//! The owner of one language's zygotes: one task, which alone knows them, the workers that wait
+//! The owner of one engine's zygotes: one task, which alone knows them, the workers that wait
 //! ready, and whoever waits for one.
 
+use crate::backend::Fresh;
 use crate::guard::Ended;
 use crate::spawn::{Control, Launch, Pidfd};
-use crate::zygote::{self, Fresh, Stage, Zygote};
+use crate::zygote::{self, Stage, Zygote};
 use crate::{Config, SandboxError};
 use narrows_types::control::FromZygote;
-use narrows_types::{Language, LayerState};
+use narrows_types::{BackendKind, Engine, LayerState};
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -28,16 +29,18 @@ const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// So many zygotes in a row may die before those who wait are told.
 const PATIENCE: u32 = 3;
 
-/// One language's pool, as of a moment ago.
+/// One engine's pool on one back end, as of a moment ago.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// Which language.
-    pub language: Language,
-    /// A zygote is ready to fork.
+    /// Which back end.
+    pub backend: BackendKind,
+    /// Which engine.
+    pub engine: Engine,
+    /// Workers can be had: a zygote is ready to fork, or the back end has been found to work.
     pub ready: bool,
-    /// Process number of the zygote that forks now.
+    /// Process number of the zygote that forks now, where there is one.
     pub pid: Option<u32>,
-    /// Zygotes started so far.
+    /// Zygotes started so far; where there are none, workers.
     pub started: u64,
     /// Workers that wait ready.
     pub idle: usize,
@@ -50,9 +53,10 @@ pub struct Health {
 }
 
 impl Health {
-    pub(crate) fn new(language: Language) -> Self {
+    pub(crate) fn new(backend: BackendKind, engine: Engine) -> Self {
         Self {
-            language,
+            backend,
+            engine,
             ready: false,
             pid: None,
             started: 0,
@@ -85,6 +89,7 @@ pub(crate) enum Event {
 
 /// The owner's state.
 pub(crate) struct Pool {
+    backend: BackendKind,
     config: Config,
     launch: Launch,
     tell: watch::Sender<Health>,
@@ -110,8 +115,14 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(config: Config, launch: Launch, tell: watch::Sender<Health>) -> Self {
+    pub(crate) fn new(
+        backend: BackendKind,
+        config: Config,
+        launch: Launch,
+        tell: watch::Sender<Health>,
+    ) -> Self {
         Self {
+            backend,
             config,
             launch,
             tell,
@@ -214,7 +225,7 @@ impl Pool {
             }
             FromZygote::ForkFailed { id, reason } => {
                 zygote.fork_failed(id);
-                tracing::warn!(language = %self.launch.language, "cannot fork a worker: {reason}");
+                tracing::warn!(engine = %self.launch.engine, "cannot fork a worker: {reason}");
                 self.fail(&format!("cannot fork: {reason}"));
             }
             FromZygote::Ended { id, how, cpu_us } => zygote.ended(id, Ended { how, cpu_us }),
@@ -250,7 +261,7 @@ impl Pool {
         if matches!(stage, Stage::Retired | Stage::Ending) {
             return;
         }
-        tracing::warn!(language = %self.launch.language, "a zygote is gone: {why}");
+        tracing::warn!(engine = %self.launch.engine, "a zygote is gone: {why}");
         if sound {
             self.failures = 0;
         }
@@ -263,7 +274,7 @@ impl Pool {
     fn fail(&mut self, why: &str) {
         let reason = narrows_types::fault::clip(why.to_owned(), 300);
         self.failures = self.failures.saturating_add(1);
-        self.refuse(SandboxError::Start { language: self.launch.language, reason });
+        self.refuse(SandboxError::Start { engine: self.launch.engine, reason });
     }
 
     /// Waits a little before the next start, and tells those who wait once it has failed often.
@@ -291,7 +302,7 @@ impl Pool {
         if let Some(zygote) = self.zygotes.remove(&generation) {
             zygote.kill();
         }
-        self.idle.retain_mut(alive);
+        self.idle.retain_mut(Fresh::alive);
     }
 
     /// Brings everything to where it should be: workers to those who wait, the pool full, a zygote
@@ -309,7 +320,7 @@ impl Pool {
     }
 
     fn hand_out(&mut self) {
-        self.idle.retain_mut(alive);
+        self.idle.retain_mut(Fresh::alive);
         self.waiting.retain(|answer| !answer.is_closed());
         while let Some(fresh) = self.idle.pop_front() {
             let Some(answer) = self.waiting.pop_front() else {
@@ -428,7 +439,6 @@ impl Pool {
     fn publish(&self) {
         let current = self.current.and_then(|current| self.zygotes.get(&current));
         let health = Health {
-            language: self.launch.language,
             ready: self.is_ready(),
             pid: current.and_then(|zygote| zygote.pid),
             started: self.newest,
@@ -436,6 +446,7 @@ impl Pool {
             living: self.zygotes.values().map(Zygote::living).sum(),
             layers: Arc::clone(&self.layers),
             error: self.failed.as_ref().map(|(error, _)| error.to_string()),
+            ..Health::new(self.backend, self.launch.engine)
         };
         self.tell.send_if_modified(|old| {
             let changed = *old != health;
@@ -445,11 +456,6 @@ impl Pool {
             changed
         });
     }
-}
-
-/// An idle worker has nothing to die of; one that did all the same is not handed out.
-fn alive(fresh: &mut Fresh) -> bool {
-    matches!(fresh.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty))
 }
 
 async fn wait(until: Option<Instant>) {

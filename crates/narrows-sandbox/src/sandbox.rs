@@ -1,15 +1,20 @@
 //! The sandbox: places to run, and who hands out workers.
 
+use crate::backend::{Backend, Fresh};
+use crate::basic::Basic;
+use crate::choice::{CANDIDATES, Choice};
 use crate::guard::{Guard, Order};
 use crate::lease::Lease;
 use crate::owner::{self, Ask, Health};
-use crate::spawn::Launch;
-use crate::zygote::Fresh;
-use crate::{Config, SandboxError};
-use narrows_types::{Language, Layer, LayerState};
-use std::sync::Arc;
+use crate::spawn::{Launch, Walls};
+use crate::{Config, SandboxError, solo};
+use narrows_types::{BackendKind, BackendState, Engine, Language, Layer, LayerState};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch};
+use tokio::sync::{
+    OnceCell, OwnedSemaphorePermit, Semaphore, TryAcquireError, mpsc, oneshot, watch,
+};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +30,23 @@ pub struct Sandbox {
     shared: Arc<Shared>,
 }
 
+/// What kind of worker a program wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Want {
+    /// Of the program.
+    pub language: Language,
+    /// Where it is to run. `None`: where the config says.
+    pub backend: Option<BackendKind>,
+    /// What is to evaluate it. `None`: what the config or the back end says.
+    pub engine: Option<Engine>,
+}
+
+impl From<Language> for Want {
+    fn from(language: Language) -> Self {
+        Self { language, backend: None, engine: None }
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     config: Config,
@@ -32,14 +54,14 @@ struct Shared {
     running: Arc<Semaphore>,
     /// Places to wait for one.
     waiting: Semaphore,
-    typescript: Owner,
-    python: Owner,
+    owners: Mutex<BTreeMap<(BackendKind, Engine), Owner>>,
+    choice: OnceCell<Choice>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// The way to the owner of one language's zygotes.
-#[derive(Debug)]
+/// The way to the owner of the workers of one engine on one back end.
+#[derive(Debug, Clone)]
 struct Owner {
     asks: mpsc::Sender<Ask>,
     health: watch::Receiver<Health>,
@@ -58,25 +80,21 @@ impl Sandbox {
             found => {
                 let why = found.map_or_else(|e| e.to_string(), |_| "it is no file".to_owned());
                 let reason = format!("{program}: {why}");
-                return Err(SandboxError::Start { language: Language::TypeScript, reason });
+                return Err(SandboxError::Start { engine: Engine::Quickjs, reason });
             }
         }
-        let stop = CancellationToken::new();
-        let tasks = TaskTracker::new();
-        let owner = |language| {
-            let (asks, asked) = mpsc::channel(ASKS_MAX);
-            let (tell, health) = watch::channel(Health::new(language));
-            let (program, args) = (config.program.clone(), config.args.clone());
-            let launch = Launch { program, args, language };
-            let pool = owner::Pool::new(config.clone(), launch, tell);
-            tasks.spawn(pool.run(asked, stop.clone()));
-            Owner { asks, health }
-        };
-        let (typescript, python) = (owner(Language::TypeScript), owner(Language::Python));
         let places = config.concurrent_max.max(1);
         let running = Arc::new(Semaphore::new(places));
         let waiting = Semaphore::new(config.waiting_max.min(Semaphore::MAX_PERMITS));
-        let shared = Shared { config, running, waiting, typescript, python, stop, tasks };
+        let shared = Shared {
+            config,
+            running,
+            waiting,
+            owners: Mutex::default(),
+            choice: OnceCell::new(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -87,13 +105,14 @@ impl Sandbox {
     /// There is no worker to be had: see [`SandboxError`].
     pub async fn lease(
         &self,
-        language: Language,
+        want: impl Into<Want>,
         deadline: std::time::Instant,
     ) -> Result<Lease, SandboxError> {
         let deadline = Instant::from_std(deadline);
         let place = self.place(deadline).await?;
+        let at = self.find(want.into(), deadline).await?;
         let (answer, fresh) = oneshot::channel();
-        let fresh = self.ask(language, Ask::Worker(answer), fresh, deadline).await?;
+        let fresh = self.ask(at, Ask::Worker(answer), fresh, deadline).await?;
         Ok(self.guarded(fresh, place, deadline))
     }
 
@@ -112,14 +131,69 @@ impl Sandbox {
         place.map_err(|_late| SandboxError::Timeout)?.map_err(|_closed| SandboxError::Stopped)
     }
 
+    /// The back end and the engine for what is wanted.
+    async fn find(
+        &self,
+        want: Want,
+        deadline: Instant,
+    ) -> Result<(BackendKind, Engine), SandboxError> {
+        let chosen = async {
+            if let Some(backend) = want.backend {
+                return Ok(backend);
+            }
+            self.choose().await.map(|choice| choice.backend)
+        };
+        let backend =
+            timeout_at(deadline, chosen).await.map_err(|_late| SandboxError::Timeout)??;
+        let engine = want.engine.unwrap_or_else(|| self.engine(backend, want.language));
+        if engine.language() != want.language {
+            return Err(SandboxError::Engine { engine, language: want.language });
+        }
+        Ok((backend, engine))
+    }
+
+    /// What evaluates a language on a back end where nobody says.
+    fn engine(&self, backend: BackendKind, language: Language) -> Engine {
+        let said = self.shared.config.engines.iter().copied();
+        said.filter(|_| backend != BackendKind::Wasm)
+            .find(|engine| engine.language() == language)
+            .unwrap_or_else(|| backend.engine(language))
+    }
+
+    /// The back end where programs run that do not say: the one of the config, or the strongest
+    /// that works, found out by starting a worker.
+    ///
+    /// # Errors
+    /// None works here; the reason is the first one's.
+    pub async fn choose(&self) -> Result<Choice, SandboxError> {
+        if let Some(backend) = self.shared.config.backend {
+            return Ok(Choice { backend, passed_over: Vec::new() });
+        }
+        let choice = self.shared.choice.get_or_try_init(|| async {
+            let (mut first, mut passed_over) = (None, Vec::new());
+            for backend in CANDIDATES {
+                match self.ready(backend, self.engine(backend, Language::TypeScript)).await {
+                    Ok(()) => return Ok(Choice { backend, passed_over }),
+                    Err(SandboxError::Stopped) => return Err(SandboxError::Stopped),
+                    Err(error) => {
+                        passed_over.push((backend, error.to_string()));
+                        first.get_or_insert(error);
+                    }
+                }
+            }
+            Err(first.unwrap_or(SandboxError::Stopped))
+        });
+        choice.await.cloned()
+    }
+
     async fn ask<T>(
         &self,
-        language: Language,
+        at: (BackendKind, Engine),
         ask: Ask,
         answer: oneshot::Receiver<Result<T, SandboxError>>,
         deadline: Instant,
     ) -> Result<T, SandboxError> {
-        let asks = &self.owner(language).asks;
+        let asks = self.owner(at)?.asks;
         let asked =
             timeout_at(deadline, asks.send(ask)).await.map_err(|_late| SandboxError::Timeout)?;
         asked.map_err(|_gone| SandboxError::Stopped)?;
@@ -133,42 +207,64 @@ impl Sandbox {
         let (orders, ordered) =
             watch::channel(Order { deadline: deadline + grace, limits: None, kill: false });
         let (tell, told) = watch::channel(None);
-        let Fresh { stream, worker, ended, .. } = fresh;
+        let Fresh { read, write, worker, ended } = fresh;
         let guard = Guard { worker, orders: ordered, ended, tell, place };
         self.shared.tasks.spawn(guard.watch());
-        Lease::new(stream, orders, told, grace)
+        Lease::new((read, write), orders, told, grace)
     }
 
-    /// Starts the zygotes of both languages and fills their pools, in parallel.
+    /// Gets workers of both languages ready, in parallel.
     ///
     /// # Errors
     /// One of them does not start; the other one may still serve.
     pub async fn warm(&self) -> Result<(), SandboxError> {
+        let backend = self.choose().await?.backend;
+        let engine = |language| self.engine(backend, language);
+        let typescript = self.ready(backend, engine(Language::TypeScript));
+        if backend == BackendKind::Wasm {
+            return typescript.await;
+        }
         let (typescript, python) =
-            tokio::join!(self.ready(Language::TypeScript), self.ready(Language::Python));
+            tokio::join!(typescript, self.ready(backend, engine(Language::Python)));
         typescript.and(python)
     }
 
-    /// Starts a zygote if none has started, and tells which layers hold here.
+    /// Starts what is needed for a first worker if nothing has started, and tells which layers hold
+    /// there.
     ///
     /// # Errors
     /// No sandbox can be had here, or a required layer is missing.
     pub async fn probe(&self) -> Result<Vec<LayerState>, SandboxError> {
-        self.ready(Language::TypeScript).await?;
+        let backend = self.choose().await?.backend;
+        self.ready(backend, self.engine(backend, Language::TypeScript)).await?;
         Ok(self.layers())
     }
 
-    async fn ready(&self, language: Language) -> Result<(), SandboxError> {
-        let (answer, answered) = oneshot::channel();
-        // A little later than the owner itself gives up, so that its reason gets here.
-        let wait = Duration::from_millis(self.shared.config.start_ms).saturating_mul(2);
-        self.ask(language, Ask::Ready(answer), answered, Instant::now() + wait).await
+    /// Tries one back end by starting a worker on it.
+    pub async fn try_out(&self, backend: BackendKind) -> BackendState {
+        let engine = self.engine(backend, Language::TypeScript);
+        let ready = self.ready(backend, engine).await;
+        let layers = self.health().into_iter().find(|h| (h.backend, h.engine) == (backend, engine));
+        BackendState {
+            backend,
+            layers: layers.map(|health| health.layers.to_vec()).unwrap_or_default(),
+            why: ready.err().map(|error| error.to_string()).unwrap_or_default(),
+        }
     }
 
-    /// Every layer, and whether it holds for each zygote that has started. Empty if none has.
+    async fn ready(&self, backend: BackendKind, engine: Engine) -> Result<(), SandboxError> {
+        let (answer, answered) = oneshot::channel();
+        // A little later than the owner itself gives up, so that its reason gets here.
+        let wait = Duration::from_millis(self.shared.config.start_ms).saturating_mul(3);
+        self.ask((backend, engine), Ask::Ready(answer), answered, Instant::now() + wait).await
+    }
+
+    /// Every layer, and whether it holds for each engine that has started on the back end that is
+    /// used first. Empty if none has.
     pub fn layers(&self) -> Vec<LayerState> {
-        let healths = self.health().map(|health| health.layers);
-        let mut known = healths.into_iter().filter(|layers| !layers.is_empty());
+        let chosen = self.shared.config.backend.or(self.shared.choice.get().map(|c| c.backend));
+        let healths = self.health().into_iter().filter(|health| Some(health.backend) == chosen);
+        let mut known = healths.map(|health| health.layers).filter(|layers| !layers.is_empty());
         let Some(mut layers) = known.next().map(|layers| layers.to_vec()) else {
             return Vec::new();
         };
@@ -187,10 +283,10 @@ impl Sandbox {
         self.layers().iter().any(|state| state.layer == layer && state.reached)
     }
 
-    /// A snapshot of each language's pool.
-    pub fn health(&self) -> [Health; 2] {
-        [Language::TypeScript, Language::Python]
-            .map(|language| self.owner(language).health.borrow().clone())
+    /// A snapshot of each pool that is in use.
+    pub fn health(&self) -> Vec<Health> {
+        let owners = self.shared.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.values().map(|owner| owner.health.borrow().clone()).collect()
     }
 
     /// Programs that run now.
@@ -199,11 +295,46 @@ impl Sandbox {
         places.saturating_sub(self.shared.running.available_permits())
     }
 
-    fn owner(&self, language: Language) -> &Owner {
-        match language {
-            Language::TypeScript => &self.shared.typescript,
-            Language::Python => &self.shared.python,
+    /// The owner of these workers, which begins with the first question.
+    fn owner(&self, at: (BackendKind, Engine)) -> Result<Owner, SandboxError> {
+        let mut owners = self.shared.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(owner) = owners.get(&at) {
+            return Ok(owner.clone());
         }
+        if self.shared.stop.is_cancelled() {
+            return Err(SandboxError::Stopped);
+        }
+        let owner = self.begin(at)?;
+        owners.insert(at, owner.clone());
+        Ok(owner)
+    }
+
+    fn begin(&self, at: (BackendKind, Engine)) -> Result<Owner, SandboxError> {
+        let (backend, engine) = at;
+        let config = self.shared.config.clone();
+        let stop = self.shared.stop.clone();
+        let (asks, asked) = mpsc::channel(ASKS_MAX);
+        let (tell, health) = watch::channel(Health::new(backend, engine));
+        let (program, args) = (config.program.clone(), config.args.clone());
+        let zygotes =
+            |walls| Launch { program: program.clone(), args: args.clone(), engine, walls };
+        let solo: Arc<dyn Backend> = match backend {
+            BackendKind::Process | BackendKind::Wasm => {
+                let floor = backend == BackendKind::Process;
+                let launch = zygotes(if floor { Walls::Floor } else { Walls::Best });
+                let pool = owner::Pool::new(backend, config, launch, tell);
+                self.shared.tasks.spawn(pool.run(asked, stop));
+                return Ok(Owner { asks, health });
+            }
+            BackendKind::Basic => Arc::new(Basic { program, args }),
+            BackendKind::Docker | BackendKind::Microvm => {
+                let why = "it is not part of this build".to_owned();
+                return Err(SandboxError::Backend { backend, why });
+            }
+        };
+        let pool = solo::Pool::new(at, config, solo, tell);
+        self.shared.tasks.spawn(pool.run(asked, stop));
+        Ok(Owner { asks, health })
     }
 
     /// Kills every worker and every zygote, and waits until they are gone.

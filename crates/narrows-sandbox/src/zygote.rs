@@ -1,5 +1,6 @@
 //! One zygote as its owner sees it, and the task that listens to it.
 
+use crate::backend::{Ender, Fresh};
 use crate::guard::Ended;
 use crate::owner::Event;
 use crate::spawn::{self, Control, Launch, Pidfd};
@@ -19,15 +20,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// How long a zygote whose socket has closed may take to be buried.
 const BURIAL: Duration = Duration::from_secs(1);
 /// The longest piece of a zygote's standard error that becomes one line of the log.
-const LINE_BYTES_MAX: usize = 1_024;
-
-/// A sealed worker that nobody has used yet.
-#[derive(Debug)]
-pub(crate) struct Fresh {
-    pub(crate) stream: UnixStream,
-    pub(crate) worker: Pidfd,
-    pub(crate) ended: oneshot::Receiver<Ended>,
-}
+pub(crate) const LINE_BYTES_MAX: usize = 1_024;
 
 /// Where a zygote is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +90,9 @@ impl Zygote {
         let (stream, _) = self.asked.remove(&id)?;
         let (tell, ended) = oneshot::channel();
         self.living.insert(id, tell);
-        Some(Fresh { stream, worker: worker?, ended })
+        let (read, write) = stream.into_split();
+        let worker = Ender::Process(worker?);
+        Some(Fresh { read: Box::new(read), write: Box::new(write), worker, ended })
     }
 
     pub(crate) fn fork_failed(&mut self, id: u64) {
@@ -193,7 +188,7 @@ async fn speak(
     // The log ends when the process does; what it says for people never holds up the rest.
     let logged = async {
         if let Some(stderr) = stderr {
-            log(stderr).await;
+            log_all(stderr).await;
         }
         std::future::pending::<String>().await
     };
@@ -202,7 +197,7 @@ async fn speak(
     Ok(status.map_or(why.clone(), |status| format!("{why} ({status})")))
 }
 
-async fn log(stderr: ChildStderr) {
+async fn log_all(stderr: ChildStderr) {
     if let Ok(stderr) = tokio::process::ChildStderr::from_std(stderr) {
         log_lines(stderr).await;
     }
@@ -215,9 +210,14 @@ async fn log_lines(mut from: impl AsyncRead + Unpin) {
         if length == 0 {
             return;
         }
-        let text = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default());
-        for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            tracing::warn!(target: "narrows::worker", "{}", line.escape_debug());
-        }
+        log(buffer.get(..length).unwrap_or_default());
+    }
+}
+
+/// Puts a piece of text for people into the log.
+pub(crate) fn log(text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    for line in text.lines().filter(|line| !line.trim().is_empty()) {
+        tracing::warn!(target: "narrows::worker", "{}", line.escape_debug());
     }
 }

@@ -5,6 +5,7 @@
 //! `id: u32 LE`, `ok: u8`, `at_us: u64 LE`, body. Every frame from a worker is hostile: the reader caps the length
 //! before it allocates, and decodes here without trusting a byte.
 
+use crate::control::{LayerState, MESSAGE_BYTES_MAX};
 use crate::limits::{Limit, Limits};
 use crate::report::{LogLevel, ProgramError, Usage};
 use crate::tool::Language;
@@ -81,6 +82,8 @@ pub struct CallError {
 /// A frame from a worker to the host.
 #[derive(Debug, Clone)]
 pub enum FromWorker {
+    /// First frame of a worker that no zygote answers for: it is sealed and waits for its program.
+    Hello(Vec<LayerState>),
     /// What the program refers to and what is wrong with it; the answer is `Go`, or the end.
     Uses(Box<Uses>),
     /// A tool call. Several may be under way.
@@ -177,6 +180,7 @@ mod kind {
     pub(super) const SHOW: u8 = 69;
     pub(super) const DONE: u8 = 70;
     pub(super) const IDLE: u8 = 71;
+    pub(super) const HELLO: u8 = 72;
 }
 
 impl ToWorker {
@@ -240,6 +244,7 @@ impl FromWorker {
             kind::LOG => Some(SLACK_BYTES),
             kind::PROGRESS => Some(4 << 10),
             kind::IDLE => Some(1),
+            kind::HELLO => Some(MESSAGE_BYTES_MAX),
             _ => None,
         }
     }
@@ -247,6 +252,7 @@ impl FromWorker {
     /// The frame with its length prefix.
     pub fn encode(&self) -> Result<Vec<u8>, BadFrame> {
         match self {
+            Self::Hello(layers) => json_frame(kind::HELLO, layers),
             Self::Uses(uses) => json_frame(kind::USES, uses),
             Self::Call(call) => json_frame(kind::CALL, call),
             Self::Log(log) => json_frame(kind::LOG, log),
@@ -261,6 +267,7 @@ impl FromWorker {
     pub fn decode(frame: &[u8]) -> Result<Self, BadFrame> {
         let (kind, payload) = split(frame)?;
         match kind {
+            kind::HELLO => Ok(Self::Hello(json(payload)?)),
             kind::USES => Ok(Self::Uses(json(payload)?)),
             kind::CALL => Ok(Self::Call(json(payload)?)),
             kind::LOG => Ok(Self::Log(json(payload)?)),

@@ -14,6 +14,7 @@ pub mod id;
 pub mod limits;
 mod nearest;
 pub mod pass;
+pub mod place;
 pub mod raw;
 pub mod report;
 mod response;
@@ -38,6 +39,7 @@ pub use pass::{
     AnswerBack, Back, Changes, Client, ClientSession, ListAsk, ListKind, Listed, Method, Mode,
     Offering, PassAsk, Passed, Question, Update, WireError,
 };
+pub use place::{BackendKind, BackendState, Engine};
 pub use report::{
     Bill, CallRecord, LogLevel, LogLine, ProgramError, RunEnd, RunReport, Shaped, Usage,
 };

@@ -1,6 +1,7 @@
 //! Engines behind one word, and a way to run one without a jail, for tests.
 
 use crate::link::Link;
+use crate::wire::Wire;
 use crate::{js, py};
 use narrows_types::Language;
 use narrows_types::frame::{Program, ToWorker};
@@ -17,26 +18,26 @@ pub trait Engine: Sized {
     const SAMPLE: &'static str;
 
     /// Runs one program whose `Run` frame has been read: speaks `Uses`, `Call` and so on over the
-    /// stream and ends with `Done`.
+    /// wire and ends with `Done`.
     ///
     /// # Errors
     /// The link broke or the host broke the protocol. What the program does wrong is in `Done`.
-    fn run(self, stream: UnixStream, program: &Program) -> Result<(), Stopped>;
+    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped>;
 }
 
 impl Engine for js::Prepared {
     const SAMPLE: &'static str = js::SAMPLE;
 
-    fn run(self, stream: UnixStream, program: &Program) -> Result<(), Stopped> {
-        Ok(self.run(&mut Link::new(stream), program)?)
+    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
+        Ok(self.run(&mut Link::new(wire), program)?)
     }
 }
 
 impl Engine for py::Prepared {
     const SAMPLE: &'static str = py::SAMPLE;
 
-    fn run(self, stream: UnixStream, program: &Program) -> Result<(), Stopped> {
-        Ok(self.run(&mut Link::new(stream), program)?)
+    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
+        Ok(self.run(&mut Link::new(wire), program)?)
     }
 }
 
@@ -47,11 +48,12 @@ impl Engine for py::Prepared {
 /// # Errors
 /// As [`Engine::run`].
 pub fn evaluate(stream: UnixStream, language: Language) -> Result<(), Stopped> {
-    let ToWorker::Run(program) = Link::new(&stream).receive()? else {
+    let mut wire = Wire::from(stream);
+    let ToWorker::Run(program) = Link::new(&mut wire).receive()? else {
         return Err(Stopped("expected a program".to_owned()));
     };
     match language {
-        Language::TypeScript => Engine::run(js::prepare().map_err(Stopped)?, stream, &program),
-        Language::Python => Engine::run(py::prepare().map_err(Stopped)?, stream, &program),
+        Language::TypeScript => Engine::run(js::prepare().map_err(Stopped)?, wire, &program),
+        Language::Python => Engine::run(py::prepare().map_err(Stopped)?, wire, &program),
     }
 }

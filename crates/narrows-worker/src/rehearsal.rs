@@ -6,6 +6,7 @@ use crate::evaluate::Engine;
 use crate::jail::memory::Footprint;
 use crate::jail::process::{self, Side};
 use crate::link::Link;
+use crate::wire::Wire;
 use narrows_types::Limits;
 use narrows_types::frame::{FromWorker, Go, PREFIX_BYTES, Program, Reply, ToWorker};
 use std::io::{Read, Write};
@@ -47,9 +48,9 @@ fn play<E: Engine>(engine: &mut Option<E>) -> Option<Footprint> {
 /// The child's part. Its last words on the socket, after its last frame, are the footprint.
 fn perform<E: Engine>(engine: Option<E>, mut socket: UnixStream) -> i32 {
     let played = engine.and_then(|engine| {
-        let stream = socket.try_clone().ok()?;
-        let ToWorker::Run(program) = Link::new(&stream).receive().ok()? else { return None };
-        engine.run(stream, &program).ok()?;
+        let mut wire = Wire::from(socket.try_clone().ok()?);
+        let ToWorker::Run(program) = Link::new(&mut wire).receive().ok()? else { return None };
+        engine.run(wire, &program).ok()?;
         socket.write_all(&Footprint::measure().encode()).ok()
     });
     i32::from(played.is_none())
@@ -83,7 +84,8 @@ fn host(socket: &mut UnixStream, code: &str) -> Option<Footprint> {
                 socket.take(FRAME_BYTES_MAX as u64).read_to_end(&mut bytes).ok()?;
                 return Some(Footprint::decode(&bytes));
             }
-            FromWorker::Log(_)
+            FromWorker::Hello(_)
+            | FromWorker::Log(_)
             | FromWorker::Progress(_)
             | FromWorker::Show(_)
             | FromWorker::Idle => continue,

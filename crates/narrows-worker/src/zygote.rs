@@ -8,9 +8,10 @@ use crate::evaluate::{Engine, Stopped};
 use crate::jail::control::Control;
 use crate::jail::process::{self, Side};
 use crate::jail::seal::{Baseline, Seal, confine};
-use crate::jail::{Report, filter, walls};
+use crate::jail::{Report, Walls, filter, walls};
 use crate::link::{Link, LinkError};
 use crate::rehearsal::rehearse;
+use crate::wire::Wire;
 use narrows_types::control::{
     CONTROL_FD, Death, EXIT_LINK, EXIT_PANIC, EXIT_UNSEALED, FromZygote, ToZygote,
 };
@@ -30,12 +31,12 @@ const EXIT_FAILED: i32 = 1;
 
 /// Runs a zygote on descriptor [`CONTROL_FD`] until the sandbox closes it. Does not return; a
 /// process that it forks does not either.
-pub(crate) fn run<E: Engine>(prepare: impl FnOnce() -> Result<E, String>) -> ! {
+pub(crate) fn run<E: Engine>(prepare: impl FnOnce() -> Result<E, String>, walls: Walls) -> ! {
     let socket = process::adopt(CONTROL_FD).map_err(|error| error.to_string());
     let clean = process::close_from(CONTROL_FD + 1);
     let (Ok(socket), Ok(())) = (socket, clean) else { process::exit(EXIT_FAILED) };
     let control = Control::new(socket);
-    let outcome = match start(&control, prepare) {
+    let outcome = match start(&control, prepare, walls) {
         Ok((zygote, engine)) => zygote.serve(engine),
         Err(reason) => {
             control.send(&FromZygote::Failed { reason }, None).map_err(|e| e.to_string())
@@ -56,6 +57,7 @@ struct Zygote<'a> {
 fn start<E: Engine>(
     control: &Control,
     prepare: impl FnOnce() -> Result<E, String>,
+    kind: Walls,
 ) -> Result<(Zygote<'_>, Option<E>), String> {
     walls::die_with_parent()?;
     process::learn_time_zone();
@@ -66,7 +68,7 @@ fn start<E: Engine>(
     let strict = filter::worker()?;
     let wide = filter::zygote()?;
     let mut report = Report::default();
-    if walls::separate(&mut report) {
+    if walls::separate(&mut report, true) {
         enter_pid_namespace()?;
     }
     walls::give_up(&mut report);
@@ -79,16 +81,16 @@ fn start<E: Engine>(
     let pair = UnixStream::pair().map_err(|error| format!("socket: {error}"))?;
     let applied = filter::apply(&wide);
     report.note(Layer::Seccomp, applied);
-    let reached =
-        |layer| report.states().iter().any(|s: &LayerState| s.layer == layer && s.reached);
-    let landlock = reached(Layer::Landlock);
-    let seal = Seal { filter: strict, zygote: getpid(), landlock, footprint };
+    let landlock = report.reached(Layer::Landlock);
+    let zygote = Some(getpid());
+    let seal = Seal { filter: strict, zygote, walls: kind, landlock, footprint };
     let zygote = Zygote { control, seal, baseline, ended, workers: HashMap::new() };
     let trial = zygote.trial(pair);
     for layer in Layer::FLOOR {
         report.note(layer, trial.clone());
     }
-    if let Some(LayerState { layer, why, .. }) = report.missing_floor() {
+    let missing = report.missing_floor().filter(|_| kind == Walls::Floor);
+    if let Some(LayerState { layer, why, .. }) = missing {
         return Err(format!("no sandbox without {layer}: {why}"));
     }
     let ready = FromZygote::Ready { layers: report.states() };
@@ -200,10 +202,15 @@ impl Zygote<'_> {
 
 /// A worker's whole life.
 fn work<E: Engine>(socket: OwnedFd, engine: Option<E>, seal: &Seal, baseline: Baseline) -> ! {
-    let (Ok(socket), Some(engine)) = (seal.close(socket), engine) else {
+    let (Ok(wire), Some(engine)) = (seal.close(Wire::one(socket)), engine) else {
         process::exit(EXIT_UNSEALED)
     };
-    let run = AssertUnwindSafe(|| evaluate(UnixStream::from(socket), engine, baseline));
+    live(wire, engine, baseline)
+}
+
+/// One program on a sealed worker's wire.
+pub(crate) fn live<E: Engine>(wire: Wire, engine: E, baseline: Baseline) -> ! {
+    let run = AssertUnwindSafe(|| evaluate(wire, engine, baseline));
     process::exit(match std::panic::catch_unwind(run) {
         Ok(Ok(())) => 0,
         Ok(Err(Stopped { .. })) => EXIT_LINK,
@@ -211,13 +218,12 @@ fn work<E: Engine>(socket: OwnedFd, engine: Option<E>, seal: &Seal, baseline: Ba
     })
 }
 
-fn evaluate<E: Engine>(stream: UnixStream, engine: E, baseline: Baseline) -> Result<(), Stopped> {
-    let mut link = Link::new(&stream);
-    let ToWorker::Run(program) = link.receive()? else {
+fn evaluate<E: Engine>(mut wire: Wire, engine: E, baseline: Baseline) -> Result<(), Stopped> {
+    let ToWorker::Run(program) = Link::new(&mut wire).receive()? else {
         return Err(Stopped("expected a program".to_owned()));
     };
     confine(&program.limits, baseline).map_err(Stopped)?;
-    engine.run(stream, &program)
+    engine.run(wire, &program)
 }
 
 impl From<LinkError> for Stopped {

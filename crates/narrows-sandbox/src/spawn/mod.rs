@@ -1,10 +1,12 @@
 //! Starts zygotes, speaks their control socket, kills by pidfd. The only unsafe code of this crate.
 
 mod control;
+mod plain;
 
 pub(crate) use control::Control;
+pub(crate) use plain::plain;
 
-use narrows_types::Language;
+use narrows_types::Engine;
 use narrows_types::control::CONTROL_FD;
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -25,8 +27,31 @@ pub(crate) struct Launch {
     pub(crate) program: PathBuf,
     /// What stands before `--engine`.
     pub(crate) args: Vec<String>,
-    /// Whose engine.
-    pub(crate) language: Language,
+    /// What evaluates its programs.
+    pub(crate) engine: Engine,
+    /// Which walls it insists on.
+    pub(crate) walls: Walls,
+}
+
+/// Which walls a worker insists on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Walls {
+    /// The floor; it takes what else can be had.
+    Floor,
+    /// None; it takes what can be had.
+    Best,
+    /// It is to have none.
+    None,
+}
+
+impl Walls {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Best => "best",
+            Self::None => "none",
+        }
+    }
 }
 
 /// A zygote that has been started, but has not spoken yet.
@@ -62,7 +87,7 @@ impl Pidfd {
 /// *thread* that started it, and a runtime's threads come and go.
 pub(crate) async fn start(launch: Launch) -> io::Result<Started> {
     let (tell, told) = oneshot::channel();
-    let name = format!("zygote-{}", launch.language);
+    let name = format!("zygote-{}", launch.engine);
     let live = move || {
         let (gone_tell, gone) = oneshot::channel();
         match launch_here(&launch) {
@@ -95,23 +120,8 @@ type Launched = (io::Result<Control>, Pidfd, Child);
 fn launch_here(launch: &Launch) -> io::Result<Launched> {
     let (ours, theirs) =
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
-    let engine = match launch.language {
-        Language::TypeScript => "js",
-        Language::Python => "py",
-    };
-    #[expect(clippy::disallowed_methods, reason = "the one place that starts zygotes")]
-    let mut command = Command::new(&launch.program);
-    command
-        .args(&launch.args)
-        .args(["--engine", engine])
-        .env_clear()
-        // A program's local time tells nothing of the machine.
-        .env("TZ", "UTC0")
-        .current_dir("/")
-        .process_group(0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped());
+    let mut command = command(launch);
+    command.stdin(Stdio::null()).stdout(Stdio::null());
     let socket = theirs.as_raw_fd();
     // SAFETY: the closure only makes system calls, which are all that is allowed between fork and
     // exec: it allocates nothing and takes no lock. The descriptor is open: `theirs` lives on.
@@ -126,6 +136,22 @@ fn launch_here(launch: &Launch) -> io::Result<Launched> {
     // It is our child and not reaped yet, so the number is still its own.
     let process = Pidfd::new(pidfd_open(child.id())?);
     Ok((Control::new(ours), process, child))
+}
+
+/// What zygotes and workers have in common.
+fn command(launch: &Launch) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "the one place that starts zygotes and workers")]
+    let mut command = Command::new(&launch.program);
+    command
+        .args(&launch.args)
+        .args(["--engine", launch.engine.name(), "--walls", launch.walls.name()])
+        .env_clear()
+        // A program's local time tells nothing of the machine.
+        .env("TZ", "UTC0")
+        .current_dir("/")
+        .process_group(0)
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Puts the socket where the zygote looks for it. Runs between fork and exec.

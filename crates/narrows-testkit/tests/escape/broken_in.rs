@@ -1,6 +1,6 @@
 //! Somebody broke out of an engine: what the jail still holds.
 
-use crate::house::{Ran, program, run, sandbox};
+use crate::house::{Ran, health, program, run, sandbox};
 use narrows_sandbox::{LeaseEnd, Sandbox};
 use narrows_types::frame::End;
 use narrows_types::{Language, Limit, Limits};
@@ -25,7 +25,7 @@ async fn every_forbidden_call_kills_the_worker() {
         assert_eq!(lost(&ran), "the worker made a forbidden system call", "{name}");
     }
     // The one zygote has survived all of it.
-    let [health, _] = sandbox.health();
+    let health = health(&sandbox, Language::TypeScript);
     assert_eq!((health.started, health.ready), (1, true), "{health:?}");
     sandbox.shutdown().await;
 }

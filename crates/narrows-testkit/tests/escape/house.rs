@@ -1,8 +1,8 @@
 //! A sandbox over the test's own worker binary, and runs in it.
 
-use narrows_sandbox::{Config, LeaseEnd, Sandbox};
+use narrows_sandbox::{Config, Health, LeaseEnd, Sandbox};
 use narrows_types::frame::{CallError, Done, FromWorker, Go, Program, Reply, ToWorker};
-use narrows_types::{Language, Limits};
+use narrows_types::{BackendKind, Language, Limits};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,19 @@ pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 pub(crate) fn config(mode: &str) -> Config {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_jailed-worker"));
-    Config { warm: 1, start_ms: 20_000, ..Config::new(program, vec![mode.to_owned()]) }
+    let backend = Some(BackendKind::Process);
+    Config { warm: 1, backend, start_ms: 20_000, ..Config::new(program, vec![mode.to_owned()]) }
 }
 
 pub(crate) async fn sandbox(mode: &str) -> Sandbox {
     Sandbox::start(config(mode)).await.unwrap()
+}
+
+/// The pool of a language's own engine.
+pub(crate) fn health(sandbox: &Sandbox, language: Language) -> Health {
+    let all = sandbox.health();
+    let of = |health: &Health| health.engine.language() == language;
+    all.into_iter().find(of).expect("somebody has asked for such a worker")
 }
 
 pub(crate) fn program(language: Language, code: &str, limits: Limits) -> Program {
@@ -74,7 +82,8 @@ pub(crate) async fn run(sandbox: &Sandbox, program: Program) -> Ran {
                 }
             }
             FromWorker::Done(done) => break Ok(*done),
-            FromWorker::Log(_)
+            FromWorker::Hello(_)
+            | FromWorker::Log(_)
             | FromWorker::Progress(_)
             | FromWorker::Show(_)
             | FromWorker::Idle => continue,

@@ -1,6 +1,6 @@
 //! Births and deaths: pools, crashes, replacement, orphans.
 
-use crate::house::{LONG, config, program, run, sandbox};
+use crate::house::{LONG, config, health, program, run, sandbox};
 use crate::walls::{alive, descendants};
 use narrows_sandbox::{Config, LeaseEnd, Sandbox, SandboxError};
 use narrows_types::frame::{End, ToWorker};
@@ -30,7 +30,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 async fn a_crashed_zygote_is_replaced() {
     let sandbox = sandbox("worker").await;
     assert_eq!(two(&sandbox).await, "2");
-    let [_, health] = sandbox.health();
+    let health = health(&sandbox, PY);
     let pid = nix::unistd::Pid::from_raw(health.pid.unwrap().try_into().unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
     until("the death is noticed", || sandbox.health().iter().any(|h| h.started > 1)).await;
@@ -43,7 +43,7 @@ async fn a_zygote_is_replaced_after_its_forks_and_runs_go_on() {
     let sandbox = Sandbox::start(Config { forks_per_zygote: 3, ..config("worker") }).await.unwrap();
     let held = sandbox.lease(PY, Instant::now() + LONG).await.unwrap();
     let first = descendants(std::process::id());
-    while sandbox.health()[1].started < 4 {
+    while health(&sandbox, PY).started < 4 {
         assert_eq!(two(&sandbox).await, "2");
     }
     // The first zygote lives on for its last worker.
@@ -100,7 +100,7 @@ async fn what_cannot_start_says_why() {
         let sandbox = Sandbox::start(Config { start_ms, ..config(mode) }).await.unwrap();
         let lease = sandbox.lease(PY, Instant::now() + LONG).await;
         let error = lease.unwrap_err().to_string();
-        assert!(error.starts_with("no sandbox for python: ") && error.contains(why), "{error}");
+        assert!(error.starts_with("no sandbox for monty: ") && error.contains(why), "{error}");
         sandbox.shutdown().await;
         assert_eq!(
             sandbox.lease(PY, Instant::now() + LONG).await.unwrap_err(),

@@ -1,7 +1,7 @@
 //! The walls as the kernel tells of them, for root and for an ordinary user, and what happens
 //! where somebody takes them down from outside.
 
-use crate::house::{LONG, config, program, run};
+use crate::house::{LONG, config, health, program, run};
 use narrows_sandbox::Sandbox;
 use narrows_types::frame::{End, ToWorker};
 use narrows_types::{Language, Layer, Limits};
@@ -48,7 +48,7 @@ async fn waiting(sandbox: &Sandbox) -> (narrows_sandbox::Lease, u32) {
     let limits = Limits { cpu_ms: 2_000, ..Limits::default() };
     lease.send(&ToWorker::Run(Box::new(program(language, "1", limits)))).await.unwrap();
     lease.receive().await.unwrap();
-    let [_, health] = sandbox.health();
+    let health = health(sandbox, language);
     let pid = *descendants(health.pid.unwrap()).last().unwrap();
     (lease, pid)
 }

@@ -13,6 +13,17 @@ pub(crate) mod walls;
 
 use narrows_types::{Layer, LayerState};
 
+/// Which walls a worker insists on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Walls {
+    /// Every wall that can be had; without [`Layer::FLOOR`] nothing runs.
+    Floor,
+    /// Every wall that can be had.
+    Best,
+    /// None.
+    None,
+}
+
 /// What was tried and what came of it.
 #[derive(Debug, Default)]
 pub(crate) struct Report(Vec<LayerState>);
@@ -38,6 +49,11 @@ impl Report {
         let untried =
             |layer| LayerState { layer, reached: false, why: "not tried on this path".to_owned() };
         Layer::ALL.into_iter().map(|layer| state(layer).unwrap_or_else(|| untried(layer))).collect()
+    }
+
+    /// Whether a layer holds.
+    pub(crate) fn reached(&self, layer: Layer) -> bool {
+        self.0.iter().any(|state| state.layer == layer && state.reached)
     }
 
     /// The first layer of the floor that does not hold.

@@ -1,6 +1,7 @@
 //! Processes: fork, pidfd, wait, exit, and the two limits that a worker sets on itself.
 #![expect(unsafe_code, reason = "the standard library has no fork, wait4, pidfd or setitimer")]
 
+use crate::wire::Wire;
 use narrows_types::control::Death;
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::time::TimeVal;
@@ -64,17 +65,30 @@ pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Moves `fd` to the number 0 and closes every other descriptor.
-pub(crate) fn keep_only(fd: OwnedFd) -> io::Result<OwnedFd> {
-    const KEPT: RawFd = 0;
-    // SAFETY: both are open or -1 is returned; 0 is the null device that nobody reads.
-    if unsafe { libc::dup2(fd.as_raw_fd(), KEPT) } == -1 {
+/// Moves a wire to the numbers 0 and, where it has two, 1, and closes every other descriptor.
+pub(crate) fn keep_only(wire: Wire) -> io::Result<Wire> {
+    let (read, write) = wire.into_parts();
+    let read = keep_as(read, 0)?;
+    let Some(write) = write else {
+        close_from(1)?;
+        return Ok(Wire::one(read));
+    };
+    let write = keep_as(write, 1)?;
+    close_from(2)?;
+    Ok(Wire::pair(read, write))
+}
+
+/// What has that number is closed: the null device that nobody reads, or the descriptor itself.
+fn keep_as(fd: OwnedFd, number: RawFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() == number {
+        return Ok(fd);
+    }
+    // SAFETY: integers only; nothing else in this process owns a descriptor with that number.
+    if unsafe { libc::dup2(fd.as_raw_fd(), number) } == -1 {
         return Err(io::Error::last_os_error());
     }
-    drop(fd);
-    close_from(KEPT + 1)?;
     // SAFETY: `dup2` has just made it, for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(KEPT) })
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// A child that has ended.

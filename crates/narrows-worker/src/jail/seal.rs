@@ -2,14 +2,14 @@
 //! list of system calls.
 
 use super::memory::Footprint;
-use super::{filter, process, walls};
+use super::{Walls, filter, process, walls};
+use crate::wire::Wire;
 use narrows_types::Limits;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::unistd::{Pid, getppid};
 use seccompiler::BpfProgram;
 use std::fs;
-use std::os::fd::OwnedFd;
 
 /// Beyond the limits of any run; the run's own come with its program.
 const MEMORY_BYTES_MAX: u64 = 8 << 30;
@@ -44,8 +44,10 @@ impl Baseline {
 pub(crate) struct Seal {
     /// The strict filter, compiled.
     pub(crate) filter: BpfProgram,
-    /// The zygote, without which no worker lives.
-    pub(crate) zygote: Pid,
+    /// The zygote, without which no worker lives. `None`: this one has none.
+    pub(crate) zygote: Option<Pid>,
+    /// What becomes of it where a wall does not stand.
+    pub(crate) walls: Walls,
     /// Landlock holds here: each worker gets a domain of its own.
     pub(crate) landlock: bool,
     /// What each worker takes before its program comes.
@@ -53,18 +55,23 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
-    /// Seals this process, a child of the zygote, and gives back its only descriptor. An error
-    /// means that it must end: it has seen nothing yet.
-    pub(crate) fn close(&self, socket: OwnedFd) -> Result<OwnedFd, String> {
-        walls::die_with_parent()?;
-        if getppid() != self.zygote {
-            return Err("the zygote is gone".to_owned());
+    /// Seals this process and gives back its wire, all that it has. An error means that it must
+    /// end: it has seen nothing yet.
+    pub(crate) fn close(&self, wire: Wire) -> Result<Wire, String> {
+        if let Some(zygote) = self.zygote {
+            walls::die_with_parent()?;
+            if getppid() != zygote {
+                return Err("the zygote is gone".to_owned());
+            }
         }
         SigSet::empty().thread_set_mask().map_err(|error| format!("signals: {error}"))?;
         process::die_of_faults().map_err(|error| format!("signals: {error}"))?;
-        let socket = process::keep_only(socket).map_err(|error| format!("descriptors: {error}"))?;
+        let wire = process::keep_only(wire).map_err(|error| format!("descriptors: {error}"))?;
+        if self.walls == Walls::None {
+            return Ok(wire);
+        }
         if self.landlock {
-            walls::landlock()?;
+            self.insist(walls::landlock())?;
         }
         for (resource, to) in [
             (Resource::RLIMIT_CORE, 0),
@@ -73,14 +80,20 @@ impl Seal {
             (Resource::RLIMIT_NPROC, 0),
             (Resource::RLIMIT_MEMLOCK, 0),
             (Resource::RLIMIT_MSGQUEUE, 0),
-            (Resource::RLIMIT_NOFILE, 1),
+            (Resource::RLIMIT_NOFILE, wire.width()),
             (Resource::RLIMIT_AS, MEMORY_BYTES_MAX),
         ] {
-            setrlimit(resource, to, to).map_err(|error| format!("rlimit: {error}"))?;
+            let set = setrlimit(resource, to, to).map_err(|error| format!("rlimit: {error}"));
+            self.insist(set)?;
         }
         self.footprint.take();
-        filter::apply(&self.filter)?;
-        Ok(socket)
+        self.insist(filter::apply(&self.filter))?;
+        Ok(wire)
+    }
+
+    /// Whether a wall that does not stand is the end.
+    fn insist(&self, outcome: Result<(), String>) -> Result<(), String> {
+        if self.walls == Walls::Floor { outcome } else { Ok(()) }
     }
 }
 

@@ -22,8 +22,9 @@ const MOUNT_POINTS: [&str; 4] = ["/tmp", "/dev", "/proc", "/usr"];
 ///
 /// Ordinary users get the rights for it from a user namespace of their own, so that comes first;
 /// root does it with its own rights, becomes nobody, and enters a user namespace as nobody.
-/// Returns whether the next fork enters a new process namespace.
-pub(crate) fn separate(report: &mut Report) -> bool {
+/// Returns whether the next fork enters a new process namespace, which is only tried where there
+/// is to be one.
+pub(crate) fn separate(report: &mut Report, forks: bool) -> bool {
     let root = Uid::effective().is_root();
     if !root {
         report.note(Layer::UserNamespace, own_user_namespace());
@@ -40,14 +41,17 @@ pub(crate) fn separate(report: &mut Report) -> bool {
         report.note(Layer::UtsNamespace, text("sethostname", uts));
     }
     report.note(Layer::MountNamespace, empty_root());
-    let pid = enter(CloneFlags::CLONE_NEWPID);
-    let forks = pid.is_ok();
-    report.note(Layer::PidNamespace, pid);
+    let mut enters = false;
+    if forks {
+        let pid = enter(CloneFlags::CLONE_NEWPID);
+        enters = pid.is_ok();
+        report.note(Layer::PidNamespace, pid);
+    }
     if root {
         report.note(Layer::Capabilities, become_nobody());
         report.note(Layer::UserNamespace, enter(CloneFlags::CLONE_NEWUSER));
     }
-    forks
+    enters
 }
 
 /// Everything that is given up for good. After this nothing but seccomp is missing.

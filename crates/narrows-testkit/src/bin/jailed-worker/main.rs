@@ -6,10 +6,9 @@ mod calls;
 
 use narrows_types::frame::{Done, End, FromWorker, Program};
 use narrows_types::{ProgramError, Usage};
-use narrows_worker::{Engine, Stopped};
+use narrows_worker::{Engine, Stopped, Wire};
 use serde_json::value::RawValue;
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -19,11 +18,13 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     match args.next().as_deref() {
         Some("worker") => narrows_worker::main(args),
-        Some("broken-in") => narrows_worker::main_with(|| Ok(BrokenIn)),
+        Some("broken-in") => narrows_worker::main_with(args, || Ok(BrokenIn)),
         Some("never-ready") => loop {
             std::thread::park();
         },
-        Some("fails") => narrows_worker::main_with(|| Err::<BrokenIn, _>("on purpose".to_owned())),
+        Some("fails") => {
+            narrows_worker::main_with(args, || Err::<BrokenIn, _>("on purpose".to_owned()))
+        }
         _ => ExitCode::from(2),
     }
 }
@@ -35,7 +36,7 @@ struct BrokenIn;
 impl Engine for BrokenIn {
     const SAMPLE: &'static str = "rehearse";
 
-    fn run(self, mut stream: UnixStream, program: &Program) -> Result<(), Stopped> {
+    fn run(self, mut stream: Wire, program: &Program) -> Result<(), Stopped> {
         let (what, how) = program.code.split_once(' ').unwrap_or((program.code.as_str(), ""));
         let end = match what {
             "call" => match calls::make(how) {
@@ -79,7 +80,7 @@ fn stopped(error: std::io::Error) -> Stopped {
 }
 
 /// Says nothing until the host is tired of it.
-fn hang(mut stream: UnixStream) -> Result<(), Stopped> {
+fn hang(mut stream: Wire) -> Result<(), Stopped> {
     let mut buffer = [0; 64];
     while stream.read(&mut buffer).map_err(stopped)? > 0 {}
     Ok(())

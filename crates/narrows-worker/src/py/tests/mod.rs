@@ -185,6 +185,7 @@ impl<'h> Script<'h> {
                     seen.shown.push(serde_json::from_str(value.get()).unwrap());
                 }
                 FromWorker::Idle => seen.idles += 1,
+                FromWorker::Hello(_) => panic!("an engine says no hello"),
                 FromWorker::Done(done) => seen.done = Some(*done),
             }
         }

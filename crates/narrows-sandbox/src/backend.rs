@@ -1,0 +1,81 @@
+//! What a back end is that launches each worker by itself, and what every worker is.
+
+use crate::frames;
+use crate::guard::Ended;
+use crate::spawn::Pidfd;
+use futures_util::future::BoxFuture;
+use narrows_types::{Engine, LayerState};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+/// A way to launch workers, each for one run.
+pub(crate) trait Backend: Send + Sync + 'static {
+    /// Finds out whether it works here, by doing it, and what is done once for all workers. Gives
+    /// the walls that hold around a worker.
+    ///
+    /// # Errors
+    /// It does not work here: one line why, with what to do about it.
+    fn prepare(&self, engine: Engine) -> BoxFuture<'_, Result<Vec<LayerState>, String>>;
+
+    /// Starts one worker that has said hello and waits for its program. Dropping the future leaves
+    /// nothing behind.
+    ///
+    /// # Errors
+    /// It cannot be started: one line why.
+    fn launch(&self, engine: Engine) -> BoxFuture<'_, Result<Fresh, String>>;
+
+    /// Takes down whatever it keeps beside its workers.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The half of a wire that frames come out of.
+pub(crate) type Read = Box<dyn AsyncRead + Send + Unpin>;
+/// The half of a wire that frames go into.
+pub(crate) type Write = Box<dyn AsyncWrite + Send + Unpin>;
+
+/// A worker that nobody has used yet.
+pub(crate) struct Fresh {
+    pub(crate) read: Read,
+    pub(crate) write: Write,
+    pub(crate) worker: Ender,
+    pub(crate) ended: oneshot::Receiver<Ended>,
+}
+
+impl Fresh {
+    /// An idle worker has nothing to die of; one that did all the same is not handed out.
+    pub(crate) fn alive(&mut self) -> bool {
+        matches!(self.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+    }
+
+    /// Takes the hello off the wire. To be called under a deadline.
+    pub(crate) async fn hello(&mut self) -> Result<Vec<LayerState>, String> {
+        frames::hello(&mut self.read).await
+    }
+}
+
+impl std::fmt::Debug for Fresh {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fresh").field("worker", &self.worker).finish_non_exhaustive()
+    }
+}
+
+/// How a worker is ended. Dropping it ends a worker that was never handed out.
+#[derive(Debug)]
+pub(crate) enum Ender {
+    /// A process of this machine.
+    Process(Pidfd),
+    /// Something whose own task ends it when it is told to.
+    #[expect(dead_code, reason = "the back ends that are no processes come next")]
+    Told(CancellationToken),
+}
+
+impl Ender {
+    /// Ends it. One that is gone already is no error.
+    pub(crate) fn end(&self) {
+        match self {
+            Self::Process(process) => process.kill(),
+            Self::Told(token) => token.cancel(),
+        }
+    }
+}

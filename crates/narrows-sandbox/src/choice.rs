@@ -1,0 +1,17 @@
+//! Which back end is taken where nobody says: the strongest that works.
+
+use narrows_types::BackendKind;
+
+/// In the order in which they are tried. Not among them: `microvm`, whose image somebody has to
+/// make first and whose start costs a hundred times as much, and `basic`, which has no walls.
+pub(crate) const CANDIDATES: [BackendKind; 3] =
+    [BackendKind::Process, BackendKind::Docker, BackendKind::Wasm];
+
+/// What was taken, and why nothing before it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    /// The back end.
+    pub backend: BackendKind,
+    /// Those that would have come first, each with why it does not work here.
+    pub passed_over: Vec<(BackendKind, String)>,
+}
