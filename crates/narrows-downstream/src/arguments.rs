@@ -11,9 +11,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-const RUN_KEYS: [&str; 11] = [
+const RUN_KEYS: [&str; 13] = [
     "code",
     "language",
+    "engine",
+    "limits",
     "input",
     "timeout_ms",
     "output_bytes",
@@ -27,11 +29,17 @@ const RUN_KEYS: [&str; 11] = [
 /// What goes with `resume`.
 const RESUME_KEYS: [&str; 4] = ["resume", "answers", "answer", "background"];
 const SEARCH_KEYS: [&str; 6] = ["query", "server", "limit", "detail", "language", "job"];
-const RUN_SHAPE: &str = "run takes {code, language?, input?, timeout_ms?, output_bytes?, session?, \
-                         background?} or {resume, answers?}";
+const RUN_SHAPE: &str = "run takes {code, language?, engine?, input?, timeout_ms?, limits?, \
+                         output_bytes?, session?, background?} or {resume, answers?}";
 const RESUME_SHAPE: &str = "to go on: {resume: \"run_...\", answers: [{id, action?, content}]}, or \
                             `answer` for the one open question";
 const SEARCH_SHAPE: &str = "search takes {query, server?, limit?, detail?, language?} or {job}";
+
+/// What `engine` can be.
+const ENGINES: &str = "one of \"quickjs\", \"wasm\", \"deno\", \"monty\", \"cpython\"";
+/// What `limits` can hold.
+const LIMITS: &str = "{wall_ms?, cpu_ms?, memory_bytes?, calls?, calls_parallel?, result_bytes?, \
+                      value_bytes?, log_bytes?}";
 
 /// How long a search for a job waits for its end: a model looks less often.
 pub(crate) const JOB_WAIT: Duration = Duration::from_secs(10);
@@ -86,6 +94,8 @@ fn program(fields: &Fields<'_>) -> Result<RunAsk, Fault> {
     Ok(RunAsk {
         code,
         language: fields.language()?,
+        engine: fields.read("engine", ENGINES)?,
+        limits: fields.read("limits", LIMITS)?.unwrap_or_default(),
         input: fields.given("input").map(ToOwned::to_owned),
         timeout_ms: fields.positive("timeout_ms", "milliseconds")?,
         output_bytes: fields.positive("output_bytes", "bytes")?,

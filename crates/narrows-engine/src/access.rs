@@ -157,7 +157,15 @@ mod tests {
     use narrows_types::{Kind, Mode};
 
     fn key(name: &str, secret: &str, mode: Option<Mode>) -> Key {
-        Key { name: name.to_owned(), secret: secret.to_owned(), mode, servers: Vec::new() }
+        let (name, secret, servers) = (name.to_owned(), secret.to_owned(), Vec::new());
+        Key {
+            name,
+            secret,
+            mode,
+            servers,
+            limits: narrows_types::Lowered::default(),
+            backend: None,
+        }
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl Gate {
         tighten: impl FnOnce(&mut Limits),
     ) -> Result<Grant, Fault> {
         let mut limits = clamp(config, wait, ask)?;
+        config.access.lowered(&principal).lower(&mut limits);
         tighten(&mut limits);
         let deadline = Instant::now() + Duration::from_millis(limits.wall_ms);
         let place = self.place(deadline).await?;
@@ -152,6 +153,11 @@ pub(crate) fn clamp(
     if ask.timeout_ms == Some(0) {
         return Err(Fault::invalid("`timeout_ms` is 0").hint("give at least 1, or leave it out"));
     }
+    if let Some(name) = ask.limits.nothing() {
+        let fault = Fault::invalid(format!("limit {name} is 0"));
+        return Err(fault.hint("give at least 1, or leave it out"));
+    }
+    ask.limits.lower(&mut limits);
     if let Some(ms) = ask.timeout_ms {
         limits.wall_ms = limits.wall_ms.min(ms);
     }

@@ -2,7 +2,7 @@
 
 use crate::cache;
 use narrows_catalog::Exposure;
-use narrows_types::{Budget, Durability, Limits, Mode};
+use narrows_types::{BackendKind, Budget, Durability, Limits, Lowered, Mode, Principal};
 use std::fmt;
 use std::time::Duration;
 
@@ -173,6 +173,23 @@ impl Default for Access {
     }
 }
 
+impl Access {
+    /// The key that a principal came in with, if it came in with one.
+    fn key_of(&self, principal: &Principal) -> Option<&Key> {
+        self.keys.iter().find(|key| key.name == principal.name)
+    }
+
+    /// Limits that a principal's runs have lower than others.
+    pub(crate) fn lowered(&self, principal: &Principal) -> Lowered {
+        self.key_of(principal).map(|key| key.limits).unwrap_or_default()
+    }
+
+    /// Where a principal's programs run, if not where others do.
+    pub(crate) fn backend(&self, principal: &Principal) -> Option<BackendKind> {
+        self.key_of(principal)?.backend
+    }
+}
+
 /// A key that opens the doors.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
@@ -184,6 +201,10 @@ pub struct Key {
     pub mode: Option<Mode>,
     /// The upstreams that exist for its holder; all if none are named.
     pub servers: Vec<String>,
+    /// Limits that its holder's runs have lower than others.
+    pub limits: Lowered,
+    /// Where its holder's programs run, if not where others do.
+    pub backend: Option<BackendKind>,
 }
 
 impl fmt::Debug for Key {

@@ -1,7 +1,7 @@
 //! What a journal consists of.
 
 use narrows_types::{
-    Asked, CallRecord, Content, Durability, Language, Limits, LogLine, Response, RunState,
+    Asked, CallRecord, Content, Durability, Engine, Language, Limits, LogLine, Response, RunState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -69,6 +69,9 @@ pub(crate) enum Entry {
 pub(crate) struct Begin {
     pub(crate) code: String,
     pub(crate) language: Language,
+    /// What evaluates it, where somebody said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) engine: Option<Engine>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) input: Option<Box<RawValue>>,
     pub(crate) limits: Limits,

@@ -14,7 +14,8 @@ use narrows_store::IntentHead;
 use narrows_types::frame::Call;
 use narrows_types::{
     Answer, Asked, CallAsk, Client, Durability, Fault, Intent, IntentInfo, IntentTest, IntentsAsk,
-    Kind, Origin, Principal, RunAsk, RunEnd, RunId, RunReport, RunState, ServerListing, ToolSpec,
+    Kind, Lowered, Origin, Principal, RunAsk, RunEnd, RunId, RunReport, RunState, ServerListing,
+    ToolSpec,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -160,9 +161,10 @@ impl Shared {
         let input_schema = schema.map_or_else(drawn, Ok)?;
         // The run itself is the first test, if its value was kept.
         let test = value.map(|expected| IntentTest { input, expected, run: Some(run.clone()) });
-        let (code, language) = (begin.code, begin.language);
+        let Begin { code, language, engine, .. } = begin;
         let tests = test.into_iter().collect();
-        Ok(Intent { name, description, code, language, input_schema, tests })
+        let limits = Lowered::default();
+        Ok(Intent { name, description, code, language, engine, limits, input_schema, tests })
     }
 
     /// Carries an intent's tests out, without a call to anybody.
@@ -183,6 +185,7 @@ impl Shared {
             let begin = Begin {
                 code: intent.code.clone(),
                 language: intent.language,
+                engine: intent.engine,
                 input: Some(test.input.clone()),
                 limits: self.settings.borrow().limits,
                 now_ms: known.as_ref().map_or_else(crate::effects::now_ms, |b| b.now_ms),
@@ -276,7 +279,8 @@ impl Run<'_> {
                 };
             }
             let ask = shared.intent_program(principal, &call.tool, Some(call.args.clone())).await?;
-            let grant = self.grant.inside(output_bytes);
+            let mut grant = self.grant.inside(output_bytes);
+            ask.limits.lower(&mut grant.limits);
             let belongs = Belongs { job: None, session: self.session.cloned() };
             let life = Shared::begin(run.clone(), grant, ask, self.durability, belongs)?;
             shared.carry_out(life).await
@@ -287,8 +291,8 @@ impl Run<'_> {
 
 fn program(intent: Intent, input: Option<Box<RawValue>>) -> Result<RunAsk, Fault> {
     fits(&intent, input.as_deref())?;
-    let Intent { code, language, .. } = intent;
-    Ok(RunAsk { code, language, input, ..RunAsk::default() })
+    let Intent { code, language, engine, limits, .. } = intent;
+    Ok(RunAsk { code, language, engine, limits, input, ..RunAsk::default() })
 }
 
 fn fits(intent: &Intent, input: Option<&RawValue>) -> Result<(), Fault> {

@@ -55,7 +55,7 @@ impl Shared {
         deadline: Option<Duration>,
     ) -> Result<Answer, Fault> {
         match ask {
-            JobsAsk::Submit { work, options } => self.submit(principal, work, options).await,
+            JobsAsk::Submit { work, options } => self.submit(principal, *work, options).await,
             JobsAsk::List { limit, state } => {
                 let state = state.as_deref().map(state_named).transpose()?;
                 let principal = Some(principal.name.clone());

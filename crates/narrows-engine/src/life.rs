@@ -59,10 +59,10 @@ impl Shared {
         belongs: Belongs,
     ) -> Result<Life, Fault> {
         let now_ms = crate::effects::now_ms();
-        let RunAsk { code, language, input, .. } = ask;
+        let RunAsk { code, language, engine, input, .. } = ask;
         let limits = grant.limits;
         let seed = crate::effects::seed()?;
-        let begin = Begin { code, language, input, limits, now_ms, seed, durability };
+        let begin = Begin { code, language, engine, input, limits, now_ms, seed, durability };
         let row = RunRow {
             run,
             principal: grant.principal.name.clone(),
@@ -307,6 +307,7 @@ impl Found {
         RunAsk {
             code: self.begin.code.clone(),
             language: self.begin.language,
+            engine: self.begin.engine,
             output_bytes: Some(self.begin.limits.output_bytes),
             session: self.row.session.clone(),
             ..RunAsk::default()

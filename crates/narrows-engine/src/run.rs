@@ -11,7 +11,7 @@ use crate::listen::{Outbound, ending, out_of_turn};
 use crate::snapshot::Snapshot;
 use crate::trail::Trail;
 use crate::{Events, Shared};
-use narrows_sandbox::{LeaseReceiver, LeaseSender};
+use narrows_sandbox::{LeaseReceiver, LeaseSender, Want};
 use narrows_types::frame::{Done, End, FromWorker, Go, Program, Progress, ToWorker};
 use narrows_types::{
     Asked, Durability, Event, Fault, Finding, Limit, Limits, RunId, SessionId, Usage, Uses,
@@ -115,7 +115,9 @@ impl Shared {
             calls: AtomicU32::new(0),
         };
         let mut trail = Trail::default();
-        let mut lease = self.sandbox.lease(begin.language, grant.deadline.into_std()).await?;
+        let backend = self.settings.borrow().access.backend(&grant.principal);
+        let want = Want { language: begin.language, backend, engine: begin.engine };
+        let mut lease = self.sandbox.lease(want, grant.deadline.into_std()).await?;
         lease.arm(&grant.limits);
         let (mut sender, mut receiver) = lease.split();
         let past = grant.deadline + GRACE;

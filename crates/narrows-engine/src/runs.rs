@@ -91,6 +91,7 @@ impl Shared {
         let ask = RunAsk {
             code: begin.code.clone(),
             language: begin.language,
+            engine: begin.engine,
             input: begin.input.clone(),
             output_bytes: Some(begin.limits.output_bytes),
             ..RunAsk::default()

@@ -21,6 +21,9 @@ pub enum SandboxError {
         /// Of the program.
         language: Language,
     },
+    /// The engine that is wanted has to be offered by the config, and is not.
+    #[error("the engine {0} is not offered here")]
+    NotOffered(Engine),
     /// The back end that is wanted does not work on this machine.
     #[error("the sandbox back end {backend} does not work here: {why}")]
     Backend {
@@ -62,6 +65,8 @@ impl From<SandboxError> for Fault {
                 .hint("run `narrows doctor` to see what is missing"),
             SandboxError::Engine { engine, .. } => fault(Kind::Invalid)
                 .hint(format!("{engine} runs {}; leave the engine out", engine.language())),
+            SandboxError::NotOffered(engine) => fault(Kind::Forbidden)
+                .hint(format!("leave the engine out, or set sandbox.offer = [\"{engine}\"]")),
             SandboxError::Backend { .. } => {
                 fault(Kind::Unavailable).hint("run `narrows doctor` to see which back ends work")
             }
@@ -93,6 +98,11 @@ mod tests {
                 SandboxError::Engine { engine: Engine::Deno, language: Language::Python },
                 Kind::Invalid,
                 "the engine deno does not run python",
+            ),
+            (
+                SandboxError::NotOffered(Engine::Deno),
+                Kind::Forbidden,
+                "the engine deno is not offered here",
             ),
             (
                 SandboxError::Backend { backend: BackendKind::Docker, why: "no".to_owned() },

@@ -37,7 +37,8 @@ pub struct Config {
     /// Where programs run that do not say. `None`: the strongest that works and demands nothing
     /// but what is there.
     pub backend: Option<BackendKind>,
-    /// What evaluates programs that do not say, where it is not the back end's own choice.
+    /// What may evaluate programs beside the embedded engines. The first of each language does so
+    /// where nobody says, and the back end has no choice of its own.
     pub engines: Vec<Engine>,
     /// Sealed workers that wait ready, for each engine that is in use.
     pub warm: usize,

@@ -21,6 +21,8 @@ use tokio_util::task::TaskTracker;
 
 /// Questions to an owner that wait; as many as may be asked at once anyway.
 const ASKS_MAX: usize = 256;
+/// Engines that are part of every worker.
+const EMBEDDED: [Engine; 3] = [Engine::Quickjs, Engine::Monty, Engine::Wasm];
 /// How long workers and zygotes may take to be buried when the sandbox shuts down.
 const SHUTDOWN: Duration = Duration::from_secs(5);
 
@@ -82,6 +84,9 @@ impl Sandbox {
                 let reason = format!("{program}: {why}");
                 return Err(SandboxError::Start { engine: Engine::Quickjs, reason });
             }
+        }
+        if config.backend == Some(BackendKind::Basic) {
+            tracing::warn!("the sandbox back end is basic: programs run without any walls");
         }
         let places = config.concurrent_max.max(1);
         let running = Arc::new(Semaphore::new(places));
@@ -148,6 +153,9 @@ impl Sandbox {
         let engine = want.engine.unwrap_or_else(|| self.engine(backend, want.language));
         if engine.language() != want.language {
             return Err(SandboxError::Engine { engine, language: want.language });
+        }
+        if !EMBEDDED.contains(&engine) && !self.shared.config.engines.contains(&engine) {
+            return Err(SandboxError::NotOffered(engine));
         }
         Ok((backend, engine))
     }

@@ -2,7 +2,9 @@
 
 use crate::durable::{Durability, IntentsAsk, JobOptions, JobsAsk, Response, RunsAsk, SessionsAsk};
 use crate::id::{ArtifactId, RunId, SessionId};
+use crate::limits::Lowered;
 use crate::pass::{Client, ListAsk, PassAsk, Question};
+use crate::place::Engine;
 use crate::tool::Language;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -94,6 +96,12 @@ pub struct RunAsk {
     pub language: Language,
     /// Bound as `input` inside the program.
     pub input: Option<Box<RawValue>>,
+    /// What evaluates it; the config's choice by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+    /// Limits that it is to have lower than the config allows.
+    #[serde(skip_serializing_if = "Lowered::is_empty")]
+    pub limits: Lowered,
     /// Tightens `wall_ms`.
     pub timeout_ms: Option<u64>,
     /// Sets the byte budget of the reply (clamped by the config).

@@ -47,6 +47,72 @@ impl Default for Limits {
     }
 }
 
+/// Limits that somebody lowers for a run: the agent, an intent or a key. Nothing is ever raised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lowered {
+    /// [`Limits::wall_ms`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wall_ms: Option<u64>,
+    /// [`Limits::cpu_ms`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_ms: Option<u64>,
+    /// [`Limits::memory_bytes`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// [`Limits::calls`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u32>,
+    /// [`Limits::calls_parallel`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calls_parallel: Option<u32>,
+    /// [`Limits::result_bytes`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result_bytes: Option<u64>,
+    /// [`Limits::value_bytes`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_bytes: Option<u64>,
+    /// [`Limits::log_bytes`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
+}
+
+impl Lowered {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The name of the first limit that would let nothing run at all, if there is one. No calls at
+    /// all is something that can be wanted.
+    pub fn nothing(&self) -> Option<&'static str> {
+        [
+            ("wall_ms", self.wall_ms),
+            ("cpu_ms", self.cpu_ms),
+            ("memory_bytes", self.memory_bytes),
+            ("calls_parallel", self.calls_parallel.map(u64::from)),
+            ("value_bytes", self.value_bytes),
+        ]
+        .into_iter()
+        .find_map(|(name, value)| (value == Some(0)).then_some(name))
+    }
+
+    /// Lowers limits to these, where they are lower.
+    pub fn lower(&self, limits: &mut Limits) {
+        fn at_most<T: Ord + Copy>(limit: &mut T, most: Option<T>) {
+            *limit = most.map_or(*limit, |most| most.min(*limit));
+        }
+        at_most(&mut limits.wall_ms, self.wall_ms);
+        at_most(&mut limits.cpu_ms, self.cpu_ms);
+        at_most(&mut limits.memory_bytes, self.memory_bytes);
+        at_most(&mut limits.calls, self.calls);
+        at_most(&mut limits.calls_parallel, self.calls_parallel);
+        at_most(&mut limits.result_bytes, self.result_bytes);
+        at_most(&mut limits.value_bytes, self.value_bytes);
+        at_most(&mut limits.log_bytes, self.log_bytes);
+    }
+}
+
 /// Which limit ended a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,5 +151,26 @@ impl Limit {
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_only_ever_go_down() {
+        let mut limits = Limits::default();
+        let most = Lowered {
+            cpu_ms: Some(5),
+            memory_bytes: Some(u64::MAX),
+            calls: Some(0),
+            ..Lowered::default()
+        };
+        most.lower(&mut limits);
+        assert_eq!(limits, Limits { cpu_ms: 5, calls: 0, ..Limits::default() });
+        assert_eq!((most.is_empty(), most.nothing()), (false, None));
+        assert_eq!(Lowered { wall_ms: Some(0), ..most }.nothing(), Some("wall_ms"));
+        assert!(serde_json::from_str::<Lowered>(r#"{"cpu_msec": 5}"#).is_err());
     }
 }

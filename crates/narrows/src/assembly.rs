@@ -5,9 +5,11 @@ use crate::compose;
 use crate::config::{Environment, Settings};
 use narrows_downstream as downstream;
 use narrows_engine::{Engine, Parts};
-use narrows_sandbox::Sandbox;
+use narrows_sandbox::{Choice, Sandbox};
 use narrows_store::{Clock, Store};
-use narrows_types::{Answer, Ask, Event, Fault, Kind, Layer, LayerState, Origin, Principal, What};
+use narrows_types::{
+    Answer, Ask, BackendKind, Event, Fault, Kind, Layer, LayerState, Origin, Principal, What,
+};
 use narrows_upstream::{Fleet, Reloaded, ServerConfig};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -194,23 +196,51 @@ pub(crate) async fn store_check(settings: &Settings) -> Option<Check> {
     Some(Check::fail("store", format!("{place}; it cannot be reached: {why}"), fix))
 }
 
-/// Which walls of the sandbox stand here.
+/// Where programs run here, which walls stand there, and which other back ends would work.
 pub(crate) async fn sandbox_checks(settings: &Settings) -> Vec<Check> {
-    let layers = async {
-        let config = compose::sandbox(settings, program()?);
-        let sandbox = Sandbox::start(config).await?;
-        let layers = sandbox.probe().await;
-        sandbox.shutdown().await;
-        Ok::<_, Fault>(layers?)
+    let fix = "programs cannot run here; see SECURITY.md for what the sandbox needs";
+    let started = async { Ok(Sandbox::start(compose::sandbox(settings, program()?)).await?) };
+    let sandbox: Sandbox = match started.await {
+        Ok(sandbox) => sandbox,
+        Err::<_, Fault>(fault) => return vec![Check::fail("sandbox", fault.message, fix)],
     };
-    match layers.await {
-        Ok(layers) => layers.iter().map(layer_check).collect(),
-        Err(fault) => vec![Check::fail(
-            "sandbox",
-            fault.message,
-            "programs cannot run here; see SECURITY.md for what the sandbox needs",
-        )],
+    let mut checks = Vec::new();
+    let chosen = sandbox.choose().await;
+    let layers = sandbox.probe().await;
+    match (&chosen, &layers) {
+        (Ok(choice), Ok(layers)) => {
+            checks.push(choice_check(choice, settings));
+            checks.extend(layers.iter().map(layer_check));
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            checks.push(Check::fail("sandbox", Fault::from(error.clone()).message, fix));
+        }
     }
+    let chosen = chosen.ok().map(|choice| choice.backend);
+    for backend in BackendKind::ALL {
+        // Whether a process without walls starts tells nothing.
+        if Some(backend) != chosen && backend != BackendKind::Basic {
+            let state = sandbox.try_out(backend).await;
+            let found = if state.works() { "works here".to_owned() } else { state.why };
+            checks.push(Check::ok(format!("sandbox back end {backend}"), found));
+        }
+    }
+    sandbox.shutdown().await;
+    checks
+}
+
+fn choice_check(choice: &Choice, settings: &Settings) -> Check {
+    let what = "sandbox";
+    let said = settings.sandbox.backend.backend().is_some();
+    if choice.backend == BackendKind::Basic {
+        let fix = "say `sandbox.backend = \"auto\"` wherever programs are not your own";
+        return Check::warn(what, "programs run in basic, which locks nothing in", fix);
+    }
+    let how = if said { "as the config says" } else { "the strongest that works" };
+    let passed_over = choice.passed_over.iter().map(|(over, why)| format!("; not {over}: {why}"));
+    let passed_over: String = passed_over.collect();
+    let found = format!("programs run in {}, {how}{passed_over}", choice.backend);
+    Check::ok(what, found)
 }
 
 fn layer_check(state: &LayerState) -> Check {

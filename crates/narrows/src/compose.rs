@@ -2,7 +2,7 @@
 
 use crate::config::secret::Secret;
 use crate::config::settings::{
-    Era, Grant, Jobs, OAuth, Prefix, Sessions, Synchronous, Tier, ToolSaid,
+    Era, Grant, Jobs, OAuth, Prefix, Sessions, Synchronous, Tier, ToolSaid, Where,
 };
 use crate::config::{Environment, Launch, Settings, Upstream};
 use narrows_catalog::manifest;
@@ -130,6 +130,8 @@ pub(crate) fn size(n: u64) -> usize {
 pub(crate) fn sandbox(settings: &Settings, program: PathBuf) -> narrows_sandbox::Config {
     let sandbox = &settings.sandbox;
     narrows_sandbox::Config {
+        backend: sandbox.backend.backend(),
+        engines: sandbox.engines(),
         warm: size(sandbox.warm),
         forks_per_zygote: u32::try_from(sandbox.forks_per_zygote).unwrap_or(u32::MAX),
         require: sandbox.require.clone(),
@@ -195,6 +197,8 @@ fn access(settings: &Settings) -> narrows_engine::Access {
         secret: said.secret.expose().to_owned(),
         mode: said.mode.map(Into::into),
         servers: said.servers.clone(),
+        limits: said.limits.into(),
+        backend: said.backend.and_then(Where::backend),
     });
     narrows_engine::Access {
         mode: serve.mode.into(),

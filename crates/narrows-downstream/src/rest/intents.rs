@@ -4,11 +4,11 @@ use super::desk::{Asked, Desk, Given, Outcome, Part};
 use super::openapi;
 use super::reply::{body as read, run};
 use narrows_types::fault::clip;
-use narrows_types::{Fault, Intent, IntentTest, IntentsAsk, Language, What};
+use narrows_types::{Engine, Fault, Intent, IntentTest, IntentsAsk, Language, Lowered, What};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-const SHAPE: &str = "the body is {name, description, code, language?, input_schema, tests?: \
+const SHAPE: &str = "the body is {name, description, code, language?, engine?, limits?, input_schema, tests?: \
                      [{input, expected, run?}]}, or {name, description, run, input_schema?} to \
                      save a run's program";
 /// Bytes of a name.
@@ -23,6 +23,9 @@ struct Wanted {
     description: String,
     code: Option<String>,
     language: Option<Language>,
+    engine: Option<Engine>,
+    #[serde(default)]
+    limits: Lowered,
     #[serde(alias = "inputSchema")]
     input_schema: Option<Box<RawValue>>,
     #[serde(default)]
@@ -48,14 +51,16 @@ fn named(name: String) -> String {
 
 fn saved(body: Option<&RawValue>) -> Result<IntentsAsk, Fault> {
     let wanted: Wanted = read(body, SHAPE)?;
-    let Wanted { name, description, code, language, input_schema, tests, run: of } = wanted;
+    let Wanted { name, description, code, input_schema, run: of, .. } = wanted;
+    let Wanted { language, engine, limits, tests, .. } = wanted;
     match (code, of) {
         (Some(code), None) => {
             let Some(input_schema) = input_schema else {
                 return Err(Fault::invalid("`input_schema` is missing").hint(SHAPE));
             };
             let language = language.unwrap_or_default();
-            let intent = Intent { name, description, code, language, input_schema, tests };
+            let intent =
+                Intent { name, description, code, language, engine, limits, input_schema, tests };
             Ok(IntentsAsk::Save(Box::new(intent)))
         }
         (None, Some(_)) if language.is_some() || !tests.is_empty() => Err(Fault::invalid(

@@ -82,7 +82,7 @@ fn submission(body: Option<&RawValue>) -> Result<JobsAsk, Fault> {
         _ => return Err(Fault::invalid("a job does one thing").hint(SHAPE)),
     };
     let options = JobOptions { priority, delay_ms, max_attempts, cron };
-    Ok(JobsAsk::Submit { work, options })
+    Ok(JobsAsk::Submit { work: Box::new(work), options })
 }
 
 fn known(state: String) -> Result<String, Fault> {

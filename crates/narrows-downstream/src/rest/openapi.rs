@@ -79,6 +79,14 @@ pub(super) struct RunRequest {
     /// `typescript` (default) or `python`.
     #[schema(required = false)]
     language: Option<String>,
+    /// What evaluates it: `quickjs`, `wasm` or `deno` for TypeScript, `monty` or `cpython` for
+    /// Python; the config's choice by default.
+    #[schema(required = false)]
+    engine: Option<String>,
+    /// Limits lower than the config's: `wall_ms`, `cpu_ms`, `memory_bytes`, `calls`,
+    /// `calls_parallel`, `result_bytes`, `value_bytes`, `log_bytes`.
+    #[schema(required = false)]
+    limits: Option<Value>,
     /// Bound as `input` inside the program.
     #[schema(required = false)]
     input: Option<Value>,

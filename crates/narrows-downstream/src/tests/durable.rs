@@ -69,6 +69,8 @@ fn intent(name: String, version: u32) -> IntentInfo {
         description: "does".to_owned(),
         code: "1".to_owned(),
         language: Language::TypeScript,
+        engine: None,
+        limits: narrows_types::Lowered::default(),
         input_schema: raw(&json!({"type": "object"})),
         tests: Vec::new(),
     };
@@ -120,7 +122,7 @@ pub(super) fn scripted(what: What) -> Result<Answer, Fault> {
 fn jobs(ask: JobsAsk) -> Result<Answer, Fault> {
     Ok(match ask {
         JobsAsk::Submit { work, options } => {
-            let work = match work {
+            let work = match *work {
                 JobWork::Run(run) => format!("run {}", run.code),
                 JobWork::Intent { name, .. } => format!("intent {name}"),
                 JobWork::Call(call) => format!("call {}.{}", call.server, call.tool),

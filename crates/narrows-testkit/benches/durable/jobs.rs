@@ -81,5 +81,5 @@ fn submit() -> JobsAsk {
     let arguments = RawValue::from_string(r#"{"k": 1}"#.to_owned()).unwrap();
     let (server, tool) = ("host".to_owned(), "add".to_owned());
     let work = JobWork::Call(CallAsk { server, tool, arguments });
-    JobsAsk::Submit { work, options: JobOptions::default() }
+    JobsAsk::Submit { work: Box::new(work), options: JobOptions::default() }
 }

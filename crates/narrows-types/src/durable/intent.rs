@@ -1,6 +1,8 @@
 //! Intents: programs that are saved.
 
 use crate::id::RunId;
+use crate::limits::Lowered;
+use crate::place::Engine;
 use crate::tool::Language;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -18,6 +20,12 @@ pub struct Intent {
     /// Its language.
     #[serde(default)]
     pub language: Language,
+    /// What evaluates it; the config's choice by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
+    /// Limits that it has lower than the config allows.
+    #[serde(default, skip_serializing_if = "Lowered::is_empty")]
+    pub limits: Lowered,
     /// JSON Schema of `input`, an object schema.
     pub input_schema: Box<RawValue>,
     /// Checks, carried out against a journal before it is saved.

@@ -48,7 +48,7 @@ pub enum JobsAsk {
     /// A new job, or a schedule of jobs.
     Submit {
         /// What is to be done.
-        work: JobWork,
+        work: Box<JobWork>,
         /// How.
         options: JobOptions,
     },

@@ -174,6 +174,12 @@ pub(crate) struct RunArgs {
     /// Its language (default: by the file's extension, else TypeScript)
     #[arg(long, short, value_enum)]
     pub(crate) language: Option<LanguageArg>,
+    /// What evaluates it, if not what the config says: quickjs, wasm, deno, monty, cpython
+    #[arg(long, value_name = "ENGINE", value_parser = engine)]
+    pub(crate) engine: Option<narrows_types::Engine>,
+    /// A limit lower than the config's, such as `cpu_ms=500`; can be given several times
+    #[arg(long = "limit", value_name = "NAME=NUMBER")]
+    pub(crate) limits: Vec<String>,
     /// Bound as `input` inside the program: JSON, or @FILE
     #[arg(long, short, value_name = "JSON|@FILE")]
     pub(crate) input: Option<String>,
@@ -188,6 +194,11 @@ pub(crate) struct RunArgs {
     /// As a job, for `narrows serve` or `narrows worker` to do
     #[arg(long)]
     pub(crate) background: bool,
+}
+
+pub(crate) fn engine(name: &str) -> Result<narrows_types::Engine, String> {
+    let names = || narrows_types::Engine::ALL.map(narrows_types::Engine::name).join(", ");
+    narrows_types::Engine::named(name).ok_or_else(|| format!("there are {}", names()))
 }
 
 /// A program's language.

@@ -51,7 +51,8 @@ impl Desk {
 }
 
 fn saved(args: SaveArgs) -> Result<IntentsAsk, Fail> {
-    let SaveArgs { run: of, file, name, description, schema, language, tests } = args;
+    let SaveArgs { run: of, file, name, description, schema, language, .. } = args;
+    let SaveArgs { engine, limits, tests, .. } = args;
     let schema = schema.as_deref().map(|schema| run::json("--schema", schema)).transpose()?;
     if let Some(of) = of {
         let run = RunId(of);
@@ -65,7 +66,8 @@ fn saved(args: SaveArgs) -> Result<IntentsAsk, Fail> {
             .map_err(|e| Fail::usage(format!("--tests is not understood: {e}")))?,
     };
     let (code, language) = (program.code, program.language);
-    let intent = Intent { name, description, code, language, input_schema, tests };
+    let limits = run::lowered(&limits)?;
+    let intent = Intent { name, description, code, language, engine, limits, input_schema, tests };
     Ok(IntentsAsk::Save(Box::new(intent)))
 }
 

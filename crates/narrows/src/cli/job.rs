@@ -76,7 +76,7 @@ impl Desk {
 fn submission(args: SubmitArgs) -> Result<JobsAsk, Fail> {
     let SubmitArgs { priority, delay_ms, max_attempts, ref cron, .. } = args;
     let options = JobOptions { priority, delay_ms, max_attempts, cron: cron.clone() };
-    Ok(JobsAsk::Submit { work: work(args)?, options })
+    Ok(JobsAsk::Submit { work: Box::new(work(args)?), options })
 }
 
 fn work(args: SubmitArgs) -> Result<JobWork, Fail> {
@@ -202,7 +202,7 @@ mod tests {
         let Command::Job(args) = Cli::try_parse_from(words).unwrap().command else { panic!() };
         let JobWhat::Submit(args) = args.what else { panic!() };
         match submission(*args) {
-            Ok(JobsAsk::Submit { work, options }) => (work, options),
+            Ok(JobsAsk::Submit { work, options }) => (*work, options),
             other => panic!("{other:?}"),
         }
     }

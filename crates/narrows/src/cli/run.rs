@@ -5,8 +5,8 @@ use super::exit::{Fail, of_run};
 use super::output::{Output, Tone, safe};
 use super::{Desk, mismatch};
 use narrows_types::{
-    Answer, Asked, Content, Event, Fault, Language, Limit, LogLevel, RunAsk, RunEnd, RunReport,
-    SessionId, Shaped, What,
+    Answer, Asked, Content, Event, Fault, Language, Limit, LogLevel, Lowered, RunAsk, RunEnd,
+    RunReport, SessionId, Shaped, What,
 };
 use serde_json::value::RawValue;
 use std::io::Read as _;
@@ -24,6 +24,8 @@ impl Desk {
         let timeout_ms = args.timeout_ms;
         let ask = RunAsk {
             input,
+            engine: args.engine,
+            limits: lowered(&args.limits)?,
             timeout_ms,
             output_bytes: args.output_bytes,
             background: args.background,
@@ -77,6 +79,22 @@ impl Desk {
         bar.finish_and_clear();
         answer
     }
+}
+
+/// Limits as the command line has them.
+pub(super) fn lowered(pairs: &[String]) -> Result<Lowered, Fail> {
+    let mut limits = serde_json::Map::new();
+    for pair in pairs {
+        let parsed =
+            pair.split_once('=').and_then(|(name, n)| Some((name, n.parse::<u64>().ok()?)));
+        let (name, value) = parsed.ok_or_else(|| {
+            let fault = Fault::invalid(format!("--limit {pair}: not a name and a whole number"));
+            Fail::Fault(fault.hint("write --limit cpu_ms=500"))
+        })?;
+        limits.insert(name.to_owned(), value.into());
+    }
+    serde_json::from_value(limits.into())
+        .map_err(|e| Fail::Fault(Fault::invalid(format!("--limit: {e}"))))
 }
 
 /// A program from the command line, alone.

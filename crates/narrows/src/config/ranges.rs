@@ -2,6 +2,7 @@
 
 use super::Settings;
 use super::problem::Problem;
+use super::settings::Where;
 use super::tree::{Place, Tree};
 use narrows_store::StoreError;
 
@@ -190,6 +191,17 @@ impl Check<'_> {
                 "say 127.0.0.1:7300, [::1]:7300 or unix:/run/narrows.sock, for example",
             );
         }
+        let keys = settings.keys.values().filter_map(|key| key.backend);
+        if keys.chain([settings.sandbox.backend]).any(|backend| backend == Where::Basic)
+            && settings.serve.http.as_deref().is_some_and(|http| !is_local(http))
+        {
+            self.told(
+                &["sandbox", "backend"],
+                "programs run in `basic`, which locks nothing in, and `serve.http` is open to \
+                 other machines",
+                "say `auto`, or serve on 127.0.0.1",
+            );
+        }
         let url = settings.store.url.expose();
         let at = ["store", "url"];
         // A store that could not be read has been told of.
@@ -241,4 +253,10 @@ impl Check<'_> {
             );
         }
     }
+}
+
+/// Whether an address is reached from this machine only. What cannot be read is told of elsewhere.
+pub(crate) fn is_local(http: &str) -> bool {
+    let bound = http.parse::<std::net::SocketAddr>();
+    bound.map_or(true, |address| address.ip().is_loopback())
 }

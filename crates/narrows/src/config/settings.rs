@@ -4,17 +4,19 @@
 mod durable;
 mod keeping;
 mod oauth;
+mod sandbox;
 mod serving;
 mod tools;
 
 pub(crate) use durable::{Jobs, Runs, Sessions, Store, Synchronous};
 pub(crate) use keeping::{Pool, Tier};
 pub(crate) use oauth::{Grant, OAuth};
+pub(crate) use sandbox::{Sandbox, Where};
 pub(crate) use serving::{Cache, Key, Serve};
 pub(crate) use tools::{Prefix, ToolSaid, Tools};
 
 use super::secret::Secret;
-use narrows_types::{Layer, Limits};
+use narrows_types::Limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -245,56 +247,6 @@ impl LimitsSection {
             log_bytes: self.log_bytes,
             output_bytes: self.output_bytes,
             code_bytes: self.code_bytes,
-        }
-    }
-}
-
-/// The names of the walls, for the published schema.
-#[derive(JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "only its names are used, in the published schema")]
-enum Wall {
-    NoNewPrivs,
-    Seccomp,
-    Rlimits,
-    Capabilities,
-    Landlock,
-    UserNamespace,
-    PidNamespace,
-    MountNamespace,
-    NetNamespace,
-    IpcNamespace,
-    UtsNamespace,
-}
-
-/// How programs are locked in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Sandbox {
-    /// Workers kept ready for each language.
-    pub(crate) warm: u64,
-    /// Walls that must stand beside those that always must; else nothing runs.
-    #[schemars(with = "Vec<Wall>")]
-    pub(crate) require: Vec<Layer>,
-    /// Workers at once; further runs wait.
-    #[schemars(range(min = 1))]
-    pub(crate) workers_max: u64,
-    /// Workers made from one parent before it is replaced.
-    #[schemars(range(min = 1))]
-    pub(crate) forks_per_zygote: u64,
-    /// Milliseconds for the first worker to get ready.
-    #[schemars(range(min = 1))]
-    pub(crate) start_timeout_ms: u64,
-}
-
-impl Default for Sandbox {
-    fn default() -> Self {
-        Self {
-            warm: 4,
-            require: Vec::new(),
-            workers_max: 64,
-            forks_per_zygote: 5_000,
-            start_timeout_ms: 10_000,
         }
     }
 }

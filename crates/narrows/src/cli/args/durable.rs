@@ -359,6 +359,12 @@ pub(crate) struct SaveArgs {
     /// The program's language (default: by the file's extension, else TypeScript)
     #[arg(long, short, value_enum)]
     pub(crate) language: Option<LanguageArg>,
+    /// What evaluates it, if not what the config says: quickjs, wasm, deno, monty, cpython
+    #[arg(long, value_name = "ENGINE", value_parser = super::engine)]
+    pub(crate) engine: Option<narrows_types::Engine>,
+    /// A limit lower than the config's, such as `cpu_ms=500`; can be given several times
+    #[arg(long = "limit", value_name = "NAME=NUMBER")]
+    pub(crate) limits: Vec<String>,
     /// Checks, carried out before it is saved: an array of {input, expected, run?}
     #[arg(long, value_name = "JSON|@FILE")]
     pub(crate) tests: Option<String>,

@@ -1,6 +1,7 @@
 //! How agents are served, and what each of them sees.
 
 use super::super::secret::Secret;
+use super::sandbox::{LoweredSection, Where};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -102,6 +103,12 @@ pub(crate) struct Key {
     /// The servers that exist for its holder; all if none are named.
     #[serde(default)]
     pub(crate) servers: Vec<String>,
+    /// Limits that its holder's runs have lower than others.
+    #[serde(default)]
+    pub(crate) limits: LoweredSection,
+    /// Where its holder's programs run, if not where `sandbox.backend` says.
+    #[serde(default)]
+    pub(crate) backend: Option<Where>,
 }
 
 /// Answers that are kept for identical calls. Nothing is kept of a tool of which nothing is said.

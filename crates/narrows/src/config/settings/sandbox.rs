@@ -1,0 +1,200 @@
+//! How programs are locked in.
+
+use narrows_types::{BackendKind, Engine, Layer, Lowered};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where programs run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Where {
+    /// The strongest that works here.
+    Auto,
+    /// A process behind Linux's own walls.
+    Process,
+    /// A process with what walls there are, and a WebAssembly machine in it. TypeScript only.
+    Wasm,
+    /// A container.
+    Docker,
+    /// A virtual machine.
+    Microvm,
+    /// A plain process without walls, for development.
+    Basic,
+}
+
+impl Where {
+    /// The back end, where one is named.
+    pub(crate) fn backend(self) -> Option<BackendKind> {
+        Some(match self {
+            Self::Auto => return None,
+            Self::Process => BackendKind::Process,
+            Self::Wasm => BackendKind::Wasm,
+            Self::Docker => BackendKind::Docker,
+            Self::Microvm => BackendKind::Microvm,
+            Self::Basic => BackendKind::Basic,
+        })
+    }
+}
+
+/// What evaluates TypeScript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TypeScript {
+    /// `QuickJS`, embedded.
+    Quickjs,
+    /// `QuickJS` in a WebAssembly machine: a second wall inside the first.
+    Wasm,
+    /// The `deno` of this machine.
+    Deno,
+}
+
+/// What evaluates Python.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Python {
+    /// Monty, embedded.
+    Monty,
+    /// The Python of this machine.
+    Cpython,
+}
+
+/// The names of the walls, for the published schema.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its names are used, in the published schema")]
+enum Wall {
+    NoNewPrivs,
+    Seccomp,
+    Rlimits,
+    Capabilities,
+    Landlock,
+    UserNamespace,
+    PidNamespace,
+    MountNamespace,
+    NetNamespace,
+    IpcNamespace,
+    UtsNamespace,
+}
+
+/// The engines that have to be offered, as the schema shows them.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its names are used, in the published schema")]
+enum Offered {
+    Deno,
+    Cpython,
+}
+
+/// Limits lower than those of `[limits]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LoweredSection {
+    /// Milliseconds from start to end.
+    #[schemars(range(min = 1))]
+    pub(crate) wall_ms: Option<u64>,
+    /// Milliseconds of processor time.
+    #[schemars(range(min = 1))]
+    pub(crate) cpu_ms: Option<u64>,
+    /// Bytes of heap.
+    #[schemars(range(min = 1))]
+    pub(crate) memory_bytes: Option<u64>,
+    /// Tool calls in one run.
+    pub(crate) calls: Option<u32>,
+    /// Tool calls under way at once.
+    #[schemars(range(min = 1))]
+    pub(crate) calls_parallel: Option<u32>,
+    /// Bytes of one tool result.
+    pub(crate) result_bytes: Option<u64>,
+    /// Bytes of the returned value.
+    #[schemars(range(min = 1))]
+    pub(crate) value_bytes: Option<u64>,
+    /// Bytes of all log lines.
+    pub(crate) log_bytes: Option<u64>,
+}
+
+impl From<LoweredSection> for Lowered {
+    fn from(said: LoweredSection) -> Self {
+        let LoweredSection {
+            wall_ms,
+            cpu_ms,
+            memory_bytes,
+            calls,
+            calls_parallel,
+            result_bytes,
+            value_bytes,
+            log_bytes,
+        } = said;
+        Self {
+            wall_ms,
+            cpu_ms,
+            memory_bytes,
+            calls,
+            calls_parallel,
+            result_bytes,
+            value_bytes,
+            log_bytes,
+        }
+    }
+}
+
+/// How programs are locked in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sandbox {
+    /// Where programs run. `auto` is the first of `process`, `docker` and `wasm` that works and has
+    /// the walls of `require`; `narrows doctor` tells which works here.
+    pub(crate) backend: Where,
+    /// What evaluates TypeScript and JavaScript. The back end `wasm` has its own.
+    pub(crate) typescript: TypeScript,
+    /// What evaluates Python.
+    pub(crate) python: Python,
+    /// Engines that a program may ask for beside those two and the embedded ones.
+    #[schemars(with = "Vec<Offered>")]
+    pub(crate) offer: Vec<Engine>,
+    /// Workers kept ready for each language.
+    pub(crate) warm: u64,
+    /// Walls that must stand beside those that always must; else nothing runs.
+    #[schemars(with = "Vec<Wall>")]
+    pub(crate) require: Vec<Layer>,
+    /// Workers at once; further runs wait.
+    #[schemars(range(min = 1))]
+    pub(crate) workers_max: u64,
+    /// Workers made from one parent before it is replaced.
+    #[schemars(range(min = 1))]
+    pub(crate) forks_per_zygote: u64,
+    /// Milliseconds for the first worker to get ready.
+    #[schemars(range(min = 1))]
+    pub(crate) start_timeout_ms: u64,
+}
+
+impl Default for Sandbox {
+    fn default() -> Self {
+        Self {
+            backend: Where::Auto,
+            typescript: TypeScript::Quickjs,
+            python: Python::Monty,
+            offer: Vec::new(),
+            warm: 4,
+            require: Vec::new(),
+            workers_max: 64,
+            forks_per_zygote: 5_000,
+            start_timeout_ms: 10_000,
+        }
+    }
+}
+
+impl Sandbox {
+    /// What evaluates each language, and what else may be asked for.
+    pub(crate) fn engines(&self) -> Vec<Engine> {
+        let typescript = match self.typescript {
+            TypeScript::Quickjs => Engine::Quickjs,
+            TypeScript::Wasm => Engine::Wasm,
+            TypeScript::Deno => Engine::Deno,
+        };
+        let python = match self.python {
+            Python::Monty => Engine::Monty,
+            Python::Cpython => Engine::Cpython,
+        };
+        [typescript, python].into_iter().chain(self.offer.iter().copied()).collect()
+    }
+}
