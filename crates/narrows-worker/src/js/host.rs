@@ -1,4 +1,5 @@
-//! What the prelude calls: the only functions of Rust that a program's realm can reach.
+//! What the prelude calls: the only functions of Rust that a program's realm can reach, the same
+//! for every engine that holds a realm.
 //!
 //! Nothing here touches the link. What leaves is queued and sent between jobs, for a closure in the
 //! realm cannot borrow the link, and a program cannot see the difference.
@@ -6,10 +7,8 @@
 use narrows_types::fault::clip;
 use narrows_types::frame::{Call, FromWorker, Log, Progress};
 use narrows_types::{Limit, Limits, LogLevel};
-use rquickjs::{Ctx, Exception, Function, Object};
 use serde_json::value::RawValue;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::output::Output;
@@ -25,9 +24,20 @@ const NOTICE_BYTES_MAX: usize = 600;
 /// Bytes of a tool's full name; no name is longer.
 const NAME_BYTES_MAX: usize = 512;
 
+/// Why a function does not do what it was called for: thrown in the realm as an error of this kind.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// An `InternalError`: a limit is reached, and the interrupt follows.
+    Internal(String),
+    /// A `TypeError`.
+    Type(String),
+    /// A `RangeError`.
+    Range(String),
+}
+
 /// The host's half of a realm, made before the fork and filled when a program comes.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(crate) struct Host {
     /// Why the run must stop; set once, and nothing leaves any more.
     stopped: Cell<Option<Limit>>,
     state: RefCell<State>,
@@ -49,7 +59,7 @@ struct State {
 }
 
 impl Host {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let limits = Limits::default();
         let state = State {
             queue: Vec::new(),
@@ -67,7 +77,7 @@ impl Host {
     }
 
     /// A program comes: its limits, its clock, its chance.
-    pub(super) fn begin(&self, limits: &Limits, now_ms: u64, seed: u64) {
+    pub(crate) fn begin(&self, limits: &Limits, now_ms: u64, seed: u64) {
         let mut state = self.state.borrow_mut();
         state.output = Output::new(limits);
         state.limits = *limits;
@@ -76,18 +86,18 @@ impl Host {
     }
 
     /// Stops the run at a limit, if nothing else stopped it before.
-    pub(super) fn stop(&self, limit: Limit) {
+    pub(crate) fn stop(&self, limit: Limit) {
         if self.stopped.get().is_none() {
             self.stopped.set(Some(limit));
         }
     }
 
-    pub(super) fn stopped(&self) -> Option<Limit> {
+    pub(crate) fn stopped(&self) -> Option<Limit> {
         self.stopped.get()
     }
 
     /// Asked by the interpreter every some thousand steps: is it over?
-    pub(super) fn interrupted(&self, began: Began, limits: &Limits) -> bool {
+    pub(crate) fn interrupted(&self, began: Began, limits: &Limits) -> bool {
         if self.stopped.get().is_none()
             && let Some(limit) = began.reached(limits)
         {
@@ -97,53 +107,53 @@ impl Host {
     }
 
     /// What wants to leave.
-    pub(super) fn take_queue(&self) -> Vec<FromWorker> {
+    pub(crate) fn take_queue(&self) -> Vec<FromWorker> {
         let mut state = self.state.borrow_mut();
         state.queued_bytes = 0;
         std::mem::take(&mut state.queue)
     }
 
     /// The line that tells how many lines were dropped.
-    pub(super) fn last_log(&self) -> Option<Log> {
+    pub(crate) fn last_log(&self) -> Option<Log> {
         self.state.borrow().output.last()
     }
 
     /// When the next timer is due.
-    pub(super) fn next_timer(&self) -> Option<u64> {
+    pub(crate) fn next_timer(&self) -> Option<u64> {
         self.state.borrow().timers.next()
     }
 
     /// Takes the next timer that is due.
-    pub(super) fn due(&self) -> Option<u32> {
+    pub(crate) fn due(&self) -> Option<u32> {
         self.state.borrow_mut().timers.due()
     }
 
     /// Lets time jump to when a timer is due.
-    pub(super) fn jump(&self, to_us: u64) {
+    pub(crate) fn jump(&self, to_us: u64) {
         self.state.borrow_mut().timers.clock.jump(to_us);
     }
 
     /// The host told its time.
-    pub(super) fn told(&self, at_us: u64) {
+    pub(crate) fn told(&self, at_us: u64) {
         self.state.borrow_mut().timers.clock.told(at_us);
     }
 
     /// When a timer is due, as the host counts.
-    pub(super) fn for_host(&self, due_us: u64) -> u64 {
+    pub(crate) fn for_host(&self, due_us: u64) -> u64 {
         self.state.borrow().timers.clock.for_host(due_us)
     }
 
     /// The id of what is asked of the host next.
-    pub(super) fn next_id(&self) -> u32 {
+    pub(crate) fn next_id(&self) -> u32 {
         let mut state = self.state.borrow_mut();
         state.id_last = state.id_last.saturating_add(1);
         state.id_last
     }
 
-    fn live(&self, ctx: &Ctx<'_>) -> rquickjs::Result<()> {
+    fn live(&self) -> Result<(), Refusal> {
         match self.stopped.get() {
             // The interrupt follows; until then nothing leaves.
-            Some(limit) => Err(Exception::throw_internal(ctx, &format!("{limit} is reached"))),
+            Some(limit) => Err(Refusal::Internal(format!("{limit} is reached"))),
             None => Ok(()),
         }
     }
@@ -161,39 +171,40 @@ impl Host {
         state.queue.push(frame);
     }
 
-    fn call(
+    /// A tool is called. Gives the call's id.
+    pub(crate) fn call(
         &self,
-        ctx: &Ctx<'_>,
         (server, tool, full): (String, String, &str),
         args: String,
-    ) -> rquickjs::Result<u32> {
-        self.live(ctx)?;
+    ) -> Result<u32, Refusal> {
+        self.live()?;
         let (limit, bytes_max) = {
             let state = self.state.borrow();
             (state.calls >= state.limits.calls, state.limits.value_bytes)
         };
         if limit {
             self.stop(Limit::Calls);
-            return Err(Exception::throw_internal(ctx, "calls is reached"));
+            return Err(Refusal::Internal("calls is reached".to_owned()));
         }
         if full.len() > NAME_BYTES_MAX {
-            return Err(Exception::throw_type(ctx, "no tool has so long a name"));
+            return Err(Refusal::Type("no tool has so long a name".to_owned()));
         }
         let args = whole(args);
         let bytes = args.len();
         if bytes as u64 > bytes_max {
             let message = format!("{full}: the arguments are longer than {bytes_max} bytes");
-            return Err(Exception::throw_type(ctx, &message));
+            return Err(Refusal::Type(message));
         }
         let args = RawValue::from_string(args)
-            .map_err(|why| Exception::throw_type(ctx, &format!("{full}: no arguments: {why}")))?;
+            .map_err(|why| Refusal::Type(format!("{full}: no arguments: {why}")))?;
         self.state.borrow_mut().calls += 1;
         let id = self.next_id();
         self.queue(bytes, FromWorker::Call(Call { id, server, tool, args }));
         Ok(id)
     }
 
-    fn log(&self, level: u32, text: &str) {
+    /// The program says something.
+    pub(crate) fn log(&self, level: u32, text: &str) {
         if self.stopped.get().is_some() {
             return;
         }
@@ -210,11 +221,12 @@ impl Host {
     }
 
     /// Says something that the program did not say itself.
-    pub(super) fn warn(&self, text: &str) {
+    pub(crate) fn warn(&self, text: &str) {
         self.log(2, text);
     }
 
-    fn progress(&self, fraction: f64, message: String) {
+    /// The program tells how far it is.
+    pub(crate) fn progress(&self, fraction: f64, message: String) {
         {
             let mut state = self.state.borrow_mut();
             if self.stopped.get().is_some() || state.notices >= NOTICES_MAX {
@@ -227,8 +239,9 @@ impl Host {
         self.queue(message.len(), FromWorker::Progress(Progress { fraction, message }));
     }
 
-    fn show(&self, ctx: &Ctx<'_>, json: String) -> rquickjs::Result<()> {
-        self.live(ctx)?;
+    /// The program shows a value.
+    pub(crate) fn show(&self, json: String) -> Result<(), Refusal> {
+        self.live()?;
         let json = whole(json);
         let bytes = json.len();
         let shown = {
@@ -238,43 +251,44 @@ impl Host {
         };
         if !shown {
             self.stop(Limit::ValueBytes);
-            return Err(Exception::throw_internal(ctx, "value_bytes is reached"));
+            return Err(Refusal::Internal("value_bytes is reached".to_owned()));
         }
         let value = RawValue::from_string(json)
-            .map_err(|why| Exception::throw_type(ctx, &format!("show: no json: {why}")))?;
+            .map_err(|why| Refusal::Type(format!("show: no json: {why}")))?;
         self.queue(bytes, FromWorker::Show(value));
         Ok(())
     }
 
-    fn timer(&self, ctx: &Ctx<'_>, delay_ms: f64) -> rquickjs::Result<u32> {
-        self.live(ctx)?;
+    /// The program sets a timer. Gives its id.
+    pub(crate) fn timer(&self, delay_ms: f64) -> Result<u32, Refusal> {
+        self.live()?;
         let set = self.state.borrow_mut().timers.set(delay_ms);
-        set.ok_or_else(|| {
-            Exception::throw_range(ctx, &format!("more than {TIMERS_MAX} timers at once"))
-        })
+        set.ok_or_else(|| Refusal::Range(format!("more than {TIMERS_MAX} timers at once")))
     }
 
-    fn again(&self, id: u32, delay_ms: f64) {
+    /// A timer that fired repeats.
+    pub(crate) fn again(&self, id: u32, delay_ms: f64) {
         self.state.borrow_mut().timers.again(id, delay_ms);
     }
 
-    fn untimer(&self, id: u32) {
+    /// The program clears a timer.
+    pub(crate) fn untimer(&self, id: u32) {
         self.state.borrow_mut().timers.clear(id);
     }
 
     #[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 fit into 53 bits")]
-    fn now(&self) -> f64 {
+    pub(crate) fn now(&self) -> f64 {
         (self.state.borrow_mut().timers.clock.look_unix_us() / 1_000) as f64
     }
 
     #[expect(clippy::cast_precision_loss, reason = "microseconds of a run fit into 53 bits")]
-    fn elapsed(&self) -> f64 {
+    pub(crate) fn elapsed(&self) -> f64 {
         self.state.borrow_mut().timers.clock.look() as f64 / 1_000.0
     }
 
     /// `SplitMix64`, as 53 bits from 0 to 1.
     #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-    fn random(&self) -> f64 {
+    pub(crate) fn random(&self) -> f64 {
         let mut state = self.state.borrow_mut();
         state.random = state.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = state.random;
@@ -286,7 +300,7 @@ impl Host {
 
 /// Replaces halves of surrogate pairs in what `JSON.stringify` gave. It writes them, and nothing
 /// else above the control characters, as `\\uXXXX`; they are no text, and no reader takes them.
-pub(super) fn whole(json: String) -> String {
+pub(crate) fn whole(json: String) -> String {
     if !json.contains("\\ud") {
         return json;
     }
@@ -306,42 +320,8 @@ pub(super) fn whole(json: String) -> String {
 }
 
 /// Whole microseconds.
-pub(super) fn micros(time: Duration) -> u64 {
+pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The object that the prelude is called with.
-pub(super) fn functions<'js>(ctx: &Ctx<'js>, host: &Rc<Host>) -> rquickjs::Result<Object<'js>> {
-    let object = Object::new(ctx.clone())?;
-    let own = Rc::clone(host);
-    let call = move |ctx: Ctx<'js>, server: String, tool: String, full: String, args: String| {
-        own.call(&ctx, (server, tool, &full), args)
-    };
-    object.set("call", Function::new(ctx.clone(), call)?)?;
-    let own = Rc::clone(host);
-    let log = move |level: u32, text: String| own.log(level, &text);
-    object.set("log", Function::new(ctx.clone(), log)?)?;
-    let own = Rc::clone(host);
-    let progress = move |fraction: f64, message: String| own.progress(fraction, message);
-    object.set("progress", Function::new(ctx.clone(), progress)?)?;
-    let own = Rc::clone(host);
-    let show = move |ctx: Ctx<'js>, json: String| own.show(&ctx, json);
-    object.set("show", Function::new(ctx.clone(), show)?)?;
-    let own = Rc::clone(host);
-    let timer = move |ctx: Ctx<'js>, delay_ms: f64| own.timer(&ctx, delay_ms);
-    object.set("timer", Function::new(ctx.clone(), timer)?)?;
-    let own = Rc::clone(host);
-    let again = move |id: u32, delay_ms: f64| own.again(id, delay_ms);
-    object.set("again", Function::new(ctx.clone(), again)?)?;
-    let own = Rc::clone(host);
-    object.set("untimer", Function::new(ctx.clone(), move |id: u32| own.untimer(id))?)?;
-    let own = Rc::clone(host);
-    object.set("now", Function::new(ctx.clone(), move || own.now())?)?;
-    let own = Rc::clone(host);
-    object.set("elapsed", Function::new(ctx.clone(), move || own.elapsed())?)?;
-    let own = Rc::clone(host);
-    object.set("random", Function::new(ctx.clone(), move || own.random())?)?;
-    Ok(object)
 }
 
 #[cfg(test)]

@@ -455,6 +455,8 @@
   // What they tell is when memory was tidied up: that is nobody's business, and never the same twice.
   delete global.WeakRef;
   delete global.FinalizationRegistry;
+  // A program is one thread, and not every engine has them.
+  delete global.Atomics;
   const names = ownKeys(globals);
   for (let i = 0; i < names.length; i++) define(global, names[i], globals[names[i]]);
 

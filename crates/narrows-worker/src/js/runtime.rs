@@ -1,7 +1,7 @@
 //! Runs one program in `QuickJS` and speaks for it over the link.
 
 use narrows_types::Usage;
-use narrows_types::frame::{BadFrame, Done, End, FromWorker, Program};
+use narrows_types::frame::{Done, End, FromWorker, Program};
 use rquickjs::context::EvalOptions;
 use rquickjs::{CatchResultExt, Context, Ctx, FromJs, Function, Object, Persistent, Runtime};
 use std::collections::HashSet;
@@ -10,29 +10,35 @@ use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
+use super::functions;
 use super::host::{self, Host};
-use super::session::{self, Ending, INPUT, Realm, Session};
+use super::native::{self, Native};
+use super::session::{self, Ending, INPUT, Session};
 use super::unheard::Unheard;
 use super::uses;
 use crate::link::{Link, LinkError};
 use crate::time::Began;
 
-const PRELUDE: &str = include_str!("prelude.js");
+/// What every program finds.
+pub(crate) const PRELUDE: &str = include_str!("prelude.js");
 
 /// Bytes of the interpreter's own call stack. A main thread has 8 MB, of which the rest is ours.
-const STACK_BYTES: usize = 512 << 10;
+pub(crate) const STACK_BYTES: usize = 512 << 10;
 
 /// Heap that is filled before the first collection.
-const GC_BYTES: usize = 8 << 20;
+pub(crate) const GC_BYTES: usize = 8 << 20;
 
 /// Heap beyond the limit, so that what ended a program can be told.
-const SPARE_BYTES: u64 = 4 << 20;
+pub(crate) const SPARE_BYTES: u64 = 4 << 20;
 
 /// What the web gives and the language does not.
-const WEB: &str = include_str!("web.js");
+pub(crate) const WEB: &str = include_str!("web.js");
 
 /// What an engine without tables of languages can know of them.
-const LOCALE: &str = include_str!("locale.js");
+pub(crate) const LOCALE: &str = include_str!("locale.js");
+
+/// The names of all globals.
+pub(crate) const NAMES: &str = "Object.getOwnPropertyNames(globalThis).join('\\n')";
 
 /// Built-ins that give way to a server of the same name: they are told as free names, and the host
 /// says what they are.
@@ -69,7 +75,7 @@ pub(crate) fn prepare() -> Result<Prepared, String> {
 type Installed = (Persistent<Object<'static>>, HashSet<String>);
 
 fn install(ctx: &Ctx<'_>, host: &Rc<Host>) -> rquickjs::Result<Installed> {
-    let functions = host::functions(ctx, host)?;
+    let functions = functions::functions(ctx, host)?;
     let prelude: Function<'_> = evaluate(ctx, PRELUDE, "prelude.js")?;
     let kit: Object<'_> = prelude.call((functions,))?;
     let define: Function<'_> = kit.get("define")?;
@@ -77,11 +83,15 @@ fn install(ctx: &Ctx<'_>, host: &Rc<Host>) -> rquickjs::Result<Installed> {
         let more: Function<'_> = evaluate(ctx, text, name)?;
         let () = more.call((ctx.globals(), define.clone()))?;
     }
-    let names: Vec<String> = evaluate(ctx, "Object.getOwnPropertyNames(globalThis)", "names.js")?;
+    let names: String = evaluate(ctx, NAMES, "names.js")?;
+    Ok((Persistent::save(ctx, kit), known(&names)))
+}
+
+/// What a program finds, of the names of all globals, each in a line.
+pub(crate) fn known(names: &str) -> HashSet<String> {
+    let names = names.lines().filter(|name| !YIELDING.contains(name));
     // The program's own input is bound when it comes.
-    let names = names.into_iter().filter(|name| !YIELDING.contains(&name.as_str()));
-    let globals = names.chain([INPUT.to_owned()]).collect();
-    Ok((Persistent::save(ctx, kit), globals))
+    names.chain([INPUT]).map(str::to_owned).collect()
 }
 
 /// Evaluates a script in the realm, strictly.
@@ -93,11 +103,6 @@ pub(super) fn evaluate<'js, V: FromJs<'js>>(
     let mut options = EvalOptions::default();
     options.filename = Some(name.to_owned());
     ctx.eval_with_options(text, options)
-}
-
-/// The host did what the protocol does not know.
-pub(super) fn unexpected(what: &str) -> LinkError {
-    LinkError::Bad(BadFrame(format!("the host sent {what}")))
 }
 
 impl Prepared {
@@ -129,32 +134,43 @@ impl Prepared {
             move |ctx, promise, error, heard| tracker.track(&ctx, (promise, error), heard),
         )));
         let ending = context.with(|ctx| {
-            let realm = Realm { ctx: &ctx, host, unheard: &unheard };
-            Session::new(realm, kit, (program, reading), began)?.run(link)
+            let mut realm = Native::new(&ctx, kit.clone(), &unheard)?;
+            Session::new((&mut realm, host), (program, reading), began).run(link)
         });
         // What was kept of the realm goes before it, however the run ended.
-        drop(unheard.take());
-        let ending = ending?;
-        let end = match ending {
+        unheard.clear();
+        let end = match ending? {
             Ending::End(end) => end,
             Ending::Threw(error, places) => {
                 // What ended the program is told beyond its limit, else nothing could be told.
                 let spare = limits.memory_bytes.saturating_add(SPARE_BYTES);
                 runtime.set_memory_limit(usize::try_from(spare).unwrap_or(usize::MAX));
-                // A block that was refused can have been large; but who throws null says so.
-                let scarce =
-                    began.memory() > limits.memory_bytes / 2 || !program.code.contains("null");
-                context.with(|ctx| {
-                    session::threw(&ctx, kit.clone(), (error, scarce), (&places, &program.code))
-                })
+                let scarce = scarce(began, program);
+                let thrown = context.with(|ctx| native::read(&ctx, kit.clone(), (error, scarce)));
+                session::threw(thrown, &places, &program.code)
             }
         };
-        let end = host.stopped().map_or(end, End::Limit);
-        let usage = Usage {
-            wall_us: host::micros(began.wall()),
-            cpu_us: host::micros(began.cpu()),
-            memory_bytes: began.memory(),
-        };
-        link.send(&FromWorker::Done(Box::new(Done { end, usage })))
+        finish(link, (host, began), end)
     }
+}
+
+/// Whether a thrown null may be what an interpreter without memory throws: a block that was refused
+/// can have been large; but who throws null says so.
+pub(crate) fn scarce(began: Began, program: &Program) -> bool {
+    began.memory() > program.limits.memory_bytes / 2 || !program.code.contains("null")
+}
+
+/// Says how the program ended; a limit that was reached is the reason before any other.
+pub(crate) fn finish<S: Read + Write>(
+    link: &mut Link<S>,
+    (host, began): (&Host, Began),
+    end: End,
+) -> Result<(), LinkError> {
+    let end = host.stopped().map_or(end, End::Limit);
+    let usage = Usage {
+        wall_us: host::micros(began.wall()),
+        cpu_us: host::micros(began.cpu()),
+        memory_bytes: began.memory(),
+    };
+    link.send(&FromWorker::Done(Box::new(Done { end, usage })))
 }

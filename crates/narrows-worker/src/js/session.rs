@@ -1,11 +1,11 @@
 //! One program under way: the loop between its jobs, its timers and the host.
 
-use narrows_types::frame::{Call, CallError, End, FromWorker, Go, Program, Reply, ToWorker};
+use narrows_types::frame::{
+    BadFrame, Call, CallError, End, FromWorker, Go, Program, Reply, ToWorker,
+};
 use narrows_types::{Finding, Limit, Position};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use rquickjs::promise::PromiseState;
-use rquickjs::{Ctx, Function, Object, Persistent, Promise, Value};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
@@ -13,16 +13,14 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::host::{self, Host};
-use super::runtime::{evaluate, unexpected};
-use super::strip::PROGRAM;
+use super::realm::{Failure, Realm, State};
 use super::thrown::Thrown;
-use super::unheard::Unheard;
 use super::uses::{Places, Reading};
 use crate::link::{Link, LinkError};
 use crate::time::Began;
 
 /// The name of what the program is given.
-pub(super) const INPUT: &str = "input";
+pub(crate) const INPUT: &str = "input";
 
 /// How much of the time may pass before calls that nobody awaited are given up.
 const DRAIN_SHARE: f32 = 0.9;
@@ -34,79 +32,50 @@ const DRAIN_TIMERS_MAX: usize = 10_000;
 const WAKES_MAX: usize = 10_000;
 
 /// How a program ended, while its realm still holds what it threw.
-pub(super) enum Ending<'p> {
+pub(crate) enum Ending<'p, T> {
     End(End),
-    Threw(Persistent<Value<'static>>, Places<'p>),
+    Threw(T, Places<'p>),
 }
 
 /// Why a session stops.
-enum Stop<'js> {
+enum Stop<T> {
     /// The link is broken.
     Link(LinkError),
     /// The program ended.
     End(End),
     /// The program threw this.
-    Threw(Value<'js>),
+    Threw(T),
 }
 
-impl From<LinkError> for Stop<'_> {
+impl<T> From<LinkError> for Stop<T> {
     fn from(error: LinkError) -> Self {
         Self::Link(error)
     }
 }
 
-/// The prelude's functions.
-struct Kit<'js> {
-    bind: Function<'js>,
-    settle: Function<'js>,
-    fire: Function<'js>,
-    finish: Function<'js>,
-    describe: Function<'js>,
-}
-
-impl<'js> Kit<'js> {
-    fn new(ctx: &Ctx<'js>, kit: Persistent<Object<'static>>) -> rquickjs::Result<Self> {
-        let kit = kit.restore(ctx)?;
-        Ok(Self {
-            bind: kit.get("bind")?,
-            settle: kit.get("settle")?,
-            fire: kit.get("fire")?,
-            finish: kit.get("finish")?,
-            describe: kit.get("describe")?,
-        })
+/// What went wrong inside of the realm is the program's.
+impl<T> From<Failure<T>> for Stop<T> {
+    fn from(failure: Failure<T>) -> Self {
+        match failure {
+            Failure::Threw(error) => Self::Threw(error),
+            Failure::Ended(limit) => Self::End(End::Limit(limit)),
+            Failure::Broken(why) => {
+                let why = format!("the realm is broken: {why}");
+                Self::Link(LinkError::Io(std::io::Error::other(why)))
+            }
+        }
     }
 }
 
-/// The end of a program that threw this, with memory scarce or not.
-pub(super) fn threw(
-    ctx: &Ctx<'_>,
-    kit: Persistent<Object<'static>>,
-    (error, scarce): (Persistent<Value<'static>>, bool),
-    (places, code): (&Places<'_>, &str),
-) -> End {
-    let thrown = || {
-        let kit = Kit::new(ctx, kit).ok()?;
-        let error = error.restore(ctx).ok()?;
-        // Where not even an error can be made, the interpreter throws null.
-        if scarce && error.is_null() { None } else { Thrown::read(&kit.describe, error) }
-    };
-    thrown().map_or(End::Limit(Limit::MemoryBytes), |thrown| thrown.end(places, code))
-}
-
-/// Where a program runs.
-#[derive(Clone, Copy)]
-pub(super) struct Realm<'js, 'r> {
-    pub(super) ctx: &'r Ctx<'js>,
-    pub(super) host: &'r Host,
-    pub(super) unheard: &'r Unheard,
+/// The end of a program that threw this; nothing is known of it where memory is used up.
+pub(crate) fn threw(thrown: Option<Thrown>, places: &Places<'_>, code: &str) -> End {
+    thrown.map_or(End::Limit(Limit::MemoryBytes), |thrown| thrown.end(places, code))
 }
 
 /// One program under way.
-pub(super) struct Session<'js, 'r, 'p> {
-    ctx: &'r Ctx<'js>,
-    kit: Kit<'js>,
+pub(crate) struct Session<'r, 'p, R> {
+    realm: &'r mut R,
     host: &'r Host,
-    unheard: &'r Unheard,
     program: &'p Program,
     reading: Reading<'p>,
     began: Began,
@@ -118,30 +87,27 @@ pub(super) struct Session<'js, 'r, 'p> {
     woken: usize,
 }
 
-impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
-    pub(super) fn new(
-        Realm { ctx, host, unheard }: Realm<'js, 'r>,
-        kit: &Persistent<Object<'static>>,
+impl<'r, 'p, R: Realm> Session<'r, 'p, R> {
+    pub(crate) fn new(
+        (realm, host): (&'r mut R, &'r Host),
         (program, reading): (&'p Program, Reading<'p>),
         began: Began,
-    ) -> Result<Self, LinkError> {
-        let kit = Kit::new(ctx, kit.clone()).map_err(|error| broken(&error))?;
+    ) -> Self {
         let (waiting, wakes) = (HashSet::new(), HashMap::new());
-        Ok(Self { ctx, kit, host, unheard, program, reading, began, waiting, wakes, woken: 0 })
+        Self { realm, host, program, reading, began, waiting, wakes, woken: 0 }
     }
 
     /// Runs the program up to its end.
-    pub(super) fn run<S: Read + Write + AsFd>(
+    pub(crate) fn run<S: Read + Write + AsFd>(
         mut self,
         link: &mut Link<S>,
-    ) -> Result<Ending<'p>, LinkError> {
+    ) -> Result<Ending<'p, R::Error>, LinkError> {
         let end = match self.evaluate(link) {
             Ok(end) | Err(Stop::End(end)) => end,
             Err(Stop::Link(error)) => return Err(error),
             Err(Stop::Threw(error)) => {
                 self.flush(link)?;
                 self.last_words(link)?;
-                let error = Persistent::save(self.ctx, error);
                 return Ok(Ending::Threw(error, self.reading.places));
             }
         };
@@ -154,44 +120,43 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         self.host.last_log().map_or(Ok(()), |log| link.send(&FromWorker::Log(log)))
     }
 
-    fn evaluate<S: Read + Write + AsFd>(&mut self, link: &mut Link<S>) -> Result<End, Stop<'js>> {
-        let compiled = self.compile()?;
+    fn evaluate<S: Read + Write + AsFd>(
+        &mut self,
+        link: &mut Link<S>,
+    ) -> Result<End, Stop<R::Error>> {
+        self.compile()?;
         let uses = std::mem::take(&mut self.reading.uses);
         let good = uses.findings.is_empty();
         link.send(&FromWorker::Uses(Box::new(uses)))?;
         let ToWorker::Go(Go { namespaces }) = link.receive()? else {
             return Err(unexpected("anything but go").into());
         };
-        let (true, Some(compiled)) = (good, compiled) else {
+        if !good {
             // With findings the host has nothing to say but the end of the link.
             return Err(unexpected("go for a program with findings").into());
-        };
+        }
         for name in namespaces {
-            let bound = self.kit.bind.call((name,));
-            let () = self.realm(bound)?;
+            self.realm.bind(&name)?;
         }
-        self.give_input()?;
-        let main = self.kit.finish.call((compiled,));
-        let main: Promise<'js> = self.realm(main)?;
-        self.drive(&main, link)?;
-        if main.state() == PromiseState::Resolved && !self.reading.races {
+        let input = self.program.input.as_ref().map_or("null", |input| input.get());
+        self.realm.give(INPUT, input)?;
+        self.realm.start()?;
+        self.drive(link)?;
+        if self.realm.state()? == State::Resolved {
             // What was begun and not awaited is not cut off in the middle.
-            self.drain(link)?;
-        }
-        if main.state() == PromiseState::Resolved {
+            if !self.reading.races {
+                self.drain(link)?;
+            }
             self.tell_unheard();
         }
-        let value = main.result::<String>();
-        let json = self.realm(value.unwrap_or(Ok(String::new())))?;
+        let json = self.realm.value()?;
         Ok(self.value(host::whole(json)))
     }
 
     /// Logs what went wrong where nobody listened.
-    fn tell_unheard(&self) {
-        for error in self.unheard.take() {
-            let thrown = error.restore(self.ctx).ok();
-            let thrown = thrown.and_then(|error| Thrown::read(&self.kit.describe, error));
-            if let Some(thrown) = thrown {
+    fn tell_unheard(&mut self) {
+        while let Some(error) = self.realm.unheard() {
+            if let Some(thrown) = self.realm.describe(error) {
                 self.host.warn(&format!("nobody awaited this error: {}", thrown.summary()));
             }
         }
@@ -206,48 +171,38 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
     }
 
     /// Compiles the program. What the interpreter refuses becomes a finding.
-    fn compile(&mut self) -> Result<Option<Function<'js>>, Stop<'js>> {
+    fn compile(&mut self) -> Result<(), Stop<R::Error>> {
         if !self.reading.uses.findings.is_empty() {
-            return Ok(None);
+            return Ok(());
         }
-        let error = match evaluate(self.ctx, self.reading.text.as_str(), PROGRAM) {
-            Ok(function) => return Ok(Some(function)),
-            Err(rquickjs::Error::Exception) => self.ctx.catch(),
-            Err(other) => return Err(broken(&other).into()),
+        let error = match self.realm.compile(self.reading.text.as_str()) {
+            Ok(()) => return Ok(()),
+            Err(Failure::Threw(error)) => error,
+            Err(other) => return Err(other.into()),
         };
         if let Some(limit) = self.host.stopped() {
             return Err(Stop::End(End::Limit(limit)));
         }
-        let Some(thrown) = Thrown::read(&self.kit.describe, error) else {
+        let Some(thrown) = self.realm.describe(error) else {
             return Err(Stop::End(End::Limit(Limit::MemoryBytes)));
         };
         let at = thrown.places(&self.reading.places).first().copied();
         let at = at.unwrap_or(Position { line: 1, column: 1 });
         let message = format!("syntax error: {}", thrown.message());
         self.reading.uses.findings.push(Finding { at, message });
-        Ok(None)
-    }
-
-    fn give_input(&self) -> Result<(), Stop<'js>> {
-        let input = self.program.input.as_ref().map_or("null", |input| input.get());
-        let input = self.realm(self.ctx.json_parse(input))?;
-        self.realm(self.ctx.globals().set(INPUT, input))
+        Ok(())
     }
 
     /// Runs the loop until the program has come to its end.
-    fn drive<S: Read + Write + AsFd>(
-        &mut self,
-        main: &Promise<'js>,
-        link: &mut Link<S>,
-    ) -> Result<(), Stop<'js>> {
+    fn drive<S: Read + Write + AsFd>(&mut self, link: &mut Link<S>) -> Result<(), Stop<R::Error>> {
         let until = Duration::from_millis(self.program.limits.wall_ms);
         loop {
             self.jobs(link)?;
-            if main.state() != PromiseState::Pending {
+            if self.realm.state()? != State::Pending {
                 return Ok(());
             }
             if let Some(id) = self.host.due() {
-                self.fire(id)?;
+                self.realm.fire(id, false)?;
                 continue;
             }
             match (self.host.next_timer(), self.waiting.is_empty()) {
@@ -270,7 +225,7 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
     /// Waits for the replies to calls that nobody awaited, fires the timers that nobody awaited, and
     /// lets run what they set off. The value is there: it leaves before the time is over, whatever
     /// is still under way.
-    fn drain<S: Read + Write + AsFd>(&mut self, link: &mut Link<S>) -> Result<(), Stop<'js>> {
+    fn drain<S: Read + Write + AsFd>(&mut self, link: &mut Link<S>) -> Result<(), Stop<R::Error>> {
         let until = Duration::from_millis(self.program.limits.wall_ms).mul_f32(DRAIN_SHARE);
         let mut fired = 0;
         loop {
@@ -299,23 +254,25 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
     }
 
     /// Fires a timer of a program that has its value. What it throws cannot take the value back.
-    fn fire_last(&self, id: u32) {
-        let fired: rquickjs::Result<()> = self.kit.fire.call((id, true));
-        if fired.is_err() {
-            let thrown = Thrown::read(&self.kit.describe, self.ctx.catch());
+    fn fire_last(&mut self, id: u32) {
+        if let Err(failure) = self.realm.fire(id, true) {
+            let thrown = match failure {
+                Failure::Threw(error) => self.realm.describe(error),
+                Failure::Ended(_) | Failure::Broken(_) => None,
+            };
             let said = thrown.map_or_else(|| "no memory".to_owned(), |thrown| thrown.summary());
             self.host.warn(&format!("nobody awaited this error: {said}"));
         }
     }
 
     /// Runs what can run, and sends what wants to leave.
-    fn jobs<S: Read + Write>(&mut self, link: &mut Link<S>) -> Result<(), Stop<'js>> {
+    fn jobs<S: Read + Write>(&mut self, link: &mut Link<S>) -> Result<(), Stop<R::Error>> {
         loop {
             self.flush(link)?;
             if let Some(limit) = self.host.stopped() {
                 return Err(Stop::End(End::Limit(limit)));
             }
-            if !self.ctx.execute_pending_job() {
+            if !self.realm.job()? {
                 return Ok(());
             }
         }
@@ -331,11 +288,6 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         Ok(())
     }
 
-    fn fire(&self, id: u32) -> Result<(), Stop<'js>> {
-        let fired = self.kit.fire.call((id, false));
-        self.realm(fired)
-    }
-
     /// Waits for a reply, at most until a time of the run. Nothing else is left to do, but for a
     /// timer that may be due before.
     fn wait<S: Read + Write + AsFd>(
@@ -343,7 +295,7 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         timer: Option<u64>,
         until: Duration,
         link: &mut Link<S>,
-    ) -> Result<(), Stop<'js>> {
+    ) -> Result<(), Stop<R::Error>> {
         if let Some(due_us) = timer {
             self.ask_wake(due_us, link)?;
         }
@@ -383,7 +335,7 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         link.send(&FromWorker::Call(Call { id, server, tool, args }))
     }
 
-    fn settle(&mut self, reply: &Reply) -> Result<(), Stop<'js>> {
+    fn settle(&mut self, reply: &Reply) -> Result<(), Stop<R::Error>> {
         self.host.told(reply.at_us);
         if let Some(until_us) = self.wakes.remove(&reply.id) {
             // A timer that was cleared meanwhile has nobody left to be woken.
@@ -397,10 +349,7 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
             return Err(Stop::End(End::Limit(Limit::ResultBytes)));
         }
         if reply.ok {
-            let value = self.ctx.json_parse(reply.body.as_str());
-            let value: Value<'js> = self.realm(value)?;
-            let settled = self.kit.settle.call((reply.id, true, value, ""));
-            return self.realm(settled);
+            return Ok(self.realm.settle(reply.id, &reply.body)?);
         }
         let error: CallError = serde_json::from_str(&reply.body)
             .map_err(|error| unexpected(&format!("an error that is none: {error}")))?;
@@ -408,28 +357,13 @@ impl<'js, 'r, 'p> Session<'js, 'r, 'p> {
         if !error.arguments.is_empty() {
             message = format!("{message} (sent {})", error.arguments);
         }
-        let settled = || {
-            let value = Object::new(self.ctx.clone())?;
-            value.set("tool", error.tool)?;
-            value.set("arguments", error.arguments)?;
-            self.kit.settle.call((reply.id, false, value, message))
-        };
-        self.realm(settled())
-    }
-
-    /// What went wrong inside of the realm is the program's.
-    fn realm<T>(&self, result: rquickjs::Result<T>) -> Result<T, Stop<'js>> {
-        match result {
-            Ok(value) => Ok(value),
-            Err(rquickjs::Error::Exception) => Err(Stop::Threw(self.ctx.catch())),
-            Err(rquickjs::Error::Allocation) => Err(Stop::End(End::Limit(Limit::MemoryBytes))),
-            Err(other) => Err(broken(&other).into()),
-        }
+        Ok(self.realm.fail(reply.id, &error, &message)?)
     }
 }
 
-fn broken(error: &rquickjs::Error) -> LinkError {
-    LinkError::Io(std::io::Error::other(format!("the realm is broken: {error}")))
+/// The host did what the protocol does not know.
+fn unexpected(what: &str) -> LinkError {
+    LinkError::Bad(BadFrame(format!("the host sent {what}")))
 }
 
 /// Waits until a frame comes.

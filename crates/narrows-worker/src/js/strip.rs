@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const BEFORE: &str = "(async () => {\n";
 const AFTER: &str = "})";
 /// The name of the program in stack traces.
-pub(super) const PROGRAM: &str = "program";
+pub(crate) const PROGRAM: &str = "program";
 /// Findings beyond these say nothing more to anybody.
 pub(super) const FINDINGS_MAX: usize = 50;
 

@@ -3,7 +3,6 @@
 use narrows_types::fault::clip;
 use narrows_types::frame::End;
 use narrows_types::{Limit, Position, ProgramError};
-use rquickjs::{Function, Object, Value};
 
 use super::strip::PROGRAM;
 use super::uses::Places;
@@ -19,22 +18,16 @@ const MESSAGE_BYTES_MAX: usize = 8 << 10;
 
 /// An error as the program sees it.
 #[derive(Debug)]
-pub(super) struct Thrown {
+pub(crate) struct Thrown {
     name: String,
     message: String,
     stack: String,
 }
 
 impl Thrown {
-    /// Asks the prelude, which may run getters of the program's own. `None` where that fails, as
-    /// it does when the memory is used up.
-    pub(super) fn read<'js>(describe: &Function<'js>, error: Value<'js>) -> Option<Self> {
-        let object: Object<'_> = describe.call((error,)).ok()?;
-        Some(Self {
-            name: object.get("name").ok()?,
-            message: object.get("message").ok()?,
-            stack: object.get("stack").ok()?,
-        })
+    /// From what the prelude says of it.
+    pub(crate) fn new(name: String, message: String, stack: String) -> Self {
+        Self { name, message, stack }
     }
 
     /// The end of a program, whose text is `code`, that threw this.

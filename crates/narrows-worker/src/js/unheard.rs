@@ -12,7 +12,7 @@ const ERRORS_MAX: usize = 8;
 #[derive(Default)]
 pub(super) struct Unheard(RefCell<Vec<(Kept, Kept)>>);
 
-type Kept = Persistent<Value<'static>>;
+pub(super) type Kept = Persistent<Value<'static>>;
 
 impl Unheard {
     /// A promise was rejected with nobody there, or somebody came after all.
@@ -31,8 +31,14 @@ impl Unheard {
         }
     }
 
-    /// Takes the errors, and leaves nothing.
-    pub(super) fn take(&self) -> Vec<Kept> {
-        self.0.take().into_iter().map(|(_, error)| error).collect()
+    /// Takes the first of them.
+    pub(super) fn next(&self) -> Option<Kept> {
+        let mut errors = self.0.borrow_mut();
+        if errors.is_empty() { None } else { Some(errors.remove(0).1) }
+    }
+
+    /// Forgets them.
+    pub(super) fn clear(&self) {
+        drop(self.0.take());
     }
 }

@@ -27,33 +27,33 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 /// A program that was read.
-pub(super) struct Reading<'a> {
+pub(crate) struct Reading<'a> {
     /// For the host's check. With findings the program must not run.
-    pub(super) uses: Uses,
+    pub(crate) uses: Uses,
     /// JavaScript: an async function that gives the program's value. Empty with findings.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// It lets promises race: calls that lost are no longer of interest when it has its value.
-    pub(super) races: bool,
+    pub(crate) races: bool,
     /// The way back from `text` to the program's own text.
-    pub(super) places: Places<'a>,
+    pub(crate) places: Places<'a>,
 }
 
 /// The way back from what runs to a program's own text. It is found anew when it is asked for:
 /// only a program that failed needs it.
-pub(super) struct Places<'a> {
+pub(crate) struct Places<'a> {
     code: Cow<'a, str>,
 }
 
 impl Places<'_> {
     /// Where places of what runs, lines and byte columns from 1, are in the program's own text.
     /// Places that are not in it are left out.
-    pub(super) fn backs(&self, places: &[(u32, u32)]) -> Vec<Position> {
+    pub(crate) fn backs(&self, places: &[(u32, u32)]) -> Vec<Position> {
         strip::own_places(&self.code, places)
     }
 }
 
 /// Reads a program. `globals` are the names that exist without it.
-pub(super) fn read<'a>(code: &'a str, globals: &HashSet<String>) -> Reading<'a> {
+pub(crate) fn read<'a>(code: &'a str, globals: &HashSet<String>) -> Reading<'a> {
     let code = mended(unfenced(code));
     let lines = Lines::new(&code);
     let (uses, text, races) = read_within(&code, &lines, globals).unwrap_or_else(|findings| {
