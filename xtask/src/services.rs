@@ -30,6 +30,10 @@ wait $pid
 rm -rf "$folder"
 "#;
 
+/// Container daemons: where the tests look for their sockets, and the scripts that start them.
+const DAEMONS: [(&str, &str); 2] =
+    [("NARROWS_TEST_DOCKER", "dockerd.sh"), ("NARROWS_TEST_PODMAN", "podman.sh")];
+
 /// What runs beside the tests.
 pub(crate) struct Services {
     servers: Vec<Server>,
@@ -42,6 +46,21 @@ impl Services {
         for (name, url) in &self.places {
             run.env(name, url);
         }
+    }
+
+    /// Container daemons, each on a socket of its own. Only root can start them.
+    fn containers(&mut self, root: bool) -> Result<(), Fail> {
+        let scripts = shell::root().join("crates/narrows-testkit/external/daemons");
+        for (name, script) in DAEMONS {
+            let socket = format!("/tmp/narrows-{}-{script}.sock", std::process::id());
+            let script = scripts.join(script).to_string_lossy().into_owned();
+            let sudo: &[&str] = if root { &[] } else { &["sudo"] };
+            let words = [sudo, &["sh", &script, &socket]].concat();
+            let (program, args) = words.split_first().ok_or_else(|| Fail("no words".to_owned()))?;
+            self.servers.push(shell::tool(program, args).serve()?);
+            self.places.push((name, socket));
+        }
+        Ok(())
     }
 
     /// Ends them.
@@ -76,6 +95,10 @@ pub(crate) fn start(care: Care) -> Result<Services, Fail> {
     let port = free_port()?;
     services.servers.push(serve(&["sh"], REDIS, port, appending)?);
     services.places.push(("NARROWS_TEST_REDIS", format!("redis://127.0.0.1:{port}")));
+    // A benchmark has a daemon of its own.
+    if care == Care::None {
+        services.containers(root)?;
+    }
     for (name, url) in &services.places {
         say(&format!("{name}={url}\n"));
     }

@@ -1,0 +1,102 @@
+//! The image of the containers: one file, the static worker.
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+
+/// Where the worker stands in the image.
+pub(super) const WORKER: &str = "/narrows-worker";
+/// The name of the images; their tags are made of what is in them. No registry has that name, so
+/// nobody ever looks for it there.
+const NAME: &str = "localhost/narrows-worker";
+/// A worker larger than this is none: about 40 times the real one's size.
+const WORKER_BYTES_MAX: u64 = 512 << 20;
+/// Bytes of the hash that become the tag.
+const TAG_BYTES: usize = 16;
+
+/// Makes sure that the daemon has the image of the worker at this path, and names it. The name
+/// follows from the content, so a new worker never runs under an old one's name.
+pub(super) async fn provide(daemon: &Docker, worker: &Path) -> Result<String, String> {
+    let unread = |why: &dyn std::fmt::Display| {
+        format!("the static worker {}: {why}; build it with `cargo xtask worker`", worker.display())
+    };
+    let found = tokio::fs::metadata(worker).await.map_err(|error| unread(&error))?;
+    if !found.is_file() || found.len() > WORKER_BYTES_MAX {
+        return Err(unread(&"it is no file of a sensible size"));
+    }
+    let program = tokio::fs::read(worker).await.map_err(|error| unread(&error))?;
+    let tag = tag(&program);
+    let name = format!("{NAME}:{tag}");
+    match daemon.inspect_image(&name).await {
+        Ok(_) => return Ok(name),
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => {}
+        Err(error) => return Err(format!("image {name}: {error}")),
+    }
+    let files = archive(&program).map_err(|error| format!("image {name}: {error}"))?;
+    // The tag stands with the name: Podman does not look at it where it stands by itself.
+    let options = CreateImageOptionsBuilder::new().from_src("-").repo(&name).build();
+    let load = daemon.create_image(Some(options), Some(bollard::body_full(files)), None);
+    load.try_for_each(|_| std::future::ready(Ok(())))
+        .await
+        .map_err(|error| format!("the daemon does not take the image {name}: {error}"))?;
+    tracing::info!(image = name, "worker image made");
+    Ok(name)
+}
+
+fn tag(program: &[u8]) -> String {
+    let mut tag = String::new();
+    for byte in Sha256::digest(program).iter().take(TAG_BYTES) {
+        // Writing to a string cannot fail.
+        let _infallible = write!(tag, "{byte:02x}");
+    }
+    tag
+}
+
+/// A file system with one file, which anybody may run and nobody may change.
+fn archive(program: &[u8]) -> io::Result<Bytes> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(u64::try_from(program.len()).map_err(io::Error::other)?);
+    header.set_mode(0o555);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    let mut files = tar::Builder::new(Vec::with_capacity(program.len().saturating_add(4_096)));
+    files.append_data(&mut header, WORKER.trim_start_matches('/'), program)?;
+    files.into_inner().map(Bytes::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn an_image_is_one_file_that_nobody_may_change() {
+        let bytes = archive(b"\x7fELF").unwrap();
+        let mut files = tar::Archive::new(&bytes[..]);
+        let mut names = Vec::new();
+        for file in files.entries().unwrap() {
+            let mut file = file.unwrap();
+            let mut content = Vec::new();
+            file.read_to_end(&mut content).unwrap();
+            assert_eq!(
+                (content.as_slice(), file.header().mode().unwrap()),
+                (&b"\x7fELF"[..], 0o555)
+            );
+            names.push(file.path().unwrap().display().to_string());
+        }
+        assert_eq!(names, ["narrows-worker"]);
+    }
+
+    #[test]
+    fn the_tag_follows_from_the_content() {
+        assert_eq!(tag(b"").as_str(), "e3b0c44298fc1c149afbf4c8996fb924");
+        assert_ne!(tag(b"a"), tag(b"b"));
+    }
+}

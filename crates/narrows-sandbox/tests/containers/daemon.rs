@@ -1,0 +1,72 @@
+//! Daemons of the tests' own, started by the scripts that `cargo xtask test` starts them with.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
+
+/// One daemon: the one that all tests share, or the test's own.
+pub(crate) struct Daemon {
+    pub(crate) socket: PathBuf,
+    own: Option<Own>,
+}
+
+struct Own {
+    script: Child,
+    _folder: TempDir,
+}
+
+impl Daemon {
+    /// Docker's, shared where somebody has started one.
+    pub(crate) fn docker() -> Self {
+        shared("NARROWS_TEST_DOCKER").unwrap_or_else(Self::own_docker)
+    }
+
+    /// Podman's service, shared where somebody has started one.
+    pub(crate) fn podman() -> Self {
+        shared("NARROWS_TEST_PODMAN").unwrap_or_else(|| own("podman.sh"))
+    }
+
+    /// Docker's, for this test only.
+    pub(crate) fn own_docker() -> Self {
+        own("dockerd.sh")
+    }
+
+    /// As if the machine had run out of memory.
+    pub(crate) fn kill(&self) {
+        assert!(self.own.is_some(), "others use it too");
+        let pid = std::fs::read_to_string(self.socket.with_added_extension("pid")).unwrap();
+        assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        drop(self.script.stdin.take());
+        self.script.wait().unwrap();
+    }
+}
+
+fn shared(name: &str) -> Option<Daemon> {
+    Some(Daemon { socket: std::env::var_os(name)?.into(), own: None })
+}
+
+fn own(script: &str) -> Daemon {
+    let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("../narrows-testkit/external/daemons");
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("daemon.sock");
+    let mut child = Command::new("sh")
+        .arg(scripts.join(script))
+        .arg(&socket)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(
+        line, "ready\n",
+        "no daemon: it needs root and the Debian packages docker.io, podman, runc, runsc"
+    );
+    Daemon { socket, own: Some(Own { script: child, _folder: folder }) }
+}
