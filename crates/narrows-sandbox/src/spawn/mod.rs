@@ -1,9 +1,11 @@
 //! Starts zygotes, speaks their control socket, kills by pidfd. The only unsafe code of this crate.
 
 mod control;
+mod machine;
 mod plain;
 
 pub(crate) use control::Control;
+pub(crate) use machine::{FIRST_FD, Hypervisor, Machine, machine};
 pub(crate) use plain::plain;
 
 use narrows_types::Engine;

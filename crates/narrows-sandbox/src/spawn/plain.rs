@@ -83,7 +83,7 @@ fn pass_on(mut from: ChildStderr) {
 
 /// Waits for its end and what it used.
 #[expect(unsafe_code, reason = "the standard library tells no processor time of a child")]
-fn wait(child: &mut Child) -> Ended {
+pub(super) fn wait(child: &mut Child) -> Ended {
     let Ok(pid) = libc::pid_t::try_from(child.id()) else { return lost() };
     let mut status = 0;
     // SAFETY: `rusage` is plain numbers, for which zero is a value.

@@ -1,0 +1,190 @@
+//! What a machine says on its console: text for people, and a few lines for us. The machine may be
+//! in the hands of a hostile program: everything is bounded, and nothing that it says is believed
+//! further than a reason goes.
+
+use crate::guard::Ended;
+use crate::spawn::Machine;
+use crate::zygote::log;
+use narrows_types::control::Death;
+use narrows_types::guest::{ENDED, FAILED, LISTENS};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
+
+/// The longest line that is looked at; of a longer one the rest counts as another.
+const LINE_BYTES_MAX: usize = 1_024;
+/// The last lines that are kept, for an error.
+const KEPT: usize = 3;
+/// Lines of one machine that reach the log.
+const LOGGED_MAX: usize = 50;
+
+/// A console that is being read.
+#[derive(Debug)]
+pub(crate) struct Console<R = pipe::Receiver> {
+    from: R,
+    buffer: Vec<u8>,
+    logged: usize,
+    last: Vec<String>,
+    listens: bool,
+    ended: Option<Ended>,
+}
+
+/// What it said that matters.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Listens,
+    Ended(Death, u64),
+    Failed(String),
+}
+
+impl<R: AsyncRead + Unpin> Console<R> {
+    pub(crate) fn new(from: R) -> Self {
+        Self { from, buffer: Vec::new(), logged: 0, last: Vec::new(), listens: false, ended: None }
+    }
+
+    /// Waits until the worker listens.
+    pub(crate) async fn listens(&mut self) -> Result<(), String> {
+        while !self.listens {
+            let Some(line) = self.line().await else { return Err(self.reason()) };
+            if let Said::Failed(why) = self.hear(&line) {
+                return Err(why);
+            }
+        }
+        Ok(())
+    }
+
+    /// What it is read from. What has been read of it and not looked at is lost.
+    pub(crate) fn into_inner(self) -> R {
+        self.from
+    }
+
+    /// Reads until the machine is gone, and tells how its worker ended if it said so.
+    pub(crate) async fn drain(&mut self) -> Option<Ended> {
+        while let Some(line) = self.line().await {
+            self.hear(&line);
+        }
+        self.ended
+    }
+
+    /// What it said last.
+    pub(crate) fn reason(&self) -> String {
+        if self.last.is_empty() {
+            return "the machine ended without a word".to_owned();
+        }
+        format!("the machine ended: {}", self.last.join("; "))
+    }
+
+    fn hear(&mut self, line: &str) -> Said {
+        let said = read(line);
+        match &said {
+            Said::Listens => self.listens = true,
+            Said::Ended(how, cpu_us) => {
+                self.ended.get_or_insert(Ended { how: *how, cpu_us: *cpu_us });
+            }
+            Said::Nothing | Said::Failed(_) if !line.trim().is_empty() => {
+                self.last.push(line.trim().escape_debug().to_string());
+                if self.last.len() > KEPT {
+                    self.last.remove(0);
+                }
+                self.logged += 1;
+                if self.logged <= LOGGED_MAX {
+                    log(line.as_bytes());
+                }
+            }
+            _ => {}
+        }
+        said
+    }
+
+    async fn line(&mut self) -> Option<String> {
+        loop {
+            let end = self.buffer.iter().position(|byte| *byte == b'\n').map(|at| at + 1);
+            let end = end.or((self.buffer.len() >= LINE_BYTES_MAX).then_some(LINE_BYTES_MAX));
+            if let Some(end) = end {
+                let line: Vec<u8> = self.buffer.drain(..end.min(self.buffer.len())).collect();
+                return Some(String::from_utf8_lossy(&line).into_owned());
+            }
+            let mut chunk = [0; LINE_BYTES_MAX];
+            match self.from.read(&mut chunk).await {
+                Ok(length @ 1..) => {
+                    self.buffer.extend_from_slice(chunk.get(..length).unwrap_or_default());
+                }
+                Ok(0) | Err(_) if self.buffer.is_empty() => return None,
+                Ok(_) | Err(_) => self.buffer.push(b'\n'),
+            }
+        }
+    }
+}
+
+fn read(line: &str) -> Said {
+    let mut words = line.split_whitespace();
+    match words.next() {
+        Some(LISTENS) => Said::Listens,
+        Some(FAILED) => Said::Failed(words.collect::<Vec<_>>().join(" ")),
+        Some(ENDED) => {
+            let kind = words.next();
+            let mut number = || words.next()?.parse::<u64>().ok();
+            let (code, cpu_us) = (number().and_then(|code| i32::try_from(code).ok()), number());
+            match (kind, code, cpu_us) {
+                (Some("exit"), Some(code), Some(cpu_us)) => Said::Ended(Death::Exit(code), cpu_us),
+                (Some("signal"), Some(signal), Some(cpu_us)) => {
+                    Said::Ended(Death::Signal(signal), cpu_us)
+                }
+                _ => Said::Nothing,
+            }
+        }
+        _ => Said::Nothing,
+    }
+}
+
+/// Reads the console of a machine to its end and tells how its worker ended: as the guest says, or
+/// else as the machine itself did.
+pub(crate) async fn bury(
+    mut console: Console,
+    machine: oneshot::Receiver<Ended>,
+    tell: oneshot::Sender<Ended>,
+) {
+    let said = console.drain().await;
+    let lost = Ended { how: Death::Signal(libc::SIGKILL), cpu_us: 0 };
+    let machine = machine.await.unwrap_or(lost);
+    // Whoever held it may be gone too.
+    let _unheard = tell.send(said.unwrap_or(machine));
+}
+
+/// The console of a machine.
+pub(crate) fn of(machine: &mut Machine) -> Result<Console, String> {
+    machine.output.take().map(Console::new).ok_or_else(|| "the machine has no console".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_of_ours_count() {
+        for (line, said) in [
+            ("narrows-listens", Said::Listens),
+            ("narrows-ended exit 65 12", Said::Ended(Death::Exit(65), 12)),
+            ("narrows-ended signal 27 9\r", Said::Ended(Death::Signal(27), 9)),
+            ("narrows-failed there is no /dev/x", Said::Failed("there is no /dev/x".to_owned())),
+            ("narrows-ended", Said::Nothing),
+            ("narrows-ended exit -1 12", Said::Nothing),
+            ("narrows-ended exit 99999999999 12", Said::Nothing),
+            ("narrows-ended quit 1 12", Said::Nothing),
+            ("[    0.1] narrows-listens", Said::Nothing),
+            ("", Said::Nothing),
+        ] {
+            assert_eq!(read(line), said, "{line}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_read_and_not_kept() {
+        let flood = "x".repeat(1 << 20) + "\nKernel panic\nnarrows-ended exit 0 5\n";
+        let mut console = Console::new(flood.as_bytes());
+        assert_eq!(console.drain().await.map(|ended| ended.cpu_us), Some(5));
+        assert!(console.reason().ends_with("Kernel panic"), "{}", console.reason());
+        assert!(console.reason().len() < 4 * LINE_BYTES_MAX);
+    }
+}

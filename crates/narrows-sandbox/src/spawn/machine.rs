@@ -1,0 +1,132 @@
+//! Starts hypervisors: programs of the machine's that are handed descriptors and run as somebody
+//! who may do nothing else.
+
+use super::plain::wait;
+use super::{Pidfd, pidfd_open, take_over};
+use crate::guard::Ended;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::sys::signal::Signal;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
+
+/// Room for a thread that only starts a process and waits for its end.
+const STACK_BYTES: usize = 256 << 10;
+/// The number of the first descriptor that is handed over.
+pub(crate) const FIRST_FD: RawFd = 3;
+/// Above the numbers that are handed over, so that none is overwritten before it has been moved.
+const PARKED_FD: RawFd = 64;
+
+/// What is started.
+#[derive(Debug)]
+pub(crate) struct Hypervisor {
+    /// The binary.
+    pub(crate) program: PathBuf,
+    /// Its arguments.
+    pub(crate) args: Vec<OsString>,
+    /// Where it starts.
+    pub(crate) folder: PathBuf,
+    /// As whom it runs. `None`: as we do.
+    pub(crate) user: Option<(u32, u32)>,
+    /// Its descriptors from [`FIRST_FD`] on.
+    pub(crate) fds: Vec<OwnedFd>,
+}
+
+/// A hypervisor that has been started. Dropping this kills it.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    process: Option<Pidfd>,
+    /// What it and its guest write.
+    pub(crate) output: Option<pipe::Receiver>,
+    /// How it ended, when it has.
+    pub(crate) ended: Option<oneshot::Receiver<Ended>>,
+}
+
+impl Machine {
+    /// The process, for somebody else to kill.
+    pub(crate) fn release(&mut self) -> Option<Pidfd> {
+        self.process.take()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill();
+        }
+    }
+}
+
+/// Starts a hypervisor from a thread of its own, for the reason that zygotes have one.
+pub(crate) async fn machine(what: Hypervisor) -> io::Result<Machine> {
+    let (reader, writer) = io::pipe()?;
+    let output = Some(pipe::Receiver::from_owned_fd(reader.into())?);
+    let (tell, told) = oneshot::channel();
+    let live = move || {
+        let (ended_tell, ended) = oneshot::channel();
+        let mut child = match begin(&what, &writer) {
+            Ok(child) => child,
+            Err(error) => return drop(tell.send(Err(error))),
+        };
+        // Its own ends are its alone from here on.
+        drop((writer, what));
+        // It is our child and not reaped yet, so the number is still its own.
+        let process = pidfd_open(child.id()).map(Pidfd::new);
+        if process.is_err() {
+            drop(child.kill());
+        }
+        let machine = process.map(|process| (process, ended));
+        // Whoever asked may be gone, and with it whoever would kill it.
+        if let Err(Ok((process, _))) = tell.send(machine) {
+            process.kill();
+        }
+        let _unheard = ended_tell.send(wait(&mut child));
+    };
+    std::thread::Builder::new().name("machine".to_owned()).stack_size(STACK_BYTES).spawn(live)?;
+    let begun = told.await.map_err(|_closed| io::Error::other("the starting thread died"))?;
+    let (process, ended) = begun?;
+    Ok(Machine { process: Some(process), output, ended: Some(ended) })
+}
+
+#[expect(unsafe_code, reason = "descriptors are handed to fixed numbers between fork and exec")]
+fn begin(what: &Hypervisor, output: &io::PipeWriter) -> io::Result<Child> {
+    #[expect(clippy::disallowed_methods, reason = "the one place that starts hypervisors")]
+    let mut command = Command::new(&what.program);
+    command
+        .args(&what.args)
+        .env_clear()
+        .current_dir(&what.folder)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output.try_clone()?);
+    if let Some((uid, gid)) = what.user {
+        command.gid(gid).uid(uid);
+    }
+    let parked: Vec<OwnedFd> = what.fds.iter().map(park).collect::<io::Result<_>>()?;
+    let numbers: Vec<(RawFd, RawFd)> =
+        parked.iter().map(AsRawFd::as_raw_fd).zip(FIRST_FD..PARKED_FD).collect();
+    // SAFETY: the closure makes system calls with integers and allocates nothing. The descriptors
+    // stay open: `parked` lives on.
+    unsafe {
+        command.pre_exec(move || {
+            nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            numbers.iter().try_for_each(|(from, to)| match libc::dup2(*from, *to) {
+                -1 => Err(io::Error::last_os_error()),
+                _ => Ok(()),
+            })
+        });
+    }
+    command.spawn()
+}
+
+/// A copy of the descriptor with a high number.
+fn park(fd: &OwnedFd) -> io::Result<OwnedFd> {
+    let copy = fcntl(fd.as_fd(), FcntlArg::F_DUPFD_CLOEXEC(PARKED_FD))?;
+    Ok(take_over(copy))
+}
