@@ -6,7 +6,7 @@ use seccompiler::{
 };
 use std::collections::BTreeMap;
 
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
+pub(super) type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// What a worker needs to talk on its socket, to have memory, to tell the time and to end.
 const WORKER: &[i64] = &[
@@ -35,9 +35,10 @@ const WORKER: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
-/// What a zygote needs beyond that: fork, reap, hand descriptors over, seal its children.
+/// What a zygote needs beyond that: fork, reap, end, hand descriptors over, seal its children.
 const ZYGOTE: &[i64] = &[
     libc::SYS_wait4,
+    libc::SYS_kill,
     libc::SYS_pidfd_open,
     libc::SYS_sendmsg,
     libc::SYS_recvmsg,
@@ -72,7 +73,7 @@ const OLD_WORKER: &[i64] = &[];
 const OLD_ZYGOTE: &[i64] = &[];
 
 /// Namespaces, shared memory and tracing by `clone`: a plain fork has none of these.
-const CLONE_REFUSED: i32 = libc::CLONE_VM
+pub(super) const CLONE_REFUSED: i32 = libc::CLONE_VM
     | libc::CLONE_PTRACE
     | libc::CLONE_PARENT
     | libc::CLONE_THREAD
@@ -140,8 +141,11 @@ fn worker_rules() -> Result<Rules, String> {
     rules.insert(libc::SYS_fcntl, vec![rule(&[equal(1, number(libc::F_GETFD)?)?])?]);
     // On the connected socket only.
     rules.insert(libc::SYS_sendto, vec![rule(&[equal(4, 0)?])?]);
-    // The processor clock that ends it. Its hard wall is RLIMIT_CPU, which it cannot raise again.
-    rules.insert(libc::SYS_setitimer, vec![rule(&[equal(0, number(libc::ITIMER_PROF)?)?])?]);
+    // The processor clocks: that which ends it, whose hard wall is RLIMIT_CPU, which it cannot
+    // raise again, and that which interrupts WebAssembly.
+    let clock = |which| rule(&[equal(0, number(which)?)?]);
+    let clocks = vec![clock(libc::ITIMER_PROF)?, clock(libc::ITIMER_VIRTUAL)?];
+    rules.insert(libc::SYS_setitimer, clocks);
     let mut lower = Vec::new();
     for resource in LOWERED {
         lower.push(rule(&[equal(0, 0)?, equal(1, u64::from(resource))?, equal(3, 0)?])?);
@@ -150,11 +154,11 @@ fn worker_rules() -> Result<Rules, String> {
     Ok(rules)
 }
 
-fn allow(rules: &mut Rules, calls: &[i64]) {
+pub(super) fn allow(rules: &mut Rules, calls: &[i64]) {
     rules.extend(calls.iter().map(|call| (*call, Vec::new())));
 }
 
-fn compile(
+pub(super) fn compile(
     rules: Rules,
     otherwise: SeccompAction,
     matched: SeccompAction,
@@ -164,7 +168,7 @@ fn compile(
     SeccompFilter::new(rules, otherwise, matched, arch).and_then(BpfProgram::try_from).map_err(text)
 }
 
-fn rule(conditions: &[SeccompCondition]) -> Result<SeccompRule, String> {
+pub(super) fn rule(conditions: &[SeccompCondition]) -> Result<SeccompRule, String> {
     SeccompRule::new(conditions.to_vec()).map_err(|error| error.to_string())
 }
 
@@ -173,7 +177,7 @@ fn condition(argument: u8, op: SeccompCmpOp, value: u64) -> Result<SeccompCondit
         .map_err(|error| error.to_string())
 }
 
-fn equal(argument: u8, value: u64) -> Result<SeccompCondition, String> {
+pub(super) fn equal(argument: u8, value: u64) -> Result<SeccompCondition, String> {
     condition(argument, SeccompCmpOp::Eq, value)
 }
 
@@ -182,7 +186,7 @@ fn other(argument: u8, value: u64) -> Result<SeccompCondition, String> {
 }
 
 /// None of these bits is set.
-fn clear(argument: u8, bits: i32) -> Result<SeccompCondition, String> {
+pub(super) fn clear(argument: u8, bits: i32) -> Result<SeccompCondition, String> {
     condition(argument, SeccompCmpOp::MaskedEq(number(bits)?), 0)
 }
 
@@ -192,7 +196,7 @@ fn set(argument: u8, bits: i32) -> Result<SeccompCondition, String> {
 }
 
 /// Flags as the kernel sees them: never sign-extended.
-fn number(bits: i32) -> Result<u64, String> {
+pub(super) fn number(bits: i32) -> Result<u64, String> {
     u64::try_from(i64::from(bits) & 0xffff_ffff).map_err(|error| error.to_string())
 }
 

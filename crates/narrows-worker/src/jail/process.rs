@@ -2,12 +2,13 @@
 #![expect(unsafe_code, reason = "the standard library has no fork, wait4, pidfd or setitimer")]
 
 use crate::wire::Wire;
-use narrows_types::control::Death;
-use nix::sys::signal::{SigHandler, Signal, signal};
+use narrows_types::control::{Death, EXIT_CPU};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
 use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 /// Which side of a fork this is.
 pub(crate) enum Side {
@@ -58,24 +59,32 @@ pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
 
 /// Closes every descriptor from `first` on.
 pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
-    let first = libc::c_uint::try_from(first).map_err(io::Error::other)?;
+    // No descriptor is beyond; gVisor takes no larger number.
+    let last = RawFd::MAX;
     // SAFETY: integers only. The callers keep no owner of a descriptor in that range that they
     // would use again: a zygote has just started, a worker owns nothing but its socket.
-    let outcome = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+    let outcome = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Moves a wire to the numbers 0 and, where it has two, 1, and closes every other descriptor.
-pub(crate) fn keep_only(wire: Wire) -> io::Result<Wire> {
+/// Moves a wire, and what else is kept, to the lowest numbers and closes every other descriptor.
+pub(crate) fn keep_only(wire: Wire, other: Option<OwnedFd>) -> io::Result<(Wire, Option<OwnedFd>)> {
     let (read, write) = wire.into_parts();
     let read = keep_as(read, 0)?;
-    let Some(write) = write else {
-        close_from(1)?;
-        return Ok(Wire::one(read));
+    let mut kept = 1;
+    let mut keep = |fd| {
+        let fd = keep_as(fd, kept)?;
+        kept += 1;
+        io::Result::Ok(fd)
     };
-    let write = keep_as(write, 1)?;
-    close_from(2)?;
-    Ok(Wire::pair(read, write))
+    let write = write.map(&mut keep).transpose()?;
+    let other = other.map(&mut keep).transpose()?;
+    close_from(kept)?;
+    let wire = match write {
+        None => Wire::one(read),
+        Some(write) => Wire::pair(read, write),
+    };
+    Ok((wire, other))
 }
 
 /// What has that number is closed: the null device that nobody reads, or the descriptor itself.
@@ -152,6 +161,42 @@ pub(crate) fn learn_time_zone() {
     }
 }
 
+/// Seconds that local time is ahead of UTC at that time; none if there is no such time.
+pub(crate) fn zone_offset(seconds: i64) -> i32 {
+    // SAFETY: `tm` is plain numbers and a pointer that may be null, for which zero is a value;
+    // both pointers are to live locals, and on failure nothing is written.
+    let parts = unsafe {
+        let mut parts: libc::tm = std::mem::zeroed();
+        libc::localtime_r(&raw const seconds, &raw mut parts);
+        parts
+    };
+    i32::try_from(parts.tm_gmtoff).unwrap_or(0)
+}
+
+/// Has a function called at each tick of [`tick_every`], in the middle of anything: it may do only
+/// what a signal handler may.
+pub(crate) fn on_tick(act: extern "C" fn(libc::c_int)) -> io::Result<()> {
+    let flags = SaFlags::SA_RESTART | SaFlags::SA_ONSTACK;
+    let action = SigAction::new(SigHandler::Handler(act), flags, SigSet::empty());
+    // SAFETY: its callers pass a function that only adds to an atomic number.
+    unsafe { sigaction(Signal::SIGVTALRM, &action) }?;
+    Ok(())
+}
+
+/// Ticks (`SIGVTALRM`) whenever this process has spent so much processor time in its own code.
+pub(crate) fn tick_every(period: Duration) -> io::Result<()> {
+    let period = libc::suseconds_t::try_from(period.as_micros()).map_err(io::Error::other)?;
+    let period = libc::timeval { tv_sec: 0, tv_usec: period };
+    set_timer(libc::ITIMER_VIRTUAL, &libc::itimerval { it_interval: period, it_value: period })
+}
+
+fn set_timer(which: libc::c_int, timer: &libc::itimerval) -> io::Result<()> {
+    // SAFETY: the pointer is to a live value; the old one is not asked for.
+    let outcome =
+        unsafe { libc::syscall(libc::SYS_setitimer, which, std::ptr::from_ref(timer), 0) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Lets faults end this process at once. The standard library's handler, which tells of a stack
 /// that ran over, makes calls that a worker may not make.
 pub(crate) fn die_of_faults() -> io::Result<()> {
@@ -159,6 +204,20 @@ pub(crate) fn die_of_faults() -> io::Result<()> {
         // SAFETY: the default action involves no code of ours.
         unsafe { signal(fault, SigHandler::SigDfl) }?;
     }
+    Ok(())
+}
+
+/// Has the first process of a namespace, whom signals do not end by themselves, end when its
+/// processor time is over.
+pub(crate) fn end_first_process() -> io::Result<()> {
+    extern "C" fn over(_signal: libc::c_int) {
+        exit(EXIT_CPU);
+    }
+    if nix::unistd::getpid().as_raw() != 1 {
+        return Ok(());
+    }
+    // SAFETY: the handler makes one system call and touches nothing.
+    unsafe { signal(Signal::SIGPROF, SigHandler::Handler(over)) }?;
     Ok(())
 }
 
@@ -174,11 +233,7 @@ pub(crate) fn end_after_cpu(millis: u64) -> io::Result<()> {
     let rest = libc::suseconds_t::try_from(millis % 1_000).map_err(io::Error::other)? * 1_000;
     let never = libc::timeval { tv_sec: 0, tv_usec: 0 };
     let once = libc::timeval { tv_sec: seconds, tv_usec: rest };
-    let timer = libc::itimerval { it_interval: never, it_value: once };
-    // SAFETY: the pointer is to a live local; the old value is not asked for.
-    let outcome =
-        unsafe { libc::syscall(libc::SYS_setitimer, libc::ITIMER_PROF, &raw const timer, 0) };
-    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    set_timer(libc::ITIMER_PROF, &libc::itimerval { it_interval: never, it_value: once })
 }
 
 /// Lowers one of this process's limits, for good. Exactly the call that the workers' filter lets

@@ -2,10 +2,11 @@
 //! list of system calls.
 
 use super::memory::Footprint;
+use super::outside::Forked;
 use super::{Walls, filter, process, walls};
 use crate::wire::Wire;
 use narrows_types::Limits;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::unistd::{Pid, getppid};
 use seccompiler::BpfProgram;
@@ -21,10 +22,12 @@ const COPIES: u64 = 3;
 const CPU_GRACE_MS: u64 = 50;
 
 /// What a worker occupies before it runs anything.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Baseline {
     address_bytes: u64,
     data_bytes: u64,
+    /// What it was started with: a limit of its container, say. Limits only ever go down.
+    data_bytes_max: u64,
 }
 
 impl Baseline {
@@ -36,7 +39,9 @@ impl Baseline {
             let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
             kib.unwrap_or(0).saturating_mul(1_024)
         };
-        Self { address_bytes: field("VmSize:"), data_bytes: field("VmData:") }
+        let given = getrlimit(Resource::RLIMIT_DATA).map(|(_, hard)| hard);
+        let data_bytes_max = given.unwrap_or(MEMORY_BYTES_MAX).min(MEMORY_BYTES_MAX);
+        Self { address_bytes: field("VmSize:"), data_bytes: field("VmData:"), data_bytes_max }
     }
 }
 
@@ -55,9 +60,14 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
-    /// Seals this process and gives back its wire, all that it has. An error means that it must
+    /// Seals this process and gives back its wire and the socket to its evaluator, all that it has.
+    /// An error means that it must
     /// end: it has seen nothing yet.
-    pub(crate) fn close(&self, wire: Wire) -> Result<Wire, String> {
+    pub(crate) fn close(
+        &self,
+        wire: Wire,
+        evaluator: Option<Forked>,
+    ) -> Result<(Wire, Option<Forked>), String> {
         if let Some(zygote) = self.zygote {
             walls::die_with_parent()?;
             if getppid() != zygote {
@@ -66,12 +76,16 @@ impl Seal {
         }
         SigSet::empty().thread_set_mask().map_err(|error| format!("signals: {error}"))?;
         process::die_of_faults().map_err(|error| format!("signals: {error}"))?;
-        let wire = process::keep_only(wire).map_err(|error| format!("descriptors: {error}"))?;
+        let (pid, socket) = evaluator.map(|one| (one.pid, one.socket)).unzip();
+        let (wire, socket) =
+            process::keep_only(wire, socket).map_err(|error| format!("descriptors: {error}"))?;
+        let evaluator = pid.zip(socket).map(|(pid, socket)| Forked { pid, socket });
+        let kept = (wire, evaluator);
         if self.walls == Walls::None {
-            return Ok(wire);
+            return Ok(kept);
         }
         if self.landlock {
-            self.insist(walls::landlock())?;
+            self.insist(walls::landlock(&[]))?;
         }
         for (resource, to) in [
             (Resource::RLIMIT_CORE, 0),
@@ -80,7 +94,7 @@ impl Seal {
             (Resource::RLIMIT_NPROC, 0),
             (Resource::RLIMIT_MEMLOCK, 0),
             (Resource::RLIMIT_MSGQUEUE, 0),
-            (Resource::RLIMIT_NOFILE, wire.width()),
+            (Resource::RLIMIT_NOFILE, kept.0.width() + u64::from(kept.1.is_some())),
             (Resource::RLIMIT_AS, MEMORY_BYTES_MAX),
         ] {
             let set = setrlimit(resource, to, to).map_err(|error| format!("rlimit: {error}"));
@@ -88,7 +102,7 @@ impl Seal {
         }
         self.footprint.take();
         self.insist(filter::apply(&self.filter))?;
-        Ok(wire)
+        Ok(kept)
     }
 
     /// Whether a wall that does not stand is the end.
@@ -102,7 +116,7 @@ pub(crate) fn confine(limits: &Limits, baseline: Baseline) -> Result<(), String>
     let passing = limits.result_bytes.saturating_add(limits.value_bytes).saturating_mul(COPIES);
     let room = limits.memory_bytes.saturating_add(passing).saturating_add(SLACK_BYTES);
     let text = |error: std::io::Error| format!("limits: {error}");
-    let data = baseline.data_bytes.saturating_add(room).min(MEMORY_BYTES_MAX);
+    let data = baseline.data_bytes.saturating_add(room).min(baseline.data_bytes_max);
     process::lower(libc::RLIMIT_DATA, data).map_err(text)?;
     if baseline.address_bytes > 0 {
         let address = baseline.address_bytes.saturating_add(room).min(MEMORY_BYTES_MAX);

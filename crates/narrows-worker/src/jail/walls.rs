@@ -1,32 +1,31 @@
 //! The walls around a zygote and all its workers: namespaces, an empty root, no identity, no
 //! capability, no files by Landlock. Each is tried by itself, and what came of it is reported.
 
-use super::{Report, process};
-use landlock::{ABI, Access, AccessFs, AccessNet, Compatible, RulesetAttr, RulesetStatus};
+use super::{Report, process, root};
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, Compatible, PathBeneath, PathFd, RulesetAttr,
+    RulesetCreatedAttr, RulesetStatus,
+};
 use narrows_types::Layer;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
 use nix::unistd::{Gid, Uid};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Nobody: whom root becomes, and whom everybody is inside a user namespace.
 const NOBODY: u32 = 65_534;
 
-/// Folders of which one is sure to exist, to mount the empty root on for a moment.
-const MOUNT_POINTS: [&str; 4] = ["/tmp", "/dev", "/proc", "/usr"];
-
-/// Separate namespaces, the mount namespace with an empty root among them.
+/// Separate namespaces, the mount namespace with a root that only shows `visible` among them.
 ///
 /// Ordinary users get the rights for it from a user namespace of their own, so that comes first;
 /// root does it with its own rights, becomes nobody, and enters a user namespace as nobody.
 /// Returns whether the next fork enters a new process namespace, which is only tried where there
 /// is to be one.
-pub(crate) fn separate(report: &mut Report, forks: bool) -> bool {
-    let root = Uid::effective().is_root();
-    if !root {
+pub(crate) fn separate(report: &mut Report, forks: bool, visible: &[PathBuf]) -> bool {
+    let is_root = Uid::effective().is_root();
+    if !is_root {
         report.note(Layer::UserNamespace, own_user_namespace());
     }
     for (layer, flag) in [
@@ -40,14 +39,15 @@ pub(crate) fn separate(report: &mut Report, forks: bool) -> bool {
     if uts.is_err() {
         report.note(Layer::UtsNamespace, text("sethostname", uts));
     }
-    report.note(Layer::MountNamespace, empty_root());
+    let own = enter(CloneFlags::CLONE_NEWNS).and_then(|()| root::replace(visible));
+    report.note(Layer::MountNamespace, own);
     let mut enters = false;
     if forks {
         let pid = enter(CloneFlags::CLONE_NEWPID);
         enters = pid.is_ok();
         report.note(Layer::PidNamespace, pid);
     }
-    if root {
+    if is_root {
         report.note(Layer::Capabilities, become_nobody());
         report.note(Layer::UserNamespace, enter(CloneFlags::CLONE_NEWUSER));
     }
@@ -55,7 +55,7 @@ pub(crate) fn separate(report: &mut Report, forks: bool) -> bool {
 }
 
 /// Everything that is given up for good. After this nothing but seccomp is missing.
-pub(crate) fn give_up(report: &mut Report) {
+pub(crate) fn give_up(report: &mut Report, visible: &[PathBuf]) {
     report.note(Layer::NoNewPrivs, text("no_new_privs", nix::sys::prctl::set_no_new_privs()));
     let dropped = process::drop_capabilities().map_err(|error| format!("capset: {error}"));
     report.note(Layer::Capabilities, dropped);
@@ -63,7 +63,7 @@ pub(crate) fn give_up(report: &mut Report) {
         let why = "the worker is still root and may not become another user".to_owned();
         report.note(Layer::Capabilities, Err(why));
     }
-    report.note(Layer::Landlock, landlock());
+    report.note(Layer::Landlock, landlock(visible));
     report.note(Layer::Rlimits, text("rlimit core", setrlimit(Resource::RLIMIT_CORE, 0, 0)));
     // Nobody of the same user may trace it or read its memory.
     report.note(Layer::Rlimits, text("dumpable", nix::sys::prctl::set_dumpable(false)));
@@ -74,18 +74,29 @@ pub(crate) fn die_with_parent() -> Result<(), String> {
     text("pdeathsig", nix::sys::prctl::set_pdeathsig(Signal::SIGKILL))
 }
 
-/// No files, no TCP, no signals and no abstract sockets beyond the domain.
-pub(crate) fn landlock() -> Result<(), String> {
+/// No files but `visible` ones to read and to execute, no TCP, no signals and no abstract sockets beyond the domain.
+pub(crate) fn landlock(visible: &[PathBuf]) -> Result<(), String> {
     let abi = ABI::V6;
-    let rules = landlock::Ruleset::default()
+    let mut rules = landlock::Ruleset::default()
         .set_compatibility(landlock::CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(abi))
         .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
         .and_then(|rules| rules.scope(landlock::Scope::AbstractUnixSocket))
         .and_then(|rules| rules.scope(landlock::Scope::Signal))
         .and_then(landlock::Ruleset::create)
-        .and_then(landlock::RulesetCreated::restrict_self)
         .map_err(|error| format!("landlock: {error}"))?;
+    for path in visible {
+        let shown = PathFd::new(path).map_err(|error| format!("landlock: {error}"))?;
+        let access = if path.is_dir() {
+            AccessFs::from_read(abi)
+        } else {
+            AccessFs::ReadFile | AccessFs::Execute
+        };
+        rules = rules
+            .add_rule(PathBeneath::new(shown, access))
+            .map_err(|error| format!("landlock: {error}"))?;
+    }
+    let rules = rules.restrict_self().map_err(|error| format!("landlock: {error}"))?;
     match rules.ruleset {
         RulesetStatus::NotEnforced => Err("the kernel has no landlock".to_owned()),
         RulesetStatus::PartiallyEnforced | RulesetStatus::FullyEnforced => Ok(()),
@@ -110,31 +121,6 @@ fn own_user_namespace() -> Result<(), String> {
     write("uid_map", format!("{NOBODY} {uid} 1"))?;
     write("setgroups", "deny".to_owned())?;
     write("gid_map", format!("{NOBODY} {gid} 1"))
-}
-
-/// An own mount namespace in which there is one empty, read-only folder and nothing else.
-fn empty_root() -> Result<(), String> {
-    enter(CloneFlags::CLONE_NEWNS)?;
-    let none = None::<&str>;
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    text("mount private", mount(none, "/", none, private, none))?;
-    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let options = Some("size=4k,nr_inodes=1,mode=0555");
-    let at = |point: &&str| mount(Some("none"), *point, Some("tmpfs"), flags, options);
-    let mut error = "no folder to mount on".to_owned();
-    let mounted = MOUNT_POINTS.iter().find(|point| match at(point) {
-        Ok(()) => true,
-        Err(errno) => {
-            error = format!("mount tmpfs: {errno}");
-            false
-        }
-    });
-    let point = *mounted.ok_or(error)?;
-    text("chdir", nix::unistd::chdir(point))?;
-    // The old root ends up on top of the new one, and is taken off.
-    text("pivot_root", nix::unistd::pivot_root(".", "."))?;
-    text("umount", umount2(".", MntFlags::MNT_DETACH))?;
-    text("chdir", nix::unistd::chdir("/"))
 }
 
 /// Root becomes nobody, in every id; its capabilities go with it.

@@ -130,6 +130,7 @@ impl<'a> Reader<'a> {
     /// A program's value that is a view of something else is given as a list.
     pub(super) fn listed(&mut self, value: &'a Expr) {
         match value {
+            _ if self.probe.is_complete() => {}
             Expr::Dict(dict) => dict.items.iter().for_each(|item| self.listed(&item.value)),
             Expr::List(list) => list.elts.iter().for_each(|item| self.listed(item)),
             Expr::Tuple(tuple) => tuple.elts.iter().for_each(|item| self.listed(item)),

@@ -23,7 +23,10 @@ mod walk;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub(crate) use probe::Probe;
 pub(crate) use runtime::{Prepared, prepare};
+pub(crate) use source::Rewritten;
+pub(crate) use uses::{Reading, read};
 
 /// What most programs do: a call, what came of it taken apart, a value.
 pub(crate) const SAMPLE: &str = include_str!("sample.py");

@@ -41,21 +41,36 @@ const MEMBERS: [(&str, &str); 11] = [
 /// stand still for long, and a zygote would remember the wrong answer for all its workers.
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// The builtins of `CPython` 3.9 to 3.14, and the names that every module has.
+const BUILTINS_OF_CPYTHON: &str = include_str!("builtins.txt");
+
 /// Remembers the answers.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(crate) struct Probe {
     answers: RefCell<HashMap<String, bool>>,
     /// As many answers as there may be.
     answers_max: usize,
+    /// All of Python is there: Monty is not asked.
+    complete: bool,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { answers: RefCell::default(), answers_max: QUESTIONS_MAX }
+        Self { answers: RefCell::default(), answers_max: QUESTIONS_MAX, complete: false }
     }
 }
 
 impl Probe {
+    /// For programs that another interpreter evaluates, one that has all of Python.
+    pub(crate) fn complete() -> Self {
+        Self { complete: true, ..Self::default() }
+    }
+
+    /// Whether nothing of Python's is missing.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
     /// A probe that knows already what most programs ask for.
     pub(super) fn warm() -> Self {
         let mut probe = Self::default();
@@ -74,6 +89,9 @@ impl Probe {
 
     /// This name is a builtin of Monty's.
     pub(super) fn builtin(&self, name: &str) -> bool {
+        if self.complete {
+            return BUILTINS_OF_CPYTHON.split_whitespace().any(|builtin| builtin == name);
+        }
         self.works(name)
     }
 

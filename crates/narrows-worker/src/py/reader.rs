@@ -37,7 +37,7 @@ struct Callback<'a> {
 pub(super) struct Reader<'a> {
     body: &'a [Stmt],
     pub(super) lines: &'a Lines<'a>,
-    probe: &'a Probe,
+    pub(super) probe: &'a Probe,
     pub(super) flow: Flow<'a>,
     pub(super) scopes: Scopes<'a>,
     pub(super) functions: Vec<Around<'a>>,
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
     fn tail(&mut self, body: &'a [Stmt], outermost: bool) {
         match body.last() {
             Some(Stmt::Expr(last)) => {
-                if !outermost {
+                if !outermost || self.probe.is_complete() {
                     let range = TextRange::empty(last.start());
                     self.edits.push(Edit { range, text: "return ".to_owned() });
                 }
@@ -127,6 +127,9 @@ impl<'a> Reader<'a> {
                 }
             }
             Some(Stmt::With(with)) => self.tail(&with.body, false),
+            Some(Stmt::Match(choice)) => {
+                choice.cases.iter().for_each(|case| self.tail(&case.body, false));
+            }
             Some(Stmt::Try(attempt)) => {
                 let last = if attempt.orelse.is_empty() { &attempt.body } else { &attempt.orelse };
                 self.tail(last, false);
@@ -136,6 +139,13 @@ impl<'a> Reader<'a> {
             }
             _ => {}
         }
+    }
+
+    /// The names that are bound at the outermost level, in order.
+    pub(super) fn outermost_names(&self) -> Vec<String> {
+        let names: BTreeSet<&str> =
+            self.scopes.outermost().chain(self.imports.iter().copied()).collect();
+        names.into_iter().map(str::to_owned).collect()
     }
 
     fn not_inside(&mut self, at: Position, to: &str) {
@@ -152,7 +162,8 @@ impl<'a> Reader<'a> {
         let imports: Vec<&str> = self.imports.iter().copied().collect();
         let imports =
             if imports.is_empty() { None } else { Some(format!("import {}", imports.join(", "))) };
-        let error = self.tool_error.then(|| "ToolError = RuntimeError".to_owned());
+        let error = (self.tool_error && !self.probe.is_complete())
+            .then(|| "ToolError = RuntimeError".to_owned());
         let helpers = self.helpers.iter().map(|helper| (*helper).to_owned());
         imports.into_iter().chain(error).chain(helpers).collect::<Vec<_>>().join("\n")
     }
@@ -353,6 +364,7 @@ impl<'a> Reader<'a> {
             func => flow::container(func).is_some_and(|name| self.flow.awaits(&[name])),
         };
         if let Expr::Attribute(attribute) = call.func.as_ref()
+            && !self.probe.is_complete()
             && let Some(instead) = gaps::method(attribute.attr.as_str())
             && !self.flow.defines(attribute.attr.as_str())
         {
@@ -360,8 +372,10 @@ impl<'a> Reader<'a> {
             let message = format!(".{}() is not supported here; {instead}", attribute.attr);
             self.methods.push(Finding { at, message });
         }
-        self.callbacks(call);
-        self.idiom(call);
+        if !self.probe.is_complete() {
+            self.callbacks(call);
+            self.idiom(call);
+        }
         // The name of a prelude function was read by `path`; reading it again changes nothing.
         self.want(false, &call.func);
         self.arguments(given, call);
@@ -415,6 +429,9 @@ impl<'a> Reader<'a> {
     /// whatever the coroutine catches. A `gather` of its own around the call fails alone, and that
     /// is caught.
     fn isolate(&mut self, value: &'a Expr, start: TextSize) {
+        if self.probe.is_complete() {
+            return;
+        }
         let caught = self.functions.last().is_some_and(|f| f.asynchronous && f.tries > 0);
         let gathers = matches!(value, Expr::Call(call) if flow::is_asyncio(&call.func));
         if !caught || gathers {

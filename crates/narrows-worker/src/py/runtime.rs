@@ -81,7 +81,7 @@ impl Prepared {
         let began = Began::now();
         let reading = read(program, &self.probe);
         let good = reading.uses.findings.is_empty();
-        let Reading { uses, rewritten, sites, plain } = reading;
+        let Reading { uses, rewritten, sites, plain, .. } = reading;
         link.send(&FromWorker::Uses(Box::new(uses)))?;
         let ToWorker::Go(Go { namespaces }) = link.receive()? else {
             return Err(calls::unexpected("anything but go"));

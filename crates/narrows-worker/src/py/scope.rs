@@ -30,6 +30,11 @@ impl<'a> Scopes<'a> {
         Self { open: vec![Scope { names, class: false }] }
     }
 
+    /// The names of the outermost scope.
+    pub(super) fn outermost(&self) -> impl Iterator<Item = &'a str> {
+        self.open.first().into_iter().flat_map(|scope| scope.names.iter().copied())
+    }
+
     /// Enters a function or a lambda.
     pub(super) fn enter_function(&mut self, parameters: Option<&'a Parameters>, body: &'a [Stmt]) {
         let mut collector = Collector::default();

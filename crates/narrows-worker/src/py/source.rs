@@ -46,11 +46,11 @@ impl<'a> Lines<'a> {
 
 /// What the host has to know of a call site that was renamed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Site {
+pub(crate) struct Site {
     /// The name as the program wrote it.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The call gives its result at once; else it gives a future.
-    pub(super) wait: bool,
+    pub(crate) wait: bool,
 }
 
 /// One piece of text that is replaced.
@@ -64,9 +64,9 @@ pub(super) struct Edit {
 
 /// The text that Monty runs, and the way back to the program's own places.
 #[derive(Debug)]
-pub(super) struct Rewritten {
+pub(crate) struct Rewritten {
     /// The text.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// Lines that were put in front.
     lines_before: u32,
     moves: Vec<Move>,
@@ -117,7 +117,7 @@ impl Rewritten {
     }
 
     /// The program's own place of a line and a column, both from 1, of the rewritten text.
-    pub(super) fn back(&self, line: u32, column: u32) -> Option<Position> {
+    pub(crate) fn back(&self, line: u32, column: u32) -> Option<Position> {
         let line = line.checked_sub(self.lines_before).filter(|line| *line > 0)?;
         let first = self.moves.partition_point(|m| m.line < line);
         let here = self.moves.iter().skip(first).take_while(|m| m.line == line && m.new <= column);

@@ -20,19 +20,21 @@ pub(super) const PRELUDE: [&str; 7] =
 
 /// A program that was read.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// For the host's check.
-    pub(super) uses: Uses,
-    /// What Monty runs.
-    pub(super) rewritten: Rewritten,
+    pub(crate) uses: Uses,
+    /// What is evaluated.
+    pub(crate) rewritten: Rewritten,
     /// What the renamed call sites are; a site's index is in its name.
-    pub(super) sites: Vec<Site>,
+    pub(crate) sites: Vec<Site>,
     /// It never awaits anything: then a call whose site tells nothing gives its result.
-    pub(super) plain: bool,
+    pub(crate) plain: bool,
+    /// The names that it binds at its outermost level.
+    pub(crate) names: Vec<String>,
 }
 
 /// Reads a program. With findings it must not run.
-pub(super) fn read(code: &str, probe: &Probe) -> Reading {
+pub(crate) fn read(code: &str, probe: &Probe) -> Reading {
     read_text(&unfenced(code), probe, true)
 }
 
@@ -53,11 +55,13 @@ fn read_text(code: &str, probe: &Probe, calls_main: bool) -> Reading {
     if let Some(call) = main_call(&module.body).filter(|_| calls_main) {
         return read_text(&format!("{code}\n{call}"), probe, false);
     }
-    let mut findings = gaps::find(&module.body, &lines, probe);
+    let mut findings =
+        if probe.is_complete() { Vec::new() } else { gaps::find(&module.body, &lines, probe) };
     let mut reader = Reader::new(&module.body, &lines, probe);
     reader.read();
     let before = reader.before();
     let plain = !reader.flow.asynchronous();
+    let names = reader.outermost_names();
     let Reader { mut references, findings: more, edits, sites, .. } = reader;
     findings.extend(more);
     findings.sort_by(|a, b| (a.at, &a.message).cmp(&(b.at, &b.message)));
@@ -65,7 +69,7 @@ fn read_text(code: &str, probe: &Probe, calls_main: bool) -> Reading {
     findings.truncate(FINDINGS_MAX);
     references.sort_by_key(|reference| reference.at);
     let rewritten = Rewritten::new(&lines, &before, edits);
-    Reading { uses: Uses { references, findings }, rewritten, sites, plain }
+    Reading { uses: Uses { references, findings }, rewritten, sites, plain, names }
 }
 
 /// The call of `main` that is missing, where nothing happens in a program and there is a `main` that
@@ -96,6 +100,7 @@ impl Reading {
             rewritten: Rewritten::new(lines, "", Vec::new()),
             sites: Vec::new(),
             plain: true,
+            names: Vec::new(),
         }
     }
 }

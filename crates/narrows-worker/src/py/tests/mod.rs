@@ -4,7 +4,7 @@ mod gaps;
 mod hostile;
 mod idioms;
 mod own;
-mod runs;
+pub(crate) mod runs;
 mod time;
 mod uses;
 
@@ -29,7 +29,7 @@ static ALLOCATOR: crate::Allocator = crate::Allocator;
 pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What the scripted host knows.
-pub(super) const NAMESPACES: [&str; 4] = ["github", "my_store", "files", "_1st"];
+pub(crate) const NAMESPACES: [&str; 4] = ["github", "my_store", "files", "_1st"];
 
 /// Reads a program with nothing known before.
 pub(super) fn read(code: &str) -> Reading {
@@ -38,32 +38,32 @@ pub(super) fn read(code: &str) -> Reading {
 
 /// A run's frames, sorted by kind.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) uses: Uses,
-    pub(super) calls: Vec<Call>,
-    pub(super) logs: Vec<String>,
-    pub(super) progress: Vec<(Option<f64>, String)>,
-    pub(super) shown: Vec<Value>,
-    pub(super) idles: u32,
-    pub(super) done: Option<Done>,
+pub(crate) struct Seen {
+    pub(crate) uses: Uses,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) logs: Vec<String>,
+    pub(crate) progress: Vec<(Option<f64>, String)>,
+    pub(crate) shown: Vec<Value>,
+    pub(crate) idles: u32,
+    pub(crate) done: Option<Done>,
 }
 
 impl Seen {
-    pub(super) fn value(&self) -> Value {
+    pub(crate) fn value(&self) -> Value {
         match self.end() {
             End::Value(json) => serde_json::from_str(json.get()).unwrap(),
             other => panic!("no value: {other:?}, findings {:?}", self.uses.findings),
         }
     }
 
-    pub(super) fn end(&self) -> &End {
+    pub(crate) fn end(&self) -> &End {
         match &self.done {
             Some(done) => &done.end,
             None => panic!("no end; findings {:?}", self.uses.findings),
         }
     }
 
-    pub(super) fn threw(&self) -> (String, String, Vec<(u32, u32)>) {
+    pub(crate) fn threw(&self) -> (String, String, Vec<(u32, u32)>) {
         match self.end() {
             End::Threw(error) => {
                 let at = error.at.iter().map(|at| (at.line, at.column)).collect();
@@ -73,13 +73,13 @@ impl Seen {
         }
     }
 
-    pub(super) fn findings(&self) -> Vec<String> {
+    pub(crate) fn findings(&self) -> Vec<String> {
         let place =
             |f: &narrows_types::Finding| format!("{}:{} {}", f.at.line, f.at.column, f.message);
         self.uses.findings.iter().map(place).collect()
     }
 
-    pub(super) fn tools(&self) -> Vec<String> {
+    pub(crate) fn tools(&self) -> Vec<String> {
         self.calls
             .iter()
             .map(|call| format!("{}.{} {}", call.server, call.tool, call.args))
@@ -88,7 +88,7 @@ impl Seen {
 }
 
 /// A run to be made.
-pub(super) struct Script<'h> {
+pub(crate) struct Script<'h> {
     program: Program,
     host: Host<'h>,
     servers: Vec<&'static str>,
@@ -97,11 +97,11 @@ pub(super) struct Script<'h> {
 type Host<'h> = Box<dyn FnMut(&Call) -> Vec<Reply> + 'h>;
 
 /// Runs a program whose calls are all answered with their arguments.
-pub(super) fn run(code: &str) -> Seen {
+pub(crate) fn run(code: &str) -> Seen {
     script(code).run()
 }
 
-pub(super) fn script<'h>(code: &str) -> Script<'h> {
+pub(crate) fn script<'h>(code: &str) -> Script<'h> {
     let program = Program {
         code: code.to_owned(),
         language: Language::Python,
@@ -114,11 +114,11 @@ pub(super) fn script<'h>(code: &str) -> Script<'h> {
     Script { program, host: Box::new(echo), servers: NAMESPACES.to_vec() }
 }
 
-pub(super) fn ok(id: u32, value: &Value) -> Reply {
+pub(crate) fn ok(id: u32, value: &Value) -> Reply {
     Reply { id, ok: true, at_us: 0, body: value.to_string() }
 }
 
-pub(super) fn failed(id: u32, tool: &str, message: &str) -> Reply {
+pub(crate) fn failed(id: u32, tool: &str, message: &str) -> Reply {
     let error = CallError {
         tool: tool.to_owned(),
         message: message.to_owned(),
@@ -128,36 +128,42 @@ pub(super) fn failed(id: u32, tool: &str, message: &str) -> Reply {
 }
 
 impl<'h> Script<'h> {
-    pub(super) fn input(mut self, input: &Value) -> Self {
+    pub(crate) fn input(mut self, input: &Value) -> Self {
         self.program.input = Some(serde_json::value::to_raw_value(input).unwrap());
         self
     }
 
-    pub(super) fn limits(mut self, set: impl FnOnce(&mut Limits)) -> Self {
+    pub(crate) fn limits(mut self, set: impl FnOnce(&mut Limits)) -> Self {
         set(&mut self.program.limits);
         self
     }
 
     /// The host has these servers too.
-    pub(super) fn servers(mut self, names: &[&'static str]) -> Self {
+    pub(crate) fn servers(mut self, names: &[&'static str]) -> Self {
         self.servers.extend(names);
         self
     }
 
-    pub(super) fn host(mut self, host: impl FnMut(&Call) -> Vec<Reply> + 'h) -> Self {
+    pub(crate) fn host(mut self, host: impl FnMut(&Call) -> Vec<Reply> + 'h) -> Self {
         self.host = Box::new(host);
         self
     }
 
-    pub(super) fn run(mut self) -> Seen {
+    pub(crate) fn run(self) -> Seen {
+        self.run_by(|inside, program| prepare().unwrap().run(&mut Link::new(inside), program))
+    }
+
+    /// Runs it with whatever speaks for the worker.
+    pub(crate) fn run_by<E: std::fmt::Debug + Send + 'static>(
+        mut self,
+        worker: impl FnOnce(UnixStream, &Program) -> Result<(), E> + Send + 'static,
+    ) -> Seen {
         let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let (inside, mut outside) = UnixStream::pair().unwrap();
         let program = self.program.clone();
         // The stack that a process's main thread has.
-        let worker = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
-            let prepared = prepare().unwrap();
-            prepared.run(&mut Link::new(inside), &program)
-        });
+        let worker =
+            std::thread::Builder::new().stack_size(8 << 20).spawn(move || worker(inside, &program));
         let worker = worker.unwrap();
         let mut seen = Seen::default();
         while let Some(frame) = next(&mut outside) {

@@ -5,9 +5,9 @@ use narrows_types::Limit;
 use narrows_types::frame::{Call, End, Reply};
 use serde_json::{Value, json};
 
-#[test]
-fn values_of_all_kinds() {
-    for (code, value) in [
+/// Programs with their values, in whatever evaluates them.
+pub(crate) fn values() -> Vec<(&'static str, Value)> {
+    vec![
         ("None", json!(null)),
         ("return 5", json!(5)),
         ("x = 3\nif x > 2:\n    return 'big'\nreturn 'small'", json!("big")),
@@ -38,7 +38,12 @@ fn values_of_all_kinds() {
             json!(8),
         ),
         ("import re\nre.findall('[a-z]+', 'ab1cd')", json!(["ab", "cd"])),
-    ] {
+    ]
+}
+
+#[test]
+fn values_of_all_kinds() {
+    for (code, value) in values() {
         assert_eq!(run(code).value(), value, "{code}");
     }
 }
@@ -62,27 +67,30 @@ fn input_is_bound() {
     assert_eq!(run("input").value(), json!(null));
 }
 
+/// All the ways to call `github.get(owner='a', n=1)` and to give back its `n`.
+pub(crate) const CALLS: &[&str] = &[
+    "r = await github.get(owner='a', n=1)\nreturn r['n']",
+    "r = github.get(owner='a', n=1)\nreturn r['n']",
+    "github.get(owner='a', n=1)['n']",
+    "github.get({'owner': 'a', 'n': 1})['n']",
+    "(await tools.github.get(owner='a', n=1))['n']",
+    "tools['github']['get'](owner='a', n=1)['n']",
+    "t = github.get(owner='a', n=1)\nr = await t\nr['n']",
+    "f = github.get\nr = await f(owner='a', n=1)\nr['n']",
+    "def f():\n    return github.get(owner='a', n=1)\n(await f())['n']",
+    "def f():\n    return github.get(owner='a', n=1)\nf()['n']",
+    "async def f():\n    return github.get(owner='a', n=1)\n(await f())['n']",
+    "async def main():\n    r = await github.get(owner='a', n=1)\n    return r['n']\nawait main()",
+    "g = getattr(github, 'get')\n(await g(owner='a', n=1))['n']",
+    "f = github.get\nf(owner='a', n=1)['n']",
+    "g = tools.github\ng.get(owner='a', n=1)['n']",
+    "getattr(github, 'g' + 'et')(owner='a', n=1)['n']",
+    "args = {'owner': 'a', 'n': 1}\ngithub.get(**args)['n']",
+];
+
 #[test]
 fn tools_are_called_awaited_or_not() {
-    for code in [
-        "r = await github.get(owner='a', n=1)\nreturn r['n']",
-        "r = github.get(owner='a', n=1)\nreturn r['n']",
-        "github.get(owner='a', n=1)['n']",
-        "github.get({'owner': 'a', 'n': 1})['n']",
-        "(await tools.github.get(owner='a', n=1))['n']",
-        "tools['github']['get'](owner='a', n=1)['n']",
-        "t = github.get(owner='a', n=1)\nr = await t\nr['n']",
-        "f = github.get\nr = await f(owner='a', n=1)\nr['n']",
-        "def f():\n    return github.get(owner='a', n=1)\n(await f())['n']",
-        "def f():\n    return github.get(owner='a', n=1)\nf()['n']",
-        "async def f():\n    return github.get(owner='a', n=1)\n(await f())['n']",
-        "async def main():\n    r = await github.get(owner='a', n=1)\n    return r['n']\nawait main()",
-        "g = getattr(github, 'get')\n(await g(owner='a', n=1))['n']",
-        "f = github.get\nf(owner='a', n=1)['n']",
-        "g = tools.github\ng.get(owner='a', n=1)['n']",
-        "getattr(github, 'g' + 'et')(owner='a', n=1)['n']",
-        "args = {'owner': 'a', 'n': 1}\ngithub.get(**args)['n']",
-    ] {
+    for code in CALLS {
         let seen = run(code);
         assert_eq!(seen.value(), json!(1), "{code}");
         assert_eq!(seen.tools(), ["github.get {\"owner\":\"a\",\"n\":1}"], "{code}");

@@ -1,0 +1,3 @@
+# expect: deadlock
+import asyncio
+await asyncio.Event().wait()

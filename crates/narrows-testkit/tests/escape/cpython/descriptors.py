@@ -1,0 +1,4 @@
+# expect: threw OSError
+import os
+l=[]
+while True: l.append(os.dup(3))

@@ -1,0 +1,3 @@
+# expect: threw URLError
+import urllib.request
+urllib.request.urlopen('http://127.0.0.1:1')

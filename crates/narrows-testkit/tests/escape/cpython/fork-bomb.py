@@ -1,0 +1,3 @@
+# expect: threw PermissionError
+import os
+while True: os.fork()

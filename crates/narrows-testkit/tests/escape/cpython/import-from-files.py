@@ -1,0 +1,3 @@
+# expect: value "a/b"
+import wave, xmlrpc.client, posixpath
+posixpath.join('a', 'b')

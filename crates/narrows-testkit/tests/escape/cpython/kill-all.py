@@ -1,0 +1,3 @@
+# expect: threw PermissionError
+import os
+os.kill(-1, 9)

@@ -1,0 +1,3 @@
+# expect: threw PermissionError
+import os
+os.kill(os.getppid(), 9)

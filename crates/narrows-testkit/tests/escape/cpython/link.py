@@ -1,0 +1,3 @@
+# expect: threw PermissionError | threw OSError
+import os
+os.symlink('/','/x')

@@ -1,0 +1,3 @@
+# expect: threw PermissionError | threw FileNotFoundError
+import os
+os.listdir('/etc')

@@ -1,0 +1,3 @@
+# expect: threw PermissionError
+import os
+[os.listdir('/'), os.listdir('/usr'), os.getuid(), os.getpid(), os.getppid()]

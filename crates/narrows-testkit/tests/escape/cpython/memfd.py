@@ -1,0 +1,3 @@
+# expect: threw PermissionError
+import os
+os.memfd_create('x')

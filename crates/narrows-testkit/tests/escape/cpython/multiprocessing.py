@@ -1,0 +1,3 @@
+# expect: threw PermissionError
+import multiprocessing
+multiprocessing.Process(target=print).start()

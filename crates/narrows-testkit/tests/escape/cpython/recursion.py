@@ -1,0 +1,3 @@
+# expect: limit stack
+def f(): return f()
+f()

@@ -1,0 +1,3 @@
+# expect: threw PermissionError
+import socket
+socket.socket()

@@ -1,0 +1,3 @@
+# expect: limit cpu_ms
+# limits: cpu_ms=300
+while True: pass

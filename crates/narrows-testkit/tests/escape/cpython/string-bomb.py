@@ -1,0 +1,2 @@
+# expect: limit memory_bytes
+x='a'*(1<<31)

@@ -1,0 +1,3 @@
+# expect: threw PermissionError
+import subprocess
+subprocess.run(['/bin/sh','-c','id'])

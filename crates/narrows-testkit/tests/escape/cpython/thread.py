@@ -1,0 +1,3 @@
+# expect: threw RuntimeError
+import threading
+threading.Thread(target=print).start()

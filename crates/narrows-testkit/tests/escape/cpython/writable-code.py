@@ -1,0 +1,3 @@
+# expect: lost: the worker made a forbidden system call
+import mmap
+mmap.mmap(-1,4096,prot=7)

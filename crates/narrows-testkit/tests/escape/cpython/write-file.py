@@ -1,0 +1,2 @@
+# expect: threw FileNotFoundError | threw PermissionError
+open('/tmp/x','w')

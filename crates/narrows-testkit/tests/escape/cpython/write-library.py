@@ -1,0 +1,2 @@
+# expect: threw OSError | threw PermissionError
+open('/usr/lib/x','w')

@@ -1,0 +1,2 @@
+// expect: threw ToolError
+await host.fail({})

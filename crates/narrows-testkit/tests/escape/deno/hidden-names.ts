@@ -1,0 +1,3 @@
+// expect: value "undefined undefined undefined"
+const names = (0, eval)('[typeof Deno, typeof process, typeof Worker]')
+return names.join(' ')

@@ -1,0 +1,3 @@
+// expect: threw TypeError
+const fs = await (0, eval)("import('node:fs')")
+return fs.readFileSync('/etc/passwd', 'utf8')

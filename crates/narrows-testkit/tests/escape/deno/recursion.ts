@@ -1,0 +1,3 @@
+// expect: limit stack
+function f(): number { return f() + 1 }
+f()

@@ -1,0 +1,106 @@
+//! Interpreters that are not built in: the process that evaluates is as jailed as the one that
+//! reads, and neither outlives the other.
+
+use crate::house::{LONG, config, program, run_by};
+use crate::walls::descendants;
+use narrows_sandbox::{Lease, Sandbox, Want};
+use narrows_types::frame::{End, FromWorker, Go, ToWorker};
+use narrows_types::{Engine, Language, Limits};
+use std::fs;
+use std::time::{Duration, Instant};
+
+const CPYTHON: Want =
+    Want { language: Language::Python, backend: None, engine: Some(Engine::Cpython) };
+
+/// A program that runs.
+async fn started(sandbox: &Sandbox, code: &str) -> Lease {
+    let mut lease = sandbox.lease(CPYTHON, Instant::now() + LONG).await.unwrap();
+    let run = program(Language::Python, code, Limits::default());
+    lease.arm(&run.limits);
+    lease.send(&ToWorker::Run(Box::new(run))).await.unwrap();
+    assert!(matches!(lease.receive().await.unwrap(), FromWorker::Uses(_)));
+    lease.send(&ToWorker::Go(Go { namespaces: Vec::new() })).await.unwrap();
+    assert!(matches!(lease.receive().await.unwrap(), FromWorker::Log(_)));
+    lease
+}
+
+async fn gone(sandbox: &Sandbox) {
+    let until = Instant::now() + LONG;
+    while sandbox.health().iter().any(|health| health.living > 0) {
+        assert!(Instant::now() < until, "{:?}", sandbox.health());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn read(pid: u32, file: &str) -> String {
+    fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default()
+}
+
+fn field(text: &str, name: &str) -> String {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("no {name}")).split_whitespace().next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn an_evaluator_is_sealed_and_ends_with_its_lease() {
+    let base = config("worker");
+    let sandbox = Sandbox::start(narrows_sandbox::Config { warm: 0, ..base }).await.unwrap();
+    let lease = started(&sandbox, "print(1)\nwhile True: pass").await;
+    let zygote = sandbox.health().into_iter().find_map(|health| health.pid).unwrap();
+    let is_evaluator = |pid: &u32| {
+        let limits = read(*pid, "limits");
+        read(*pid, "comm").starts_with("python") && field(&limits, "Max processes") == "0"
+    };
+    let found: Vec<u32> = descendants(zygote).into_iter().filter(is_evaluator).collect();
+    let [evaluator] = found[..] else { panic!("{found:?} under {zygote}") };
+    let status = read(evaluator, "status");
+    for (name, value) in [("NoNewPrivs:", "1"), ("Seccomp:", "2"), ("Threads:", "1")] {
+        assert_eq!(field(&status, name), value, "{name}");
+    }
+    assert_eq!(field(&status, "CapEff:").trim_start_matches('0'), "");
+    assert_ne!(field(&status, "Uid:"), "0");
+    let limits = read(evaluator, "limits");
+    for (name, soft) in [("Max cpu time", "11"), ("Max file size", "0"), ("Max open files", "64")] {
+        assert_eq!(field(&limits, name), soft, "{name}");
+    }
+    // Three times the null device, and its socket. (Only root may look.)
+    if let Ok(fds) = fs::read_dir(format!("/proc/{evaluator}/fd")) {
+        assert_eq!(fds.count(), 4);
+    }
+    drop(lease);
+    gone(&sandbox).await;
+    assert!(fs::metadata(format!("/proc/{evaluator}")).is_err(), "{evaluator} lives on");
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn many_evaluators_are_kept_apart() {
+    let sandbox = Sandbox::start(config("worker")).await.unwrap();
+    let mut runs = tokio::task::JoinSet::new();
+    for number in 0..12 {
+        let sandbox = sandbox.clone();
+        let code = format!(
+            "import asyncio\nasync def f(i):\n    return (await host.echo(n=i))['n']\n\
+                            sum(await asyncio.gather(*[f({number}) for _ in range(5)]))"
+        );
+        let run = program(Language::Python, &code, Limits::default());
+        runs.spawn(async move { (number, run_by(&sandbox, CPYTHON, run).await) });
+    }
+    while let Some(ran) = runs.join_next().await {
+        let (number, ran) = ran.unwrap();
+        let End::Value(value) = ran.end.unwrap().end else { panic!("no value") };
+        assert_eq!(value.get(), (number * 5).to_string());
+        assert_eq!(ran.calls, 5);
+    }
+    sandbox.shutdown().await;
+}
+
+/// It runs here, and sees nothing of the machine.
+pub(crate) async fn is_confined(sandbox: &Sandbox) {
+    let look = "import os\nfound = []\nfor path in ('/etc/passwd', '/proc/1/status', '/root'):\n    \
+                try:\n        open(path).read() if path != '/root' else os.listdir(path)\n        \
+                found.append(path)\n    except OSError:\n        pass\nfound";
+    let ran = run_by(sandbox, CPYTHON, program(Language::Python, look, Limits::default())).await;
+    let End::Value(value) = ran.end.unwrap().end else { panic!("no value") };
+    assert_eq!(value.get(), "[]");
+}

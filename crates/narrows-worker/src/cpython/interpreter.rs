@@ -1,0 +1,148 @@
+//! The warm interpreter: where it is, what it may see, and what it is told.
+
+use crate::jail::foreign;
+use crate::jail::outside::Start;
+use seccompiler::BpfProgram;
+use serde::Serialize;
+use std::ffi::CString;
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Where Python is if nobody says.
+const PYTHON: &str = "/usr/bin/python3";
+/// What the interpreter runs first.
+const ZYGOTE: &str = include_str!("zygote.py");
+/// What evaluates a program.
+const EVALUATOR: &str = concat!(
+    include_str!("evaluator.py"),
+    include_str!("values.py"),
+    include_str!("names.py"),
+    include_str!("program.py")
+);
+/// Shared libraries, the dynamic linker's list of them, and time zones. Python's own folders come
+/// beside.
+const LIBRARIES: [&str; 7] = [
+    "/lib",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/etc/ld.so.cache",
+    "/usr/share/zoneinfo",
+];
+/// Modules that every evaluator has without importing them from files.
+const PRELOAD: &str = "abc argparse array ast asyncio base64 binascii bisect calendar collections \
+                       collections.abc colorsys configparser contextlib copy csv dataclasses \
+                       datetime decimal difflib email.message email.utils enum fnmatch fractions \
+                       functools gc graphlib hashlib heapq hmac html html.parser http inspect io \
+                       ipaddress itertools json linecache locale logging math numbers operator os \
+                       pathlib pickle pprint queue random re reprlib resource secrets shlex signal \
+                       socket statistics string struct tempfile textwrap threading time traceback \
+                       types typing unicodedata urllib.parse uuid warnings weakref \
+                       xml.etree.ElementTree zlib zoneinfo encodings.idna encodings.latin_1 \
+                       encodings.ascii _strptime";
+/// Threads that libraries would start as soon as they are imported are not to be had.
+const ENVIRONMENT: [&str; 8] = [
+    "PYTHONHASHSEED=0",
+    "PYTHONUTF8=1",
+    "PYTHONDONTWRITEBYTECODE=1",
+    "OMP_NUM_THREADS=1",
+    "OPENBLAS_NUM_THREADS=1",
+    "MKL_NUM_THREADS=1",
+    "HOME=/",
+    "TZ=UTC0",
+];
+
+/// What the config says of Python.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// The interpreter; `None`: the system's.
+    pub(crate) python: Option<PathBuf>,
+    /// A virtual environment whose packages programs may import.
+    pub(crate) venv: Option<PathBuf>,
+}
+
+/// What the interpreter is told first.
+#[derive(Serialize)]
+struct Opening {
+    /// Folders with packages.
+    path: Vec<PathBuf>,
+    preload: Vec<&'static str>,
+    evaluator: &'static str,
+    /// Each in hexadecimal digits.
+    filters: Vec<String>,
+    /// The number of the system call.
+    clone: i64,
+    /// It evaluates one program itself instead of forking.
+    once: bool,
+}
+
+/// Finds the interpreter and the packages, and says how they are started.
+///
+/// # Errors
+/// They are not there: why, one line.
+pub(crate) fn find(settings: &Settings, sealed: bool, once: bool) -> Result<Start, String> {
+    let named = settings.python.clone().or_else(|| {
+        let own = settings.venv.as_ref()?.join("bin/python3");
+        own.exists().then_some(own)
+    });
+    let named = named.unwrap_or_else(|| PYTHON.into());
+    let python = named
+        .canonicalize()
+        .map_err(|error| format!("no python at {}: {error}", named.display()))?;
+    let mut visible: Vec<PathBuf> =
+        LIBRARIES.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
+    // Its standard library, where that is no folder of the system's.
+    let prefix = python.parent().and_then(Path::parent).map(|prefix| prefix.join("lib"));
+    for own in prefix.into_iter().filter(|lib| lib.is_dir()).chain([python.clone()]) {
+        if !visible.iter().any(|seen| own.starts_with(seen)) {
+            visible.push(own);
+        }
+    }
+    let mut path = Vec::new();
+    if let Some(venv) = &settings.venv {
+        let venv = venv
+            .canonicalize()
+            .map_err(|error| format!("no virtual environment at {}: {error}", venv.display()))?;
+        path = packages(&venv);
+        if path.is_empty() {
+            return Err(format!("no packages in {}/lib/python3.*/site-packages", venv.display()));
+        }
+        visible.push(venv);
+    }
+    let filters = if sealed { vec![hex(&foreign::evaluator()?)] } else { Vec::new() };
+    let opening = Opening {
+        path,
+        preload: PRELOAD.split_whitespace().collect(),
+        evaluator: EVALUATOR,
+        filters,
+        clone: libc::SYS_clone,
+        once,
+    };
+    let opening = serde_json::to_vec(&opening).map_err(|error| error.to_string())?;
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(|error| error.to_string());
+    let mut command = vec![text(python.as_os_str().as_bytes())?];
+    for argument in ["-s", "-S", "-B", "-u", "-c", ZYGOTE] {
+        command.push(text(argument.as_bytes())?);
+    }
+    let environment =
+        ENVIRONMENT.iter().map(|one| text(one.as_bytes())).collect::<Result<_, _>>()?;
+    Ok(Start { command, environment, visible, opening, anew: false, once })
+}
+
+/// The folders of a virtual environment's packages.
+fn packages(venv: &Path) -> Vec<PathBuf> {
+    let versions = venv.join("lib").read_dir().into_iter().flatten().flatten();
+    let folders = versions.map(|version| version.path().join("site-packages"));
+    folders.filter(|folder| folder.is_dir()).collect()
+}
+
+fn hex(filter: &BpfProgram) -> String {
+    let mut digits = String::new();
+    for byte in foreign::bytes(filter) {
+        // Writing to a String cannot fail.
+        let _: Result<(), _> = write!(digits, "{byte:02x}");
+    }
+    digits
+}

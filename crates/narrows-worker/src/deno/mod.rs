@@ -1,0 +1,162 @@
+//! TypeScript by a `deno` binary of the user's, for programs that need what the embedded engine
+//! lacks: V8 and what the web has.
+//!
+//! This worker reads, checks and strips the program as for the embedded engine; a process beside
+//! it, which is jailed too and has no permission of Deno's, evaluates it. That one is started anew
+//! for each worker, for V8 has threads and cannot be forked.
+//!
+//! What differs from the embedded engine: the heap has one limit for all runs that ends V8 itself
+//! ([`HEAP_MIB`]), a run's own lower one is looked at between turns; what V8 does in threads of its
+//! own (`crypto.subtle`, `WebAssembly`) takes real time, of which the run's clock knows nothing;
+//! packages of npm cannot be imported yet.
+
+use crate::jail::outside::Start;
+use crate::js::{self, Reading};
+use crate::link::{Link, LinkError};
+use crate::relay::{Evaluator, Relayed, relay};
+use crate::time::Began;
+use narrows_types::frame::{BadFrame, Done, End, FromWorker, Go, Program, ToWorker};
+use narrows_types::{Limits, Usage};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+use std::ffi::CString;
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+#[cfg(test)]
+mod tests;
+
+/// The names that a program finds there, but for those that yield to a server.
+const GLOBALS: &str = include_str!("globals.txt");
+/// What speaks for the program.
+const EVALUATOR: &str = include_str!("evaluator.js");
+/// The heap that V8 is started with, before the run's own limit is known.
+const HEAP_MIB: u32 = 512;
+/// What Deno is told: nothing from the network, from packages or from files of its own.
+const ARGUMENTS: [&str; 9] = [
+    "run",
+    "--quiet",
+    "--no-prompt",
+    "--no-remote",
+    "--no-npm",
+    "--no-config",
+    "--no-lock",
+    "--cached-only",
+    "--no-code-cache",
+];
+/// It keeps nothing anywhere.
+const ENVIRONMENT: [&str; 4] = ["DENO_DIR=/nothing", "NO_COLOR=1", "HOME=/", "TZ=UTC0"];
+/// Shared libraries, and the dynamic linker's list of them.
+const LIBRARIES: [&str; 5] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"];
+
+/// What reads programs is warm; the binary is found.
+pub(crate) struct Prepared {
+    pub(crate) start: Start,
+    globals: HashSet<String>,
+    /// `None` in a rehearsal, where nothing is evaluated.
+    pub(crate) evaluator: Option<Evaluator>,
+}
+
+/// What the evaluator is told of a program that may run.
+#[derive(Serialize)]
+struct Begin<'p> {
+    text: &'p str,
+    races: bool,
+    namespaces: &'p [String],
+    input: Option<&'p RawValue>,
+    limits: &'p Limits,
+    now_ms: u64,
+    seed: u64,
+}
+
+/// Finds the binary and says how it is started.
+///
+/// # Errors
+/// It is not there: why, one line.
+pub(crate) fn prepare(binary: Option<&Path>, once: bool) -> Result<Prepared, String> {
+    let binary = binary.ok_or("no deno is configured: name its binary")?;
+    let binary = binary
+        .canonicalize()
+        .map_err(|error| format!("no deno at {}: {error}", binary.display()))?;
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(|error| error.to_string());
+    let mut command = vec![text(binary.as_os_str().as_bytes())?];
+    for argument in ARGUMENTS {
+        command.push(text(argument.as_bytes())?);
+    }
+    command.push(text(format!("--v8-flags=--max-old-space-size={HEAP_MIB}").as_bytes())?);
+    command.push(text(script().as_bytes())?);
+    let environment =
+        ENVIRONMENT.iter().map(|one| text(one.as_bytes())).collect::<Result<_, _>>()?;
+    let mut visible: Vec<PathBuf> =
+        LIBRARIES.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
+    visible.push(binary);
+    let start = Start { command, environment, visible, opening: Vec::new(), anew: true, once };
+    let globals = GLOBALS.split_whitespace().map(str::to_owned).collect();
+    Ok(Prepared { start, globals, evaluator: None })
+}
+
+/// The main module, as an address that needs no file.
+fn script() -> String {
+    let names = GLOBALS.split_whitespace().collect::<Vec<_>>().join(" ");
+    let prelude = js::PRELUDE;
+    let module = format!("const GLOBALS = \"{names}\";\nconst PRELUDE = {prelude};\n{EVALUATOR}");
+    let mut address = String::from("data:text/javascript;charset=utf-8,");
+    for byte in module.bytes() {
+        // Writing to a String cannot fail.
+        let _: Result<(), _> = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'(' | b')' => {
+                address.write_char(char::from(byte))
+            }
+            _ => write!(address, "%{byte:02x}"),
+        };
+    }
+    address
+}
+
+impl Prepared {
+    /// Runs one program: sends `Uses`, waits for `Go`, has it evaluated.
+    ///
+    /// # Errors
+    /// The link broke, or somebody did not keep to the protocol.
+    pub(crate) fn run<S: Read + Write + AsFd>(
+        self,
+        link: &mut Link<S>,
+        program: &Program,
+    ) -> Result<Relayed, LinkError> {
+        let began = Began::now();
+        let Reading { uses, text, races, places } = js::read(&program.code, &self.globals);
+        let good = uses.findings.is_empty();
+        link.send(&FromWorker::Uses(Box::new(uses)))?;
+        let ToWorker::Go(Go { namespaces }) = link.receive()? else {
+            return Err(BadFrame("the host sent anything but go".to_owned()).into());
+        };
+        // With findings the host has nothing to say but the end of the link.
+        if !good {
+            return Err(BadFrame("the host sent go for a program with findings".to_owned()).into());
+        }
+        let Some(mut evaluator) = self.evaluator else {
+            let done = Done { end: End::Deadlock, usage: Usage::default() };
+            link.send(&FromWorker::Done(Box::new(done)))?;
+            return Ok(Relayed::Done);
+        };
+        evaluator.begin(&Begin {
+            text: &text,
+            races,
+            namespaces: &namespaces,
+            input: program.input.as_deref(),
+            limits: &program.limits,
+            now_ms: program.now_ms,
+            seed: program.seed,
+        })?;
+        relay(link, &mut evaluator, (&program.limits, began), |done| {
+            if let End::Threw(error) = &mut done.end {
+                let at: Vec<(u32, u32)> = error.at.iter().map(|at| (at.line, at.column)).collect();
+                error.at = places.backs(&at);
+            }
+        })
+    }
+}

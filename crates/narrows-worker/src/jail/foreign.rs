@@ -1,0 +1,369 @@
+//! The system calls of interpreters that are not built into this binary. They need files to import
+//! from, so their list is longer than a worker's; none of them changes anything on the machine.
+
+use super::filter::{Rules, allow, clear, compile, equal};
+use super::filter::{number, rule};
+use seccompiler::{BpfProgram, SeccompAction};
+
+/// What an interpreter needs to run a program: memory, time, and files to read.
+const EVALUATOR: &[i64] = &[
+    libc::SYS_read,
+    libc::SYS_readv,
+    libc::SYS_pread64,
+    libc::SYS_write,
+    libc::SYS_writev,
+    libc::SYS_lseek,
+    libc::SYS_openat,
+    libc::SYS_close,
+    libc::SYS_close_range,
+    libc::SYS_fstat,
+    libc::SYS_newfstatat,
+    libc::SYS_statx,
+    libc::SYS_faccessat,
+    libc::SYS_faccessat2,
+    libc::SYS_readlinkat,
+    libc::SYS_getdents64,
+    libc::SYS_getcwd,
+    libc::SYS_dup,
+    libc::SYS_dup3,
+    libc::SYS_fcntl,
+    libc::SYS_recvfrom,
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_brk,
+    libc::SYS_madvise,
+    libc::SYS_futex,
+    libc::SYS_ppoll,
+    libc::SYS_pselect6,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_getres,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_nanosleep,
+    libc::SYS_gettimeofday,
+    libc::SYS_times,
+    libc::SYS_getrusage,
+    libc::SYS_getrandom,
+    libc::SYS_getpid,
+    libc::SYS_getppid,
+    libc::SYS_gettid,
+    libc::SYS_getuid,
+    libc::SYS_geteuid,
+    libc::SYS_getgid,
+    libc::SYS_getegid,
+    libc::SYS_getgroups,
+    libc::SYS_uname,
+    libc::SYS_sysinfo,
+    libc::SYS_sched_yield,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_set_robust_list,
+    libc::SYS_set_tid_address,
+    libc::SYS_rseq,
+    libc::SYS_membarrier,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// What a warm interpreter needs to start and to fork its evaluators; they themselves are refused
+/// it. That is, not all of `clone`: see [`zygote`].
+const ZYGOTE: &[i64] = &[
+    libc::SYS_execve,
+    libc::SYS_prctl,
+    libc::SYS_seccomp,
+    libc::SYS_socketpair,
+    libc::SYS_sendmsg,
+    libc::SYS_recvmsg,
+    libc::SYS_getsockname,
+    libc::SYS_getsockopt,
+];
+
+/// What honest programs try too, such as libraries that look for what they might use: they get an
+/// error. Whatever is in no list here ends the process.
+const REFUSED: &[i64] = &[
+    libc::SYS_ioctl,
+    libc::SYS_clone3,
+    libc::SYS_wait4,
+    libc::SYS_waitid,
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_tgkill,
+    libc::SYS_socket,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_setsockopt,
+    libc::SYS_getpeername,
+    libc::SYS_shutdown,
+    libc::SYS_pipe2,
+    libc::SYS_memfd_create,
+    libc::SYS_eventfd2,
+    libc::SYS_epoll_create1,
+    libc::SYS_epoll_ctl,
+    libc::SYS_epoll_pwait,
+    libc::SYS_timerfd_create,
+    libc::SYS_signalfd4,
+    libc::SYS_inotify_init1,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_mkdirat,
+    libc::SYS_linkat,
+    libc::SYS_symlinkat,
+    libc::SYS_mknodat,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_utimensat,
+    libc::SYS_truncate,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    libc::SYS_flock,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_pwrite64,
+    libc::SYS_sendfile,
+    libc::SYS_copy_file_range,
+    libc::SYS_fadvise64,
+    libc::SYS_statfs,
+    libc::SYS_fstatfs,
+    libc::SYS_getxattr,
+    libc::SYS_listxattr,
+    libc::SYS_chdir,
+    libc::SYS_fchdir,
+    libc::SYS_chroot,
+    libc::SYS_umask,
+    libc::SYS_setsid,
+    libc::SYS_setpgid,
+    libc::SYS_getpgid,
+    libc::SYS_getsid,
+    libc::SYS_setuid,
+    libc::SYS_setgid,
+    libc::SYS_setreuid,
+    libc::SYS_setresuid,
+    libc::SYS_setpriority,
+    libc::SYS_getpriority,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_getparam,
+    libc::SYS_sched_getscheduler,
+    libc::SYS_mlock,
+    libc::SYS_getcpu,
+    libc::SYS_getitimer,
+    libc::SYS_shmget,
+    libc::SYS_semget,
+    libc::SYS_msgget,
+];
+
+/// Calls that only older architectures have.
+#[cfg(target_arch = "x86_64")]
+const OLD_EVALUATOR: &[i64] = &[
+    libc::SYS_open,
+    libc::SYS_stat,
+    libc::SYS_lstat,
+    libc::SYS_access,
+    libc::SYS_readlink,
+    libc::SYS_getdents,
+    libc::SYS_dup2,
+    libc::SYS_poll,
+    libc::SYS_select,
+    libc::SYS_time,
+];
+#[cfg(target_arch = "x86_64")]
+const OLD_ZYGOTE: &[i64] = &[libc::SYS_arch_prctl];
+#[cfg(target_arch = "x86_64")]
+const OLD_REFUSED: &[i64] = &[
+    libc::SYS_fork,
+    libc::SYS_vfork,
+    libc::SYS_pipe,
+    libc::SYS_epoll_create,
+    libc::SYS_epoll_wait,
+    libc::SYS_unlink,
+    libc::SYS_rename,
+    libc::SYS_mkdir,
+    libc::SYS_rmdir,
+    libc::SYS_link,
+    libc::SYS_symlink,
+    libc::SYS_mknod,
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_creat,
+    libc::SYS_getpgrp,
+    libc::SYS_alarm,
+    libc::SYS_pause,
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD_EVALUATOR: &[i64] = &[];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD_ZYGOTE: &[i64] = &[];
+#[cfg(not(target_arch = "x86_64"))]
+const OLD_REFUSED: &[i64] = &[];
+
+/// All that a fork may not do but to have the same parent.
+const CLONE_REFUSED: i32 = super::filter::CLONE_REFUSED & !libc::CLONE_PARENT;
+
+/// The filter that a warm interpreter is started under, and all that it forks.
+pub(crate) fn zygote() -> Result<BpfProgram, String> {
+    let mut rules = Rules::new();
+    for calls in [EVALUATOR, OLD_EVALUATOR, ZYGOTE, OLD_ZYGOTE, REFUSED, OLD_REFUSED] {
+        allow(&mut rules, calls);
+    }
+    rules.insert(libc::SYS_clone, vec![rule(&[clear(0, CLONE_REFUSED)?])?]);
+    // Code comes from files, which nobody here can write.
+    let code = rule(&[clear(3, libc::MAP_ANONYMOUS)?, clear(2, libc::PROT_WRITE)?])?;
+    rules.insert(libc::SYS_mmap, vec![rule(&[clear(2, libc::PROT_EXEC)?])?, code]);
+    rules.insert(libc::SYS_mprotect, vec![rule(&[clear(2, libc::PROT_EXEC)?])?]);
+    rules.insert(libc::SYS_sendto, vec![rule(&[equal(4, 0)?])?]);
+    rules.insert(libc::SYS_prlimit64, vec![rule(&[equal(0, 0)?])?]);
+    let timer = number(libc::ITIMER_PROF)?;
+    rules.insert(libc::SYS_setitimer, vec![rule(&[equal(0, timer)?])?]);
+    compile(rules, SeccompAction::KillProcess, SeccompAction::Allow)
+}
+
+/// What an evaluator is refused beyond that, before it reads a byte.
+pub(crate) fn evaluator() -> Result<BpfProgram, String> {
+    let mut rules = Rules::new();
+    for calls in [ZYGOTE, OLD_ZYGOTE, REFUSED, OLD_REFUSED] {
+        allow(&mut rules, calls);
+    }
+    rules.insert(libc::SYS_clone, Vec::new());
+    let refused = u32::try_from(libc::EACCES).map_err(|error| error.to_string())?;
+    compile(rules, SeccompAction::Allow, SeccompAction::Errno(refused))
+}
+
+/// What an engine with threads and code of its own making is ended for. It is started under this
+/// filter, and no list of what it may do would outlive its next version.
+const FORBIDDEN: &[i64] = &[
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_kcmp,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_fsopen,
+    libc::SYS_fsmount,
+    libc::SYS_fsconfig,
+    libc::SYS_fspick,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_mount_setattr,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_userfaultfd,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_kexec_load,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_syslog,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_fanotify_init,
+    libc::SYS_vhangup,
+    libc::SYS_personality,
+    libc::SYS_memfd_create,
+    libc::SYS_execveat,
+    libc::SYS_shmget,
+    libc::SYS_msgget,
+    libc::SYS_semget,
+    libc::SYS_mknodat,
+];
+
+/// What it gets an error for: the network, other processes and whatever would change a file.
+const DENIED: &[i64] = &[
+    libc::SYS_socket,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_kill,
+    libc::SYS_tkill,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_unlinkat,
+    libc::SYS_renameat2,
+    libc::SYS_mkdirat,
+    libc::SYS_linkat,
+    libc::SYS_symlinkat,
+    libc::SYS_fchmodat,
+    libc::SYS_fchownat,
+    libc::SYS_seccomp,
+    libc::SYS_inotify_init1,
+];
+
+/// The filters of an engine with threads, to be applied in this order.
+pub(crate) fn threaded() -> Result<[BpfProgram; 3], String> {
+    let refuse = |errno| u32::try_from(errno).map(SeccompAction::Errno);
+    let text = |error: std::num::TryFromIntError| error.to_string();
+    let mut denied = Rules::new();
+    allow(&mut denied, DENIED);
+    // A thread, not a process.
+    denied.insert(libc::SYS_clone, vec![rule(&[clear(0, libc::CLONE_THREAD)?])?]);
+    let denied = compile(denied, SeccompAction::Allow, refuse(libc::EACCES).map_err(text)?)?;
+    // Its flags cannot be looked at; the C library takes `clone` then.
+    let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    let clone3 = compile(clone3, SeccompAction::Allow, refuse(libc::ENOSYS).map_err(text)?)?;
+    let mut forbidden = Rules::new();
+    allow(&mut forbidden, FORBIDDEN);
+    let forbidden = compile(forbidden, SeccompAction::Allow, SeccompAction::KillProcess)?;
+    Ok([forbidden, clone3, denied])
+}
+
+/// A filter's instructions as the kernel reads them.
+pub(crate) fn bytes(filter: &BpfProgram) -> Vec<u8> {
+    let instruction = |one: &seccompiler::sock_filter| {
+        let [code, k] = [one.code.to_ne_bytes().to_vec(), one.k.to_ne_bytes().to_vec()];
+        [code, vec![one.jt, one.jf], k].concat()
+    };
+    filter.iter().flat_map(instruction).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_filter_compiles_and_fits_the_kernel() {
+        for filter in [zygote(), evaluator()] {
+            let filter = filter.unwrap();
+            assert!(filter.len() > 50 && filter.len() < 4_096, "{}", filter.len());
+            assert_eq!(bytes(&filter).len(), filter.len() * 8);
+        }
+    }
+
+    #[test]
+    fn no_call_is_both_allowed_and_refused() {
+        let refused: Vec<_> = [ZYGOTE, REFUSED, OLD_ZYGOTE, OLD_REFUSED].concat();
+        assert!(![EVALUATOR, OLD_EVALUATOR].concat().iter().any(|call| refused.contains(call)));
+    }
+}

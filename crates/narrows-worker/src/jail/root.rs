@@ -1,0 +1,78 @@
+//! A root of its own for a zygote and its workers: one read-only folder with nothing in it but what
+//! an interpreter reads.
+
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::statvfs::{FsFlags, statvfs};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders of which one is sure to exist, to mount the new root on for a moment.
+const MOUNT_POINTS: [&str; 4] = ["/tmp", "/dev", "/proc", "/usr"];
+/// The memory of a root that only has folders in it.
+const OPTIONS: &str = "size=4k,nr_inodes=128,mode=0555";
+/// The same for an empty one.
+const OPTIONS_EMPTY: &str = "size=4k,nr_inodes=1,mode=0555";
+
+/// Makes the root of this mount namespace one that shows these paths only.
+pub(super) fn replace(visible: &[PathBuf]) -> Result<(), String> {
+    let none = None::<&str>;
+    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    text("mount private", mount(none, "/", none, private, none))?;
+    let bare = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let (flags, options) = if visible.is_empty() {
+        (bare | MsFlags::MS_RDONLY, OPTIONS_EMPTY)
+    } else {
+        (bare, OPTIONS)
+    };
+    let mut error = "no folder to mount on".to_owned();
+    // One that holds nothing which is to be shown.
+    let mut free =
+        MOUNT_POINTS.iter().filter(|point| !visible.iter().any(|v| v.starts_with(point)));
+    let mounted = free.find(|point| {
+        match mount(Some("none"), **point, Some("tmpfs"), flags, Some(options)) {
+            Ok(()) => true,
+            Err(errno) => {
+                error = format!("mount tmpfs: {errno}");
+                false
+            }
+        }
+    });
+    let point = *mounted.ok_or(error)?;
+    text("chdir", nix::unistd::chdir(point))?;
+    for path in visible {
+        show(path)?;
+    }
+    if !visible.is_empty() {
+        let again = bare | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
+        text("remount", mount(none, ".", none, again, none))?;
+    }
+    // The old root ends up on top of the new one, and is taken off.
+    text("pivot_root", nix::unistd::pivot_root(".", "."))?;
+    text("umount", umount2(".", MntFlags::MNT_DETACH))?;
+    text("chdir", nix::unistd::chdir("/"))
+}
+
+/// Shows a path of the old root at the same place of the new one, which is the current folder.
+fn show(path: &Path) -> Result<(), String> {
+    let at = path.strip_prefix("/").map_err(|error| error.to_string())?;
+    let why = |error: std::io::Error| format!("{}: {error}", path.display());
+    if path.is_dir() {
+        fs::create_dir_all(at).map_err(why)?;
+    } else if !at.exists() {
+        at.parent().map_or(Ok(()), fs::create_dir_all).map_err(why)?;
+        fs::File::create(at).map_err(why)?;
+    }
+    let none = None::<&str>;
+    let what = format!("bind {}", path.display());
+    text(&what, mount(Some(path), at, none, MsFlags::MS_BIND | MsFlags::MS_REC, none))?;
+    let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+    // What a mount forbids already cannot be allowed again.
+    if statvfs(at).is_ok_and(|found| found.flags().contains(FsFlags::ST_NOEXEC)) {
+        flags |= MsFlags::MS_NOEXEC;
+    }
+    text(&what, mount(none, at, none, flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND, none))
+}
+
+fn text<T>(what: &str, outcome: nix::Result<T>) -> Result<(), String> {
+    outcome.map(drop).map_err(|error| format!("{what}: {error}"))
+}

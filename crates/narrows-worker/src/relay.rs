@@ -1,0 +1,209 @@
+//! Frames between the host and an interpreter in another process, for a program that this worker
+//! has read. What the host sends is passed on as it is; what the interpreter sends is cut into
+//! frames, and its last one is looked at.
+
+use crate::link::{Link, LinkError};
+use crate::time::Began;
+use narrows_types::frame::{BadFrame, Done, End, FromWorker, PREFIX_BYTES};
+use narrows_types::{Limit, Limits, Usage};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::time::ClockId;
+use nix::unistd::Pid;
+use serde::Serialize;
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// What is read from the interpreter at once.
+const READ_BYTES: usize = 64 << 10;
+
+/// How often its time on processors is looked at, at most.
+const CPU_LOOK: Duration = Duration::from_millis(2);
+
+/// The end of a run that another process evaluated.
+pub(crate) enum Relayed {
+    /// `Done` is sent.
+    Done,
+    /// The interpreter ended without a last word.
+    Gone,
+}
+
+/// An interpreter in another process, at the other end of a socket that does not block.
+#[derive(Debug)]
+pub(crate) struct Evaluator {
+    stream: UnixStream,
+    /// What it has sent, up to the last frame that is complete.
+    arrived: Vec<u8>,
+    /// What it has not taken yet.
+    waiting: Vec<u8>,
+    /// The time that it has spent on processors.
+    clock: ClockId,
+}
+
+impl Evaluator {
+    /// `stream` must not block; `pid` is the process behind it.
+    pub(crate) fn new(stream: UnixStream, pid: Pid) -> Self {
+        // As the C library does, but without asking the kernel whether there is such a process.
+        const PROCESS: i32 = 2;
+        let clock = ClockId::from_raw((!pid.as_raw() << 3) | PROCESS);
+        Self { stream, arrived: Vec::new(), waiting: Vec::new(), clock }
+    }
+
+    /// The time that it has spent on processors. Where that is not told, the kernel's own limit
+    /// on it is all there is.
+    fn cpu(&self) -> Duration {
+        self.clock.now().map_or(Duration::ZERO, Duration::from)
+    }
+
+    /// Tells it of the program, framed as all else.
+    pub(crate) fn begin(&mut self, begin: &impl Serialize) -> Result<(), LinkError> {
+        const KIND: u8 = 0;
+        let text = serde_json::to_vec(begin).map_err(io::Error::from)?;
+        let length = u32::try_from(text.len() + 1).map_err(io::Error::other)?;
+        self.give(&length.to_le_bytes());
+        self.give(&[KIND]);
+        self.give(&text);
+        Ok(())
+    }
+
+    /// Sends it something once it takes it.
+    fn give(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+    }
+
+    fn push(&mut self) -> io::Result<()> {
+        while !self.waiting.is_empty() {
+            match self.stream.write(&self.waiting) {
+                Ok(count) => drop(self.waiting.drain(..count)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes what is there. `false`: nothing will come any more.
+    fn pull(&mut self, buffer: &mut [u8]) -> bool {
+        match self.stream.read(buffer) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.arrived.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                true
+            }
+            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        }
+    }
+
+    /// The bytes of the next frame, its prefix among them, once all of them are there.
+    fn next(&mut self, limits: &Limits) -> Result<Option<Vec<u8>>, LinkError> {
+        let Some((prefix, rest)) = self.arrived.split_first_chunk::<PREFIX_BYTES>() else {
+            return Ok(None);
+        };
+        let Some(kind) = rest.first() else { return Ok(None) };
+        let length = u32::from_le_bytes(*prefix) as usize;
+        let value_bytes = usize::try_from(limits.value_bytes).unwrap_or(usize::MAX);
+        let most = FromWorker::bytes_max(*kind, value_bytes).unwrap_or(0);
+        if length == 0 || length > most {
+            return Err(BadFrame(format!("{length} bytes of kind {kind}")).into());
+        }
+        if rest.len() < length {
+            return Ok(None);
+        }
+        let rest = self.arrived.split_off(PREFIX_BYTES + length);
+        Ok(Some(std::mem::replace(&mut self.arrived, rest)))
+    }
+}
+
+/// Passes frames until the run is over. `own` turns places of what was evaluated into the
+/// program's own.
+pub(crate) fn relay<S: Read + Write + AsFd>(
+    link: &mut Link<S>,
+    evaluator: &mut Evaluator,
+    (limits, began): (&Limits, Began),
+    own: impl Fn(&mut Done),
+) -> Result<Relayed, LinkError> {
+    let mut buffer = vec![0; READ_BYTES];
+    let warm = evaluator.cpu();
+    let used = |evaluator: &Evaluator| evaluator.cpu().saturating_sub(warm);
+    loop {
+        let (wall, cpu) = (began.wall(), used(evaluator));
+        let wall_left = Duration::from_millis(limits.wall_ms).saturating_sub(wall);
+        let cpu_left = Duration::from_millis(limits.cpu_ms).saturating_sub(cpu);
+        if wall_left.is_zero() || cpu_left.is_zero() {
+            let limit = if wall_left.is_zero() { Limit::WallMs } else { Limit::CpuMs };
+            let usage = Usage { wall_us: micros(wall), cpu_us: micros(cpu), memory_bytes: 0 };
+            let done = Done { end: End::Limit(limit), usage };
+            link.send(&FromWorker::Done(Box::new(done)))?;
+            return Ok(Relayed::Done);
+        }
+        let left = wall_left.min(cpu_left.max(CPU_LOOK));
+        let (from_host, from_evaluator) = ready(link, evaluator, left)?;
+        if evaluator.push().is_err() {
+            return Ok(Relayed::Gone);
+        }
+        // What the interpreter said before it ended counts, so it is heard first.
+        if from_evaluator {
+            let more = evaluator.pull(&mut buffer);
+            while let Some(frame) = evaluator.next(limits)? {
+                if let Some(mut done) = last(&frame)? {
+                    own(&mut done);
+                    done.usage.cpu_us = done.usage.cpu_us.max(micros(used(evaluator)));
+                    link.send(&FromWorker::Done(done))?;
+                    return Ok(Relayed::Done);
+                }
+                link.send_raw(&frame)?;
+            }
+            if !more {
+                return Ok(Relayed::Gone);
+            }
+        }
+        if from_host {
+            evaluator.give(&link.receive_raw()?);
+        }
+    }
+}
+
+/// Waits until somebody has something to say, or takes what waits. The host is only heard while
+/// nothing waits for the interpreter, so that no more than one frame ever does.
+fn ready<S: Read + Write + AsFd>(
+    link: &Link<S>,
+    evaluator: &Evaluator,
+    time: Duration,
+) -> Result<(bool, bool), LinkError> {
+    let (of_host, of_evaluator) = if evaluator.waiting.is_empty() {
+        (PollFlags::POLLIN, PollFlags::POLLIN)
+    } else {
+        (PollFlags::empty(), PollFlags::POLLIN | PollFlags::POLLOUT)
+    };
+    let mut fds =
+        [PollFd::new(link.as_fd(), of_host), PollFd::new(evaluator.stream.as_fd(), of_evaluator)];
+    // Whole milliseconds, rounded up: else the last one would be spent asking.
+    let millis = time.saturating_add(Duration::from_micros(999)).as_millis();
+    match poll(&mut fds, PollTimeout::try_from(millis).unwrap_or(PollTimeout::MAX)) {
+        Ok(_) => {}
+        Err(Errno::EINTR) => return Ok((false, false)),
+        Err(error) => return Err(LinkError::Io(error.into())),
+    }
+    let heard = |fd: &PollFd<'_>| {
+        let found = fd.revents().unwrap_or(PollFlags::POLLIN);
+        found.intersects(PollFlags::POLLIN | PollFlags::POLLHUP | PollFlags::POLLERR)
+    };
+    let [host, from_evaluator] = fds;
+    Ok((heard(&host), heard(&from_evaluator)))
+}
+
+/// The last frame of a run, if this is it.
+fn last(frame: &[u8]) -> Result<Option<Box<Done>>, LinkError> {
+    match FromWorker::decode(frame.get(PREFIX_BYTES..).unwrap_or_default())? {
+        FromWorker::Done(done) => Ok(Some(done)),
+        FromWorker::Uses(_) => Err(BadFrame("the interpreter reads no program".to_owned()).into()),
+        _ => Ok(None),
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
