@@ -35,8 +35,10 @@ pub(crate) const CONFINED: &[(&str, &[&str])] = &[
     ("redis", &["narrows-store"]),
     ("lapin", &["narrows-store"]),
     ("async-nats", &["narrows-store"]),
+    ("bollard", &["narrows-sandbox"]),
     ("rquickjs", &["narrows-worker"]),
     ("monty", &["narrows-worker"]),
+    ("wasmtime", &["narrows-worker"]),
     ("reqwest", &["narrows-upstream", "narrows-testkit"]),
     ("axum", &["narrows-downstream", "narrows", "narrows-testkit"]),
 ];

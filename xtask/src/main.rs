@@ -1,6 +1,8 @@
 //! Repository habits as programs: `cargo xtask help` lists them.
 
+mod guest;
 mod laws;
+mod microvm;
 mod parts;
 mod services;
 mod shell;
@@ -18,8 +20,10 @@ cargo xtask ci            tidy, format, lints, then `test`: what `.ci/run` calls
 cargo xtask tidy          the laws of the repository
 cargo xtask parts         only install what the tests need
 cargo xtask worker        build the static worker for containers and virtual machines
+cargo xtask microvm [DIR] make the kernel of microvm guests (.cache/microvm)
 cargo xtask bench [NAME [PART]]  benchmarks, as ratios in one run
 cargo xtask fuzz [SECS]   each fuzz target for SECS seconds (60)
+cargo xtask guest         build the module of WebAssembly that programs are evaluated in
 cargo xtask docs          write docs/reference anew from the code
 ";
 
@@ -37,9 +41,11 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "parts" => parts::install().map(drop),
         "worker" => worker().map(|path| say(&format!("{}\n", path.display()))),
+        "microvm" => parts::microvm(rest.first().map(AsRef::as_ref)).map(drop),
         "bench" => bench(&rest),
         "fuzz" => fuzz(&rest),
         "docs" => docs(),
+        "guest" => guest::build(),
         _ => {
             say(HELP);
             return if command.is_empty() || command == "help" {
@@ -94,6 +100,9 @@ fn worker() -> Result<PathBuf, Fail> {
 /// All tests against real parts.
 fn test(args: &[String]) -> Result<(), Fail> {
     let parts = parts::install()?;
+    if args.is_empty() {
+        guest::check()?;
+    }
     let workspace = |words: &[&str]| shell::cargo(&[words, &["--workspace"], &BROKERS].concat());
     workspace(&["build", "--bins"]).run()?;
     let worker = worker()?;

@@ -1,5 +1,6 @@
 //! The real parts that the tests use: installed once, pinned, under `.cache`.
 
+use crate::microvm;
 use crate::shell::{self, Fail, Run, say};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,20 +10,29 @@ const ENVIRONMENTS: [&str; 5] = ["servers", "sqlite", "tools", "fastmcp", "langc
 /// What comes from npm, each from `external/NAME/package.json`.
 const FOLDERS: [&str; 2] = ["npm", "conformance"];
 /// Programs and the Debian packages that have them.
-const PROGRAMS: [(&str, &str, &str); 6] = [
+const PROGRAMS: [(&str, &str, &str); 9] = [
     ("node", "--version", "nodejs"),
     ("npm", "--version", "npm"),
     ("git", "--version", "git"),
     ("cc", "--version", "gcc"),
     ("curl", "--version", "curl"),
     ("redis-server", "--version", "redis-server"),
+    ("clang-16", "--version", "clang-16"),
+    ("wasm-ld-16", "--version", "lld-16"),
+    ("lz4", "--version", "lz4"),
 ];
 
 /// Those that are in no path, or are started by every question: how to see them, and their package.
-const HIDDEN: [(&str, &str); 3] = [
+const HIDDEN: [(&str, &str); 9] = [
     ("ls /usr/lib/postgresql/*/bin/initdb", "postgresql"),
     ("ls /usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin/rabbitmq-server", "rabbitmq-server"),
     ("PATH=$PATH:/usr/sbin nats-server --version", "nats-server"),
+    ("PATH=$PATH:/usr/sbin dockerd --version", "docker.io"),
+    ("PATH=$PATH:/usr/sbin runc --version", "runc"),
+    ("PATH=$PATH:/usr/sbin apparmor_parser --version", "apparmor"),
+    ("podman --version", "podman"),
+    ("runsc --version", "runsc"),
+    ("ls /usr/lib/llvm-16/lib/clang/*/lib/wasi/*-wasm32.a", "libclang-rt-16-dev-wasm32"),
 ];
 
 /// Where the parts are.
@@ -58,6 +68,7 @@ pub(crate) fn install() -> Result<Parts, Fail> {
     let external = root.join("crates/narrows-testkit/external");
     fs::create_dir_all(&cache)?;
     debian()?;
+    microvm(None)?;
     for name in FOLDERS {
         npm(&external.join(name), &cache.join(name))?;
     }
@@ -65,6 +76,13 @@ pub(crate) fn install() -> Result<Parts, Fail> {
         python(&external.join("py").join(format!("{name}.txt")), &cache.join("py").join(name))?;
     }
     Ok(Parts { cache })
+}
+
+/// Makes the kernel of microvm guests: in the cache, or where it is wanted.
+pub(crate) fn microvm(folder: Option<&Path>) -> Result<PathBuf, Fail> {
+    let folder = folder.map_or_else(|| shell::root().join(".cache/microvm"), Path::to_owned);
+    microvm::image(&folder)?;
+    Ok(folder)
 }
 
 fn debian() -> Result<(), Fail> {
@@ -78,18 +96,24 @@ fn debian() -> Result<(), Fail> {
     }
     let hidden = HIDDEN.iter().filter(|(look, _)| !shell::works("sh", &["-c", look]));
     missing.extend(hidden.map(|(_, package)| *package));
-    if missing.is_empty() {
+    apt(&missing, &[])?;
+    if shell::works("qemu-system-x86_64", &["--version"]) {
         return Ok(());
     }
-    let list = missing.join(" ");
+    // What it recommends is windows, sound and firmware for other machines.
+    apt(&["qemu-system-x86"], &["--no-install-recommends"])
+}
+
+fn apt(packages: &[&str], options: &[&str]) -> Result<(), Fail> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
     say(&format!("the tests need Debian packages: {list}\n"));
     let sudo: &[&str] = if shell::works("test", &["-w", "/usr/bin"]) { &[] } else { &["sudo"] };
-    for step in [vec!["apt-get", "update", "-q"], vec!["apt-get", "install", "-y", "-q"]] {
-        let install = step.contains(&"install");
-        let mut words: Vec<&str> = sudo.iter().copied().chain(step).collect();
-        if install {
-            words.extend(&missing);
-        }
+    let install = [&["apt-get", "install", "-y", "-q"], options, packages].concat();
+    for step in [vec!["apt-get", "update", "-q"], install] {
+        let words: Vec<&str> = sudo.iter().copied().chain(step).collect();
         let (program, args) = words.split_first().ok_or_else(|| Fail("no words".to_owned()))?;
         let mut run = shell::tool(program, args);
         run.env("DEBIAN_FRONTEND", "noninteractive");

@@ -5,6 +5,7 @@
 
 mod access;
 mod admit;
+mod audit;
 pub mod cache;
 mod call;
 mod config;

@@ -119,6 +119,7 @@ impl Shared {
         let want = Want { language: begin.language, backend, engine: begin.engine };
         let mut lease = self.sandbox.lease(want, grant.deadline.into_std()).await?;
         lease.arm(&grant.limits);
+        let at = lease.at();
         let (mut sender, mut receiver) = lease.split();
         let past = grant.deadline + GRACE;
         let outcome = tokio::select! {
@@ -137,6 +138,7 @@ impl Shared {
             grant.uncount(run.calls.load(Ordering::Relaxed));
         }
         usage.wall_us = micros(started.elapsed());
+        crate::audit::ended(&end, (run.id, &grant.principal), at, &usage);
         trail.close();
         Ok(Ended { end, trail, usage })
     }

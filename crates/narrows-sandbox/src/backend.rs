@@ -66,11 +66,18 @@ pub(crate) enum Ender {
     /// A process of this machine.
     Process(Pidfd),
     /// Something whose own task ends it when it is told to.
-    #[expect(dead_code, reason = "the back ends that are no processes come next")]
     Told(CancellationToken),
 }
 
 impl Ender {
+    /// Without what it cannot live, for people.
+    pub(crate) fn carrier(&self) -> &'static str {
+        match self {
+            Self::Process(_) => "zygote",
+            Self::Told(_) => "container daemon or virtual machine",
+        }
+    }
+
     /// Ends it. One that is gone already is no error.
     pub(crate) fn end(&self) {
         match self {

@@ -51,6 +51,16 @@ pub enum SandboxError {
     Stopped,
 }
 
+impl SandboxError {
+    /// The reason alone, where the back end is named beside it.
+    pub(crate) fn bare(&self) -> String {
+        match self {
+            Self::Backend { why, .. } => why.clone(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// How long to wait before asking again where all places are taken, in milliseconds.
 const BUSY_MS: u64 = 200;
 /// How long to wait before asking again where a zygote did not start, in milliseconds.

@@ -1,7 +1,9 @@
 //! The watchdog of one lease, and why a worker is gone.
 
 use crate::backend::Ender;
-use narrows_types::control::{Death, EXIT_LINK, EXIT_MEMORY, EXIT_PANIC, EXIT_UNSEALED};
+use narrows_types::control::{
+    Death, EXIT_CPU, EXIT_EVALUATOR, EXIT_LINK, EXIT_MEMORY, EXIT_PANIC, EXIT_UNSEALED,
+};
 use narrows_types::{Limit, Limits};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
@@ -74,7 +76,7 @@ impl Guard {
             self.worker.end();
         }
         let limits = self.orders.borrow().limits;
-        let end = explain(bite, ended, limits.as_ref());
+        let end = explain(bite, ended, limits.as_ref(), self.worker.carrier());
         tracing::trace!(?end, cpu_us = ended.map(|ended| ended.cpu_us), "worker gone");
         self.tell.send_replace(Some(end));
         drop(self.place);
@@ -96,7 +98,12 @@ async fn bite(orders: &mut watch::Receiver<Order>) -> Bite {
     }
 }
 
-fn explain(bite: Option<Bite>, ended: Option<Ended>, limits: Option<&Limits>) -> LeaseEnd {
+fn explain(
+    bite: Option<Bite>,
+    ended: Option<Ended>,
+    limits: Option<&Limits>,
+    carrier: &str,
+) -> LeaseEnd {
     let lost = |why: &str| LeaseEnd::Lost(why.to_owned());
     if bite == Some(Bite::Deadline) {
         return limits.map_or_else(
@@ -104,7 +111,9 @@ fn explain(bite: Option<Bite>, ended: Option<Ended>, limits: Option<&Limits>) ->
             |limits| LeaseEnd::Limit(Limit::WallMs, limits.wall_ms),
         );
     }
-    let Some(Ended { how, cpu_us }) = ended else { return lost("the worker's zygote died") };
+    let Some(Ended { how, cpu_us }) = ended else {
+        return LeaseEnd::Lost(format!("the worker's {carrier} died"));
+    };
     let limited = |limit, of: fn(&Limits) -> u64| {
         limits.map_or_else(
             || lost("the worker reached a limit before it had a program"),
@@ -114,10 +123,12 @@ fn explain(bite: Option<Bite>, ended: Option<Ended>, limits: Option<&Limits>) ->
     let cpu = limits.is_some_and(|limits| cpu_us / 1_000 >= limits.cpu_ms);
     match how {
         Death::Exit(0) => lost("the worker ended without an answer"),
+        Death::Exit(EXIT_CPU) => limited(Limit::CpuMs, |limits| limits.cpu_ms),
         Death::Exit(EXIT_MEMORY) => limited(Limit::MemoryBytes, |limits| limits.memory_bytes),
         Death::Exit(EXIT_UNSEALED) => lost("the worker could not seal itself"),
         Death::Exit(EXIT_LINK) => lost("the worker's link broke"),
         Death::Exit(EXIT_PANIC) => lost("the interpreter panicked; this is a bug"),
+        Death::Exit(EXIT_EVALUATOR) => lost("the interpreter ended without an answer"),
         Death::Exit(code) => LeaseEnd::Lost(format!("the worker exited with code {code}")),
         Death::Signal(libc::SIGPROF | libc::SIGXCPU) => {
             limited(Limit::CpuMs, |limits| limits.cpu_ms)
@@ -139,9 +150,11 @@ mod tests {
     #[test]
     fn every_death_has_its_reason() {
         let limits = Limits { wall_ms: 7, cpu_ms: 5, memory_bytes: 3, ..Limits::default() };
-        let death = |how, cpu_us| explain(None, Some(Ended { how, cpu_us }), Some(&limits));
+        let death =
+            |how, cpu_us| explain(None, Some(Ended { how, cpu_us }), Some(&limits), "zygote");
         assert_eq!(death(Death::Signal(libc::SIGPROF), 0), LeaseEnd::Limit(Limit::CpuMs, 5));
         assert_eq!(death(Death::Signal(libc::SIGKILL), 5_000), LeaseEnd::Limit(Limit::CpuMs, 5));
+        assert_eq!(death(Death::Exit(EXIT_CPU), 0), LeaseEnd::Limit(Limit::CpuMs, 5));
         assert_eq!(death(Death::Exit(EXIT_MEMORY), 0), LeaseEnd::Limit(Limit::MemoryBytes, 3));
         for (how, text) in [
             (Death::Signal(libc::SIGKILL), "was killed"),
@@ -156,9 +169,12 @@ mod tests {
             let LeaseEnd::Lost(why) = death(how, 0) else { panic!("{how:?} is no limit") };
             assert!(why.contains(text), "{why}");
         }
-        let wall = explain(Some(Bite::Deadline), None, Some(&limits));
+        let wall = explain(Some(Bite::Deadline), None, Some(&limits), "zygote");
         assert_eq!(wall, LeaseEnd::Limit(Limit::WallMs, 7));
-        for end in [explain(None, None, Some(&limits)), explain(Some(Bite::Deadline), None, None)] {
+        for end in [
+            explain(None, None, Some(&limits), "zygote"),
+            explain(Some(Bite::Deadline), None, None, "zygote"),
+        ] {
             assert!(matches!(end, LeaseEnd::Lost(_)));
         }
     }

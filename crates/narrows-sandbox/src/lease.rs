@@ -3,17 +3,17 @@
 use crate::backend::{Read, Write};
 use crate::frames::{Broken, Frames};
 use crate::guard::{LeaseEnd, Order};
-use narrows_types::Limits;
 use narrows_types::frame::{FromWorker, ToWorker};
+use narrows_types::{BackendKind, Engine, Limits};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-/// How long the reason for a closed socket may take to arrive from the zygote. A worker that
-/// closed its socket and lives on is killed after half of it.
-const REASON: Duration = Duration::from_millis(500);
+/// How long the reason for a closed wire may take to arrive. A worker that closed it and lives on
+/// is killed after the first of these; a container daemon may need the second to say how it ended.
+const REASON: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
 
 /// A worker checked out for one run. Dropping it, with both its halves where it was split, kills
 /// the worker.
@@ -21,6 +21,7 @@ pub struct Lease {
     sender: LeaseSender,
     receiver: LeaseReceiver,
     grace: Duration,
+    at: (BackendKind, Engine),
 }
 
 /// The half of a lease that sends.
@@ -56,10 +57,11 @@ impl Lease {
         orders: watch::Sender<Order>,
         told: watch::Receiver<Option<LeaseEnd>>,
         grace: Duration,
+        at: (BackendKind, Engine),
     ) -> Self {
         let end = End { orders: Arc::new(orders), told };
         let receiver = LeaseReceiver { frames: Frames::new(read), end: end.clone(), over: None };
-        Self { sender: LeaseSender { stream: write, end }, receiver, grace }
+        Self { sender: LeaseSender { stream: write, end }, receiver, grace, at }
     }
 
     /// Sets the watchdog: the worker is killed a little after `limits.wall_ms` from now. Its
@@ -73,6 +75,11 @@ impl Lease {
             order.deadline = now.checked_add(wall).unwrap_or(order.deadline);
             order.limits = Some(limits);
         });
+    }
+
+    /// The back end that launched the worker, and the engine in it.
+    pub fn at(&self) -> (BackendKind, Engine) {
+        self.at
     }
 
     /// Sends one frame. While the worker does not read, this waits; the watchdog ends the wait.
@@ -147,8 +154,8 @@ impl End {
 
     /// Why the worker is gone, once its socket has closed.
     async fn reason(&mut self) -> LeaseEnd {
-        for _ in 0..2 {
-            let told = timeout(REASON / 2, self.told.wait_for(Option::is_some)).await;
+        for wait in REASON {
+            let told = timeout(wait, self.told.wait_for(Option::is_some)).await;
             match told.map(|told| told.map(|end| end.clone())) {
                 Ok(Ok(Some(end))) => return end,
                 Ok(Err(_)) => return LeaseEnd::Lost("the sandbox is shutting down".to_owned()),

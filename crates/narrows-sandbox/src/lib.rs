@@ -7,10 +7,12 @@
 mod backend;
 mod basic;
 mod choice;
+pub mod docker;
 mod error;
 mod frames;
 mod guard;
 mod lease;
+mod microvm;
 mod owner;
 mod sandbox;
 mod solo;
@@ -21,6 +23,7 @@ pub use choice::Choice;
 pub use error::SandboxError;
 pub use guard::LeaseEnd;
 pub use lease::{Lease, LeaseReceiver, LeaseSender};
+pub use microvm::{MicrovmConfig, MicrovmDriver};
 pub use owner::Health;
 pub use sandbox::{Sandbox, Want};
 
@@ -40,6 +43,8 @@ pub struct Config {
     /// What may evaluate programs beside the embedded engines. The first of each language does so
     /// where nobody says, and the back end has no choice of its own.
     pub engines: Vec<Engine>,
+    /// Virtual machines, where there are to be any.
+    pub microvm: Option<MicrovmConfig>,
     /// Sealed workers that wait ready, for each engine that is in use.
     pub warm: usize,
     /// Workers forked from one zygote before it is replaced: they share its address layout.
@@ -50,6 +55,8 @@ pub struct Config {
     pub start_ms: u64,
     /// Milliseconds between a run's wall limit, which the worker keeps itself, and the kill.
     pub kill_grace_ms: u64,
+    /// How containers are made. `None`: the back end `docker` is not set up.
+    pub docker: Option<docker::Config>,
     /// Programs that run at once.
     pub concurrent_max: usize,
     /// Programs that wait for a place; more are refused.
@@ -64,11 +71,13 @@ impl Config {
             args,
             backend: None,
             engines: Vec::new(),
+            microvm: None,
             warm: 4,
             forks_per_zygote: 5_000,
             require: Vec::new(),
             start_ms: 5_000,
             kill_grace_ms: 50,
+            docker: None,
             concurrent_max: 64,
             waiting_max: 1_024,
         }

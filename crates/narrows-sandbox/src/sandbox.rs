@@ -3,11 +3,12 @@
 use crate::backend::{Backend, Fresh};
 use crate::basic::Basic;
 use crate::choice::{CANDIDATES, Choice};
+use crate::docker::Docker;
 use crate::guard::{Guard, Order};
 use crate::lease::Lease;
 use crate::owner::{self, Ask, Health};
 use crate::spawn::{Launch, Walls};
-use crate::{Config, SandboxError, solo};
+use crate::{Config, SandboxError, microvm, solo};
 use narrows_types::{BackendKind, BackendState, Engine, Language, Layer, LayerState};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -118,7 +119,7 @@ impl Sandbox {
         let at = self.find(want.into(), deadline).await?;
         let (answer, fresh) = oneshot::channel();
         let fresh = self.ask(at, Ask::Worker(answer), fresh, deadline).await?;
-        Ok(self.guarded(fresh, place, deadline))
+        Ok(self.guarded(fresh, place, deadline, at))
     }
 
     async fn place(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, SandboxError> {
@@ -184,7 +185,7 @@ impl Sandbox {
                     Ok(()) => return Ok(Choice { backend, passed_over }),
                     Err(SandboxError::Stopped) => return Err(SandboxError::Stopped),
                     Err(error) => {
-                        passed_over.push((backend, error.to_string()));
+                        passed_over.push((backend, error.bare()));
                         first.get_or_insert(error);
                     }
                 }
@@ -210,7 +211,13 @@ impl Sandbox {
     }
 
     /// Sets a watchdog beside the worker.
-    fn guarded(&self, fresh: Fresh, place: OwnedSemaphorePermit, deadline: Instant) -> Lease {
+    fn guarded(
+        &self,
+        fresh: Fresh,
+        place: OwnedSemaphorePermit,
+        deadline: Instant,
+        at: (BackendKind, Engine),
+    ) -> Lease {
         let grace = Duration::from_millis(self.shared.config.kill_grace_ms);
         let (orders, ordered) =
             watch::channel(Order { deadline: deadline + grace, limits: None, kill: false });
@@ -218,7 +225,7 @@ impl Sandbox {
         let Fresh { read, write, worker, ended } = fresh;
         let guard = Guard { worker, orders: ordered, ended, tell, place };
         self.shared.tasks.spawn(guard.watch());
-        Lease::new((read, write), orders, told, grace)
+        Lease::new((read, write), orders, told, grace, at)
     }
 
     /// Gets workers of both languages ready, in parallel.
@@ -256,14 +263,18 @@ impl Sandbox {
         BackendState {
             backend,
             layers: layers.map(|health| health.layers.to_vec()).unwrap_or_default(),
-            why: ready.err().map(|error| error.to_string()).unwrap_or_default(),
+            why: ready.err().map(|error| error.bare()).unwrap_or_default(),
         }
     }
 
     async fn ready(&self, backend: BackendKind, engine: Engine) -> Result<(), SandboxError> {
         let (answer, answered) = oneshot::channel();
         // A little later than the owner itself gives up, so that its reason gets here.
-        let wait = Duration::from_millis(self.shared.config.start_ms).saturating_mul(3);
+        let config = &self.shared.config;
+        let machines = config.microvm.as_ref().filter(|_| backend == BackendKind::Microvm);
+        let boot_ms = machines.map_or(0, |machines| machines.boot_ms);
+        let wait = config.start_ms.saturating_add(boot_ms).saturating_mul(3);
+        let wait = Duration::from_millis(wait);
         self.ask((backend, engine), Ask::Ready(answer), answered, Instant::now() + wait).await
     }
 
@@ -319,7 +330,7 @@ impl Sandbox {
 
     fn begin(&self, at: (BackendKind, Engine)) -> Result<Owner, SandboxError> {
         let (backend, engine) = at;
-        let config = self.shared.config.clone();
+        let mut config = self.shared.config.clone();
         let stop = self.shared.stop.clone();
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let (tell, health) = watch::channel(Health::new(backend, engine));
@@ -335,9 +346,20 @@ impl Sandbox {
                 return Ok(Owner { asks, health });
             }
             BackendKind::Basic => Arc::new(Basic { program, args }),
-            BackendKind::Docker | BackendKind::Microvm => {
-                let why = "it is not part of this build".to_owned();
-                return Err(SandboxError::Backend { backend, why });
+            BackendKind::Docker => {
+                let docker = config.docker.clone().ok_or_else(|| {
+                    let why = "sandbox.docker is not set up".to_owned();
+                    SandboxError::Backend { backend, why }
+                })?;
+                Arc::new(Docker::new(docker))
+            }
+            BackendKind::Microvm => {
+                let machines = config.microvm.clone().ok_or_else(|| {
+                    let why = "set `sandbox.microvm.image`; `cargo xtask microvm DIR` makes one";
+                    SandboxError::Backend { backend, why: why.to_owned() }
+                })?;
+                config.start_ms = config.start_ms.saturating_add(machines.boot_ms);
+                microvm::backend(machines)
             }
         };
         let pool = solo::Pool::new(at, config, solo, tell);

@@ -16,6 +16,10 @@ pub const CONTROL_FD: i32 = 3;
 /// Exit code of a worker that an allocation failed in (the one that Monty's allocator uses).
 pub const EXIT_MEMORY: i32 = 65;
 
+/// Exit code of a worker that has used up its processor time and is the first process of its
+/// container, which no signal of its own ends.
+pub const EXIT_CPU: i32 = 64;
+
 /// Exit code of a worker that could not seal itself; it has seen no program.
 pub const EXIT_UNSEALED: i32 = 66;
 
@@ -24,6 +28,10 @@ pub const EXIT_LINK: i32 = 67;
 
 /// Exit code of a worker that panicked: a defect in Narrows or in an engine.
 pub const EXIT_PANIC: i32 = 68;
+
+/// Exit code of a worker whose evaluator, a process beside it, ended without an answer: how that one
+/// ended is what counts.
+pub const EXIT_EVALUATOR: i32 = 69;
 
 /// One wall between a program and the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ pub mod control;
 pub mod durable;
 pub mod fault;
 pub mod frame;
+pub mod guest;
 pub mod id;
 pub mod limits;
 mod nearest;

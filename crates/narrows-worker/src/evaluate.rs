@@ -1,9 +1,13 @@
 //! Engines behind one word, and a way to run one without a jail, for tests.
 
+use crate::jail::outside::{Forked, Start};
+use crate::jail::process;
 use crate::link::Link;
+use crate::relay::{Evaluator, Relayed};
 use crate::wire::Wire;
-use crate::{js, py};
+use crate::{cpython, deno, js, py, wasm};
 use narrows_types::Language;
+use narrows_types::control::EXIT_EVALUATOR;
 use narrows_types::frame::{Program, ToWorker};
 use std::os::unix::net::UnixStream;
 
@@ -23,6 +27,14 @@ pub trait Engine: Sized {
     /// # Errors
     /// The link broke or the host broke the protocol. What the program does wrong is in `Done`.
     fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped>;
+
+    /// How the interpreter is started that evaluates programs, where it is none of this binary's.
+    fn outside(&self) -> Option<&Start> {
+        None
+    }
+
+    /// Takes over the evaluator that this worker has beside it.
+    fn meet(&mut self, _evaluator: Forked) {}
 }
 
 impl Engine for js::Prepared {
@@ -38,6 +50,52 @@ impl Engine for py::Prepared {
 
     fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
         Ok(self.run(&mut Link::new(wire), program)?)
+    }
+}
+
+impl Engine for wasm::Prepared {
+    const SAMPLE: &'static str = js::SAMPLE;
+
+    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
+        Ok(self.run(&mut Link::new(wire), program)?)
+    }
+}
+
+impl Engine for cpython::Prepared {
+    const SAMPLE: &'static str = py::SAMPLE;
+
+    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
+        match self.run(&mut Link::new(wire), program)? {
+            Relayed::Done => Ok(()),
+            Relayed::Gone => process::exit(EXIT_EVALUATOR),
+        }
+    }
+
+    fn outside(&self) -> Option<&Start> {
+        Some(&self.start)
+    }
+
+    fn meet(&mut self, evaluator: Forked) {
+        self.evaluator = Some(Evaluator::new(evaluator.socket.into(), evaluator.pid));
+    }
+}
+
+impl Engine for deno::Prepared {
+    const SAMPLE: &'static str = js::SAMPLE;
+
+    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
+        match self.run(&mut Link::new(wire), program)? {
+            Relayed::Done => Ok(()),
+            Relayed::Gone => process::exit(EXIT_EVALUATOR),
+        }
+    }
+
+    fn outside(&self) -> Option<&Start> {
+        Some(&self.start)
+    }
+
+    fn meet(&mut self, evaluator: Forked) {
+        self.evaluator = Some(Evaluator::new(evaluator.socket.into(), evaluator.pid));
     }
 }
 

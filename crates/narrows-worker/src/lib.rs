@@ -1,21 +1,27 @@
 //! The jail's inside: what runs programs that nobody trusts.
 //!
-//! The binary starts itself anew as `jailed-worker --engine quickjs|monty` and calls [`main`]: that process
+//! The binary starts itself anew as `jailed-worker --engine NAME` and calls [`main`]: that process
 //! is a **zygote**. It warms its engine up, raises the walls and forks a sealed **worker** for each
 //! run. A worker knows one socket, reads one program from it, speaks frames, and ends. Nothing here
 //! knows a catalog, a server or a secret.
 
+mod cpython;
+mod deno;
 mod evaluate;
 mod fence;
+mod guest;
 mod jail;
 mod js;
 mod link;
+mod living;
 mod py;
 mod rehearsal;
+mod relay;
 #[cfg(test)]
 mod same;
 mod single;
 mod time;
+mod wasm;
 mod wire;
 mod zygote;
 
@@ -26,24 +32,41 @@ pub use wire::Wire;
 pub use monty_alloc::LimitedAllocator as Allocator;
 
 use jail::Walls;
+use narrows_types::guest::FIRST;
 use single::Carrier;
 use std::path::Path;
 use std::process::ExitCode;
 
 /// Runs a zygote or a worker, as `args` say, which follow the word `worker` on the command line:
-/// `--engine NAME [--link fork|stdio|DEVICE] [--walls floor|best|none]`. With the link `fork`, which
+/// `--engine NAME [--link fork|stdio|DEVICE|vsock:PORT] [--walls floor|best|none] [--python PATH]
+/// [--venv PATH] [--deno PATH]`. With the link `fork`, which
 /// is where nothing is said, it is a zygote whose control socket is descriptor 3; with another one
-/// it is a worker for one run. Without a word about walls the floor must stand.
+/// it is a worker for one run. Without a word about walls the floor must stand. After the word `guest`
+/// it is the first process of a virtual machine, which forks such a worker.
 ///
 /// Returns only if the arguments are wrong.
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     let args: Vec<String> = args.collect();
+    let (guest, args) = match args.split_first() {
+        Some((first, rest)) if first == FIRST => (true, rest),
+        _ => (false, args.as_slice()),
+    };
     // Whoever reads this has no terminal and no socket: the code is all there is to say.
-    let Some(orders) = Orders::read(&args) else { return ExitCode::from(2) };
+    let Some(orders) = Orders::read(args) else { return ExitCode::from(2) };
+    if guest {
+        guest::enter(orders.carrier.as_ref());
+    }
     match orders.engine {
         narrows_types::Engine::Quickjs => orders.run(js::prepare),
         narrows_types::Engine::Monty => orders.run(py::prepare),
-        _ => ExitCode::from(2),
+        narrows_types::Engine::Wasm => orders.run(wasm::prepare),
+        narrows_types::Engine::Cpython => {
+            let once = orders.carrier.is_some();
+            orders.run(|| cpython::prepare(&orders.python, orders.walls != Walls::None, once))
+        }
+        narrows_types::Engine::Deno => {
+            orders.run(|| deno::prepare(orders.deno, orders.carrier.is_some()))
+        }
     }
 }
 
@@ -57,6 +80,9 @@ pub fn main_with<E: Engine>(
     Orders::read(&args).map_or(ExitCode::from(2), |orders| orders.run(prepare))
 }
 
+/// Before the number of the port of virtual sockets that a worker listens on.
+const VSOCK: &str = "vsock:";
+
 /// What the command line wants.
 #[derive(Debug, PartialEq, Eq)]
 struct Orders<'a> {
@@ -64,11 +90,15 @@ struct Orders<'a> {
     /// `None`: a zygote, which forks.
     carrier: Option<Carrier<'a>>,
     walls: Walls,
+    python: cpython::Settings,
+    /// The binary.
+    deno: Option<&'a Path>,
 }
 
 impl<'a> Orders<'a> {
     fn read(args: &'a [String]) -> Option<Self> {
         let (mut engine, mut carrier, mut walls) = (None, None, Walls::Floor);
+        let (mut python, mut deno) = (cpython::Settings::default(), None);
         let pairs = args.as_chunks::<2>();
         if !pairs.1.is_empty() {
             return None;
@@ -78,16 +108,23 @@ impl<'a> Orders<'a> {
                 ("--engine", name) => engine = Some(narrows_types::Engine::named(name)?),
                 ("--link", "fork") => carrier = None,
                 ("--link", "stdio") => carrier = Some(Carrier::Stdio),
+                ("--link", vsock) if vsock.starts_with(VSOCK) => {
+                    let port = vsock.trim_start_matches(VSOCK).parse().ok()?;
+                    carrier = Some(Carrier::Vsock(port));
+                }
                 ("--link", path) if path.starts_with('/') => {
                     carrier = Some(Carrier::Device(Path::new(path)));
                 }
                 ("--walls", "floor") => walls = Walls::Floor,
                 ("--walls", "best") => walls = Walls::Best,
                 ("--walls", "none") => walls = Walls::None,
+                ("--python", path) => python.python = Some(path.into()),
+                ("--deno", path) => deno = Some(Path::new(path)),
+                ("--venv", path) => python.venv = Some(path.into()),
                 _ => return None,
             }
         }
-        Some(Self { engine: engine?, carrier, walls })
+        Some(Self { engine: engine?, carrier, walls, python, deno })
     }
 
     fn run<E: Engine>(&self, prepare: impl FnOnce() -> Result<E, String>) -> ! {
@@ -115,14 +152,28 @@ mod tests {
                 Some(Carrier::Device(Path::new("/dev/vport0p1"))),
                 Walls::Floor,
             ),
+            ("--engine quickjs --link vsock:52", Some(Carrier::Vsock(52)), Walls::Floor),
         ] {
             assert_eq!(
                 Orders::read(&args(line)),
-                Some(Orders { engine, carrier, walls }),
+                Some(Orders {
+                    engine,
+                    carrier,
+                    walls,
+                    python: cpython::Settings::default(),
+                    deno: None
+                }),
                 "{line}"
             );
         }
-        let wrong = ["", "quickjs", "--engine", "--engine v8", "--engine quickjs --link tcp"];
+        let wrong = [
+            "",
+            "quickjs",
+            "--engine",
+            "--engine v8",
+            "--engine quickjs --link tcp",
+            "--engine quickjs --link vsock:x",
+        ];
         for wrong in wrong.into_iter().chain(["--engine quickjs --walls some", "--link stdio"]) {
             assert_eq!(Orders::read(&args(wrong)), None, "{wrong}");
         }

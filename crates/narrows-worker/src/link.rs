@@ -50,16 +50,29 @@ impl<S: Read + Write> Link<S> {
         Ok(())
     }
 
+    /// Sends bytes that are frames already.
+    pub(crate) fn send_raw(&mut self, frames: &[u8]) -> Result<(), LinkError> {
+        Ok(self.stream.write_all(frames)?)
+    }
+
     /// Waits for one frame. An end of file is an error: the host ends a worker by closing.
     pub(crate) fn receive(&mut self) -> Result<ToWorker, LinkError> {
+        let frame = self.receive_raw()?;
+        Ok(ToWorker::decode(frame.get(PREFIX_BYTES..).unwrap_or_default())?)
+    }
+
+    /// Waits for one frame and gives its bytes, its prefix among them.
+    pub(crate) fn receive_raw(&mut self) -> Result<Vec<u8>, LinkError> {
         let mut prefix = [0; PREFIX_BYTES];
         self.stream.read_exact(&mut prefix)?;
         let length = u32::from_le_bytes(prefix) as usize;
         if length > FRAME_BYTES_MAX {
             return Err(BadFrame(format!("{length} bytes, at most {FRAME_BYTES_MAX}")).into());
         }
-        let mut frame = vec![0; length];
-        self.stream.read_exact(&mut frame)?;
-        Ok(ToWorker::decode(&frame)?)
+        let mut frame = vec![0; PREFIX_BYTES + length];
+        let (head, payload) = frame.split_at_mut(PREFIX_BYTES);
+        head.copy_from_slice(&prefix);
+        self.stream.read_exact(payload)?;
+        Ok(frame)
     }
 }

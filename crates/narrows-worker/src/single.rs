@@ -2,12 +2,14 @@
 //! container or a virtual machine, or where there are to be none.
 
 use crate::evaluate::Engine;
+use crate::guest;
 use crate::jail::memory::Footprint;
+use crate::jail::outside::Outside;
 use crate::jail::seal::{Baseline, Seal};
 use crate::jail::{Report, Walls, filter, process, walls};
 use crate::link::Link;
 use crate::wire::Wire;
-use crate::zygote::live;
+use crate::zygote::{live, outside};
 use narrows_types::control::EXIT_UNSEALED;
 use narrows_types::frame::FromWorker;
 use narrows_types::{Layer, LayerState};
@@ -21,6 +23,8 @@ pub(crate) enum Carrier<'a> {
     Stdio,
     /// A device that is read and written.
     Device(&'a Path),
+    /// The first connection to this port of a virtual machine's sockets.
+    Vsock(u32),
 }
 
 /// Says hello on its wire and runs one program. Does not return.
@@ -44,15 +48,24 @@ fn start<E: Engine>(
     carrier: &Carrier<'_>,
     kind: Walls,
 ) -> Result<(Wire, E, Baseline), String> {
-    let wire = open(carrier)?;
     process::learn_time_zone();
-    let engine = prepare().map_err(|error| format!("the engine does not start: {error}"))?;
+    let mut engine = prepare().map_err(|error| format!("the engine does not start: {error}"))?;
+    let wire = open(carrier)?;
+    process::end_first_process().map_err(|error| format!("signals: {error}"))?;
     let baseline = Baseline::measure();
     let (strict, wide) = (filter::worker()?, filter::zygote()?);
     let mut report = Report::default();
+    let start = engine.outside().cloned();
+    let visible = start.as_ref().map_or(&[][..], |start| &start.visible);
     if kind != Walls::None {
-        walls::separate(&mut report, false);
-        walls::give_up(&mut report);
+        // What is started outside of this binary is the first process of a namespace of its own.
+        walls::separate(&mut report, start.is_some(), visible);
+        walls::give_up(&mut report, visible);
+    }
+    let outside = start.map(|start| outside(&start, &report, kind)).transpose()?;
+    let evaluator = outside.map(Outside::into_evaluator).transpose();
+    let evaluator = evaluator.map_err(|error| format!("socket: {error}"))?;
+    if kind != Walls::None {
         report.note(Layer::Seccomp, filter::apply(&wide));
     }
     let layers = report.states();
@@ -63,7 +76,10 @@ fn start<E: Engine>(
     // It has no siblings from which a domain of its own would keep it.
     let (landlock, footprint) = (false, Footprint::default());
     let seal = Seal { filter: strict, zygote: None, walls: kind, landlock, footprint };
-    let mut wire = seal.close(wire)?;
+    let (mut wire, evaluator) = seal.close(wire, evaluator)?;
+    if let Some(evaluator) = evaluator {
+        engine.meet(evaluator);
+    }
     let hello = Link::new(&mut wire).send(&FromWorker::Hello(layers));
     hello.map_err(|_closed| "nobody listens on the wire".to_owned())?;
     Ok((wire, engine, baseline))
@@ -78,5 +94,6 @@ fn open(carrier: &Carrier<'_>) -> Result<Wire, String> {
             let device = opened.map_err(|error| format!("{}: {error}", path.display()))?;
             Ok(Wire::one(device.into()))
         }
+        Carrier::Vsock(port) => guest::accept(*port).map(Wire::one),
     }
 }

@@ -6,10 +6,12 @@
 
 use crate::evaluate::{Engine, Stopped};
 use crate::jail::control::Control;
+use crate::jail::outside::{Forked, Outside, Start};
 use crate::jail::process::{self, Side};
 use crate::jail::seal::{Baseline, Seal, confine};
 use crate::jail::{Report, Walls, filter, walls};
 use crate::link::{Link, LinkError};
+use crate::living::Living;
 use crate::rehearsal::rehearse;
 use crate::wire::Wire;
 use narrows_types::control::{
@@ -20,8 +22,8 @@ use narrows_types::{Layer, LayerState};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{Pid, getpid};
-use std::collections::HashMap;
+use nix::unistd::getpid;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::AssertUnwindSafe;
@@ -50,7 +52,9 @@ struct Zygote<'a> {
     seal: Seal,
     baseline: Baseline,
     ended: SignalFd,
-    workers: HashMap<Pid, u64>,
+    living: Living,
+    /// What evaluators are forked from, where the engine evaluates nothing itself.
+    outside: Option<Outside>,
 }
 
 /// Warm, rehearsal, walls, trial, ready.
@@ -68,15 +72,21 @@ fn start<E: Engine>(
     let strict = filter::worker()?;
     let wide = filter::zygote()?;
     let mut report = Report::default();
-    if walls::separate(&mut report, true) {
+    let start = engine.as_ref().and_then(Engine::outside).cloned();
+    let visible = start.as_ref().map_or(&[][..], |start| &start.visible);
+    if walls::separate(&mut report, true, visible) {
         enter_pid_namespace()?;
     }
-    walls::give_up(&mut report);
+    walls::give_up(&mut report, visible);
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
     children.thread_block().map_err(|error| format!("signals: {error}"))?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let ended = SignalFd::with_flags(&children, flags).map_err(|e| format!("signalfd: {e}"))?;
+    let outside = match &start {
+        None => None,
+        Some(start) => Some(outside(start, &report, kind)?),
+    };
     // The filter makes no sockets.
     let pair = UnixStream::pair().map_err(|error| format!("socket: {error}"))?;
     let applied = filter::apply(&wide);
@@ -84,7 +94,8 @@ fn start<E: Engine>(
     let landlock = report.reached(Layer::Landlock);
     let zygote = Some(getpid());
     let seal = Seal { filter: strict, zygote, walls: kind, landlock, footprint };
-    let zygote = Zygote { control, seal, baseline, ended, workers: HashMap::new() };
+    let living = Living::new(start.is_some_and(|start| start.anew));
+    let zygote = Zygote { control, seal, baseline, ended, living, outside };
     let trial = zygote.trial(pair);
     for layer in Layer::FLOOR {
         report.note(layer, trial.clone());
@@ -129,7 +140,7 @@ impl Zygote<'_> {
         match process::fork().map_err(|error| format!("fork: {error}"))? {
             Side::Child => {
                 drop(ours);
-                let (socket, code) = match self.seal.close(theirs.into()) {
+                let (socket, code) = match self.seal.close(Wire::from(theirs), None) {
                     Ok(socket) => (Some(socket), 0),
                     Err(_) => (None, EXIT_UNSEALED),
                 };
@@ -169,12 +180,32 @@ impl Zygote<'_> {
     fn bury(&mut self) -> Result<(), String> {
         while let Ok(Some(_)) = self.ended.read_signal() {}
         while let Some(dead) = process::reap(false).map_err(|error| format!("wait: {error}"))? {
-            if let Some(id) = self.workers.remove(&dead.pid) {
-                let ended = FromZygote::Ended { id, how: dead.how, cpu_us: dead.cpu_us };
+            if self.outside.as_ref().is_some_and(|outside| outside.pid() == dead.pid) {
+                return Err(format!("the interpreter ended: {:?}", dead.how));
+            }
+            if let Some(ended) = self.living.buried(&dead) {
                 self.control.send(&ended, None).map_err(|error| format!("control: {error}"))?;
             }
         }
         Ok(())
+    }
+
+    /// Forks a worker, and its evaluator before it.
+    fn fork<E: Engine>(
+        &mut self,
+        id: u64,
+        socket: OwnedFd,
+        engine: &mut Option<E>,
+    ) -> io::Result<OwnedFd> {
+        let evaluator = self.outside.as_ref().map(Outside::fork).transpose()?;
+        let pid = evaluator.as_ref().map(|one| one.pid);
+        match process::fork()? {
+            Side::Child => work(socket, evaluator, engine.take(), (&self.seal, self.baseline)),
+            Side::Parent(worker) => {
+                self.living.add(id, worker, pid);
+                process::pidfd(worker)
+            }
+        }
     }
 
     /// Handles one message. `false`: the sandbox is gone.
@@ -182,14 +213,7 @@ impl Zygote<'_> {
         let message = self.control.receive().map_err(|error| format!("control: {error}"))?;
         let Some((ToZygote::Fork { id }, socket)) = message else { return Ok(false) };
         let socket = socket.ok_or("control: fork without a socket")?;
-        let reply = match process::fork() {
-            Ok(Side::Child) => work(socket, engine.take(), &self.seal, self.baseline),
-            Ok(Side::Parent(pid)) => {
-                self.workers.insert(pid, id);
-                process::pidfd(pid)
-            }
-            Err(error) => Err(error),
-        };
+        let reply = self.fork(id, socket, engine);
         let (message, fd) = match reply {
             Ok(pidfd) => (FromZygote::Forked { id }, Some(pidfd)),
             // A worker without a pidfd ends by itself: the sandbox closes its socket.
@@ -200,11 +224,31 @@ impl Zygote<'_> {
     }
 }
 
+/// What evaluators are forked from. The machine's files must be out of its sight.
+pub(crate) fn outside(start: &Start, report: &Report, kind: Walls) -> Result<Outside, String> {
+    let walled = report.reached(Layer::MountNamespace) || report.reached(Layer::Landlock);
+    if kind == Walls::Floor && !walled {
+        let why = "an interpreter of the system's needs landlock or a mount namespace";
+        return Err(why.to_owned());
+    }
+    Outside::start(start, kind != Walls::None).map(|(outside, _)| outside)
+}
+
 /// A worker's whole life.
-fn work<E: Engine>(socket: OwnedFd, engine: Option<E>, seal: &Seal, baseline: Baseline) -> ! {
-    let (Ok(wire), Some(engine)) = (seal.close(Wire::one(socket)), engine) else {
+fn work<E: Engine>(
+    socket: OwnedFd,
+    evaluator: Option<Forked>,
+    engine: Option<E>,
+    (seal, baseline): (&Seal, Baseline),
+) -> ! {
+    let (Ok((wire, evaluator)), Some(mut engine)) =
+        (seal.close(Wire::one(socket), evaluator), engine)
+    else {
         process::exit(EXIT_UNSEALED)
     };
+    if let Some(evaluator) = evaluator {
+        engine.meet(evaluator);
+    }
     live(wire, engine, baseline)
 }
 

@@ -51,7 +51,7 @@ impl House {
         let mut upstreams = compose::upstream(settings, env);
         upstreams.servers.extend(more.iter().cloned());
         let fleet = Fleet::start(upstreams)?;
-        let sandbox = Sandbox::start(compose::sandbox(settings, program()?)).await?;
+        let sandbox = Sandbox::start(compose::sandbox(settings, env, program()?)).await?;
         let config = compose::engine(settings);
         let parts = Parts { fleet: fleet.clone(), sandbox, store, config };
         let engine = Engine::start(parts).await?;
@@ -197,9 +197,9 @@ pub(crate) async fn store_check(settings: &Settings) -> Option<Check> {
 }
 
 /// Where programs run here, which walls stand there, and which other back ends would work.
-pub(crate) async fn sandbox_checks(settings: &Settings) -> Vec<Check> {
+pub(crate) async fn sandbox_checks(settings: &Settings, env: &Environment) -> Vec<Check> {
     let fix = "programs cannot run here; see SECURITY.md for what the sandbox needs";
-    let started = async { Ok(Sandbox::start(compose::sandbox(settings, program()?)).await?) };
+    let started = async { Ok(Sandbox::start(compose::sandbox(settings, env, program()?)).await?) };
     let sandbox: Sandbox = match started.await {
         Ok(sandbox) => sandbox,
         Err::<_, Fault>(fault) => return vec![Check::fail("sandbox", fault.message, fix)],
@@ -221,7 +221,11 @@ pub(crate) async fn sandbox_checks(settings: &Settings) -> Vec<Check> {
         // Whether a process without walls starts tells nothing.
         if Some(backend) != chosen && backend != BackendKind::Basic {
             let state = sandbox.try_out(backend).await;
-            let found = if state.works() { "works here".to_owned() } else { state.why };
+            let found = if state.works() {
+                "works here".to_owned()
+            } else {
+                format!("not here: {}", state.why)
+            };
             checks.push(Check::ok(format!("sandbox back end {backend}"), found));
         }
     }

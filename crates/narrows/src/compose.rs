@@ -1,5 +1,9 @@
 //! From the settings to each crate's own config.
 
+mod sandbox;
+
+pub(crate) use sandbox::sandbox;
+
 use crate::config::secret::Secret;
 use crate::config::settings::{
     Era, Grant, Jobs, OAuth, Prefix, Sessions, Synchronous, Tier, ToolSaid, Where,
@@ -8,7 +12,6 @@ use crate::config::{Environment, Launch, Settings, Upstream};
 use narrows_catalog::manifest;
 use narrows_types::Budget;
 use narrows_upstream as upstream;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The fleet's.
@@ -124,22 +127,6 @@ pub(crate) fn store(settings: &Settings) -> narrows_store::Config {
 /// A number of things in memory.
 pub(crate) fn size(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
-}
-
-/// The sandbox's; zygotes are made of `program`.
-pub(crate) fn sandbox(settings: &Settings, program: PathBuf) -> narrows_sandbox::Config {
-    let sandbox = &settings.sandbox;
-    narrows_sandbox::Config {
-        backend: sandbox.backend.backend(),
-        engines: sandbox.engines(),
-        warm: size(sandbox.warm),
-        forks_per_zygote: u32::try_from(sandbox.forks_per_zygote).unwrap_or(u32::MAX),
-        require: sandbox.require.clone(),
-        start_ms: sandbox.start_timeout_ms,
-        concurrent_max: size(sandbox.workers_max),
-        waiting_max: size(settings.limits.runs_waiting),
-        ..narrows_sandbox::Config::new(program, vec![crate::WORKER.to_owned()])
-    }
 }
 
 /// The engine's.

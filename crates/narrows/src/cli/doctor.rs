@@ -74,7 +74,7 @@ impl Desk {
         checks.extend(assembly::store_check(&settings).await);
         checks.extend(settings.servers.iter().filter(|s| s.enabled).map(|s| server(s, &self.env)));
         checks.extend(runtimes(&settings, &self.env));
-        checks.extend(assembly::sandbox_checks(&settings).await);
+        checks.extend(assembly::sandbox_checks(&settings, &self.env).await);
         let failed = checks.iter().any(|c| c.state == State::Fail);
         self.out.either(&checks, || self.checks_text(&checks))?;
         Ok(if failed { FAILED } else { OK })

@@ -1,8 +1,10 @@
 //! What can be set: the sections of `narrows.toml`. The schema that `narrows config schema` prints
 //! is made from these types and their comments.
 
+mod docker;
 mod durable;
 mod keeping;
+mod microvm;
 mod oauth;
 mod sandbox;
 mod serving;
@@ -10,6 +12,7 @@ mod tools;
 
 pub(crate) use durable::{Jobs, Runs, Sessions, Store, Synchronous};
 pub(crate) use keeping::{Pool, Tier};
+pub(crate) use microvm::Hypervisor;
 pub(crate) use oauth::{Grant, OAuth};
 pub(crate) use sandbox::{Sandbox, Where};
 pub(crate) use serving::{Cache, Key, Serve};

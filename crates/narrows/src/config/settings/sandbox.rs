@@ -1,8 +1,11 @@
 //! How programs are locked in.
 
+use super::docker::Docker;
+use super::microvm::Microvm;
 use narrows_types::{BackendKind, Engine, Layer, Lowered};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Where programs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -165,6 +168,23 @@ pub(crate) struct Sandbox {
     /// Milliseconds for the first worker to get ready.
     #[schemars(range(min = 1))]
     pub(crate) start_timeout_ms: u64,
+    /// The static worker, of which the images of containers are made. Without it:
+    /// `narrows-worker` beside this program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) worker: Option<PathBuf>,
+    /// How containers are made, for the back end `docker`.
+    pub(crate) docker: Docker,
+    /// How virtual machines are made, for the back end `microvm`.
+    pub(crate) microvm: Microvm,
+    /// The interpreter of the engine `cpython`. Without it: `/usr/bin/python3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cpython_path: Option<PathBuf>,
+    /// A virtual environment whose packages the engine `cpython` has, read-only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) venv_path: Option<PathBuf>,
+    /// The program of the engine `deno`, without which there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) deno_path: Option<PathBuf>,
 }
 
 impl Default for Sandbox {
@@ -179,6 +199,12 @@ impl Default for Sandbox {
             workers_max: 64,
             forks_per_zygote: 5_000,
             start_timeout_ms: 10_000,
+            worker: None,
+            docker: Docker::default(),
+            microvm: Microvm::default(),
+            cpython_path: None,
+            venv_path: None,
+            deno_path: None,
         }
     }
 }

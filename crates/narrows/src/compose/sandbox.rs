@@ -1,0 +1,81 @@
+//! The config, as the sandbox wants it.
+
+use super::size;
+use crate::config::settings::Hypervisor;
+use crate::config::{Environment, Settings};
+use narrows_sandbox::{Config, MicrovmConfig, MicrovmDriver, docker};
+use std::path::{Path, PathBuf};
+
+/// The sandbox's; zygotes are made of `program`.
+pub(crate) fn sandbox(settings: &Settings, env: &Environment, program: PathBuf) -> Config {
+    let said = &settings.sandbox;
+    let beside = || program.with_file_name("narrows-worker");
+    let worker = said.worker.as_ref().map_or_else(beside, |path| env.tilde(path));
+    Config {
+        backend: said.backend.backend(),
+        engines: said.engines(),
+        warm: size(said.warm),
+        forks_per_zygote: u32::try_from(said.forks_per_zygote).unwrap_or(u32::MAX),
+        require: said.require.clone(),
+        start_ms: said.start_timeout_ms,
+        concurrent_max: size(said.workers_max),
+        waiting_max: size(settings.limits.runs_waiting),
+        docker: Some(containers(settings, env, worker.clone())),
+        microvm: machines(settings, env, worker),
+        ..Config::new(program, args(settings, env))
+    }
+}
+
+/// How this binary is asked to be a worker, and where the interpreters are that are not built in.
+fn args(settings: &Settings, env: &Environment) -> Vec<String> {
+    let said = &settings.sandbox;
+    let interpreters = [
+        ("--python", &said.cpython_path),
+        ("--venv", &said.venv_path),
+        ("--deno", &said.deno_path),
+    ];
+    let mut args = vec![crate::WORKER.to_owned()];
+    for (flag, path) in interpreters {
+        if let Some(path) = path {
+            args.extend([flag.to_owned(), env.tilde(path).to_string_lossy().into_owned()]);
+        }
+    }
+    args
+}
+
+/// How containers are made, if any are.
+fn containers(settings: &Settings, env: &Environment, worker: PathBuf) -> docker::Config {
+    let said = &settings.sandbox.docker;
+    let found = || {
+        let runtime_dir = env.var("XDG_RUNTIME_DIR").map(Path::new);
+        docker::sockets(env.var("DOCKER_HOST"), runtime_dir)
+    };
+    docker::Config {
+        sockets: said.socket.as_ref().map_or_else(found, |socket| vec![env.tilde(socket)]),
+        runtime: said.runtime.clone(),
+        worker,
+        memory_bytes: said.memory_bytes,
+        cpus: said.cpus,
+        processes: said.processes,
+        disk_bytes: said.disk_bytes,
+    }
+}
+
+/// How virtual machines are made, where there is an image for them.
+fn machines(settings: &Settings, env: &Environment, worker: PathBuf) -> Option<MicrovmConfig> {
+    let said = &settings.sandbox.microvm;
+    let usual = MicrovmConfig::qemu(env.tilde(said.image.as_ref()?), worker);
+    let firecracker = said.driver == Hypervisor::Firecracker;
+    let jailer = said.jailer.as_ref().map(|path| env.tilde(path));
+    let program = if firecracker { PathBuf::from("firecracker") } else { usual.program.clone() };
+    Some(MicrovmConfig {
+        driver: match said.driver {
+            Hypervisor::Qemu => MicrovmDriver::Qemu,
+            Hypervisor::Firecracker => MicrovmDriver::Firecracker { jailer },
+        },
+        program: said.program.as_ref().map_or(program, |path| env.tilde(path)),
+        memory_mib: said.memory_mib,
+        boot_ms: said.boot_timeout_ms,
+        ..usual
+    })
+}
