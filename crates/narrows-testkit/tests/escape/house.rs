@@ -1,8 +1,8 @@
 //! A sandbox over the test's own worker binary, and runs in it.
 
-use narrows_sandbox::{Config, Health, LeaseEnd, Sandbox};
+use narrows_sandbox::{Config, Health, LeaseEnd, Sandbox, Want};
 use narrows_types::frame::{CallError, Done, FromWorker, Go, Program, Reply, ToWorker};
-use narrows_types::{BackendKind, Language, Limits};
+use narrows_types::{BackendKind, Engine, Language, Limits};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,9 @@ pub(crate) const LONG: Duration = Duration::from_secs(30);
 
 pub(crate) fn config(mode: &str) -> Config {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_jailed-worker"));
-    let backend = Some(BackendKind::Process);
-    Config { warm: 1, backend, start_ms: 20_000, ..Config::new(program, vec![mode.to_owned()]) }
+    let engines = vec![Engine::Quickjs, Engine::Monty, Engine::Cpython, Engine::Deno];
+    let base = Config::new(program, vec![mode.to_owned()]);
+    Config { warm: 1, backend: Some(BackendKind::Process), engines, start_ms: 20_000, ..base }
 }
 
 pub(crate) async fn sandbox(mode: &str) -> Sandbox {
@@ -36,19 +37,27 @@ pub(crate) struct Ran {
     pub(crate) end: Result<Done, LeaseEnd>,
     pub(crate) findings: Vec<String>,
     pub(crate) calls: usize,
+    /// Calls, log lines, progress and what was shown, as they came.
+    pub(crate) said: Vec<String>,
     pub(crate) took: Duration,
 }
 
 /// Runs one program; every free name is a namespace, and every call of `echo` gives its arguments
 /// back, `fail` fails, and `hang` gets no answer.
 pub(crate) async fn run(sandbox: &Sandbox, program: Program) -> Ran {
-    let mut lease = sandbox.lease(program.language, Instant::now() + LONG).await.unwrap();
+    run_by(sandbox, program.language, program).await
+}
+
+/// The same by a certain kind of worker.
+pub(crate) async fn run_by(sandbox: &Sandbox, want: impl Into<Want>, program: Program) -> Ran {
+    let mut lease = sandbox.lease(want, Instant::now() + LONG).await.unwrap();
     lease.arm(&program.limits);
     let started = Instant::now();
     let mut ran = Ran {
         end: Err(LeaseEnd::Lost("not begun".to_owned())),
         findings: Vec::new(),
         calls: 0,
+        said: Vec::new(),
         took: Duration::ZERO,
     };
     let mut sent = lease.send(&ToWorker::Run(Box::new(program))).await;
@@ -73,6 +82,7 @@ pub(crate) async fn run(sandbox: &Sandbox, program: Program) -> Ran {
             }
             FromWorker::Call(call) => {
                 ran.calls += 1;
+                ran.said.push(format!("{}.{} {}", call.server, call.tool, call.args.get()));
                 let tool = format!("{}.{}", call.server, call.tool);
                 let error = CallError { tool, message: "no".to_owned(), arguments: String::new() };
                 match call.tool.as_str() {
@@ -82,11 +92,11 @@ pub(crate) async fn run(sandbox: &Sandbox, program: Program) -> Ran {
                 }
             }
             FromWorker::Done(done) => break Ok(*done),
-            FromWorker::Hello(_)
-            | FromWorker::Log(_)
-            | FromWorker::Progress(_)
-            | FromWorker::Show(_)
-            | FromWorker::Idle => continue,
+            FromWorker::Log(_) | FromWorker::Progress(_) | FromWorker::Show(_) => {
+                ran.said.push(format!("{frame:?}"));
+                continue;
+            }
+            FromWorker::Hello(_) | FromWorker::Idle => continue,
         };
         sent = sent.and(lease.send(&answer).await);
     };

@@ -6,9 +6,14 @@
     reason = "tests fail by panicking, start programs and wait"
 )]
 
+mod benign;
 mod broken_in;
+mod evaluators;
+mod features;
 mod house;
 mod lifecycle;
+mod limits;
+mod machines;
 mod measure;
 mod programs;
 mod walls;

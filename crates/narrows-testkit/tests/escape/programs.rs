@@ -1,22 +1,22 @@
 //! Hostile programs, each a file whose first line says how it is to end:
 //! `expect: limit cpu_ms | threw`. A second line may tighten limits: `limits: cpu_ms=300`.
 
-use crate::house::{Ran, config, health, program, run};
-use narrows_sandbox::{Config, LeaseEnd, Sandbox};
+use crate::house::{Ran, config, health, program, run_by};
+use narrows_sandbox::{Config, LeaseEnd, Sandbox, Want};
 use narrows_types::frame::End;
-use narrows_types::{BackendKind, Language, Limits};
+use narrows_types::{BackendKind, Engine, Language, Limits};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What a busy machine may add to any limit.
 const SLOW: Duration = Duration::from_secs(8);
 
-struct Hostile {
-    name: String,
-    code: String,
-    expected: Vec<String>,
-    limits: Limits,
+pub(crate) struct Hostile {
+    pub(crate) name: String,
+    pub(crate) code: String,
+    pub(crate) expected: Vec<String>,
+    pub(crate) limits: Limits,
 }
 
 fn read(path: &Path) -> Hostile {
@@ -41,8 +41,8 @@ fn read(path: &Path) -> Hostile {
     }
 }
 
-fn all(extension: &str) -> Vec<Hostile> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/escape/programs");
+pub(crate) fn all(folder: &str, extension: &str) -> Vec<Hostile> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/escape").join(folder);
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|found| found == extension));
     paths.sort();
@@ -50,7 +50,7 @@ fn all(extension: &str) -> Vec<Hostile> {
 }
 
 /// The end in the words of the files' first lines, most exact first.
-fn words(ran: &Ran) -> Vec<String> {
+pub(crate) fn words(ran: &Ran) -> Vec<String> {
     if !ran.findings.is_empty() {
         return vec!["rejected".to_owned()];
     }
@@ -74,11 +74,36 @@ async fn table(backend: BackendKind, language: Language) {
     };
     let config = Config { backend: Some(backend), ..config("worker") };
     let sandbox = Sandbox::start(config).await.unwrap();
-    let mut wrong = Vec::new();
-    let programs = all(extension);
+    let programs = all("programs", extension);
     assert!(programs.len() >= at_least, "only {} programs", programs.len());
+    check(&sandbox, language.into(), programs).await;
+    let zygotes = health(&sandbox, language).started;
+    if matches!(backend, BackendKind::Process | BackendKind::Wasm) {
+        assert_eq!(zygotes, 1, "no program kills the zygote");
+    }
+    sandbox.shutdown().await;
+}
+
+/// Programs for an interpreter that is not built in.
+async fn table_of(engine: Engine, args: &[String], folder: &str, at_least: usize) {
+    let language = engine.language();
+    let extension = if language == Language::Python { "py" } else { "ts" };
+    let mut config = config("worker");
+    config.args.extend_from_slice(args);
+    let sandbox = Sandbox::start(config).await.unwrap();
+    let programs = all(folder, extension);
+    assert!(programs.len() >= at_least, "only {} programs", programs.len());
+    let want = Want { engine: Some(engine), ..Want::from(language) };
+    check(&sandbox, want, programs).await;
+    assert_eq!(health(&sandbox, language).started, 1, "no program kills the zygote");
+    sandbox.shutdown().await;
+}
+
+async fn check(sandbox: &Sandbox, want: Want, programs: Vec<Hostile>) {
+    let language = want.language;
+    let mut wrong = Vec::new();
     for Hostile { name, code, expected, limits } in programs {
-        let ran = run(&sandbox, program(language, &code, limits)).await;
+        let ran = run_by(sandbox, want, program(language, &code, limits)).await;
         let words = words(&ran);
         let good = words.iter().any(|word| expected.contains(word));
         let most = Duration::from_millis(limits.cpu_ms.min(limits.wall_ms)) + SLOW;
@@ -90,15 +115,10 @@ async fn table(backend: BackendKind, language: Language) {
             ));
         }
     }
-    let zygotes = health(&sandbox, language).started;
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    if backend == BackendKind::Process {
-        assert_eq!(zygotes, 1, "no program kills the zygote");
-    }
-    sandbox.shutdown().await;
 }
 
-fn show(ran: &Ran) -> String {
+pub(crate) fn show(ran: &Ran) -> String {
     let text = format!("{:?} {:?}", ran.end, ran.findings);
     text.chars().take(300).collect()
 }
@@ -114,7 +134,34 @@ async fn every_hostile_typescript_program_ends_as_it_should() {
 }
 
 #[tokio::test]
+async fn webassembly_ends_them_alike() {
+    table(BackendKind::Wasm, Language::TypeScript).await;
+}
+
+#[tokio::test]
 async fn limits_hold_where_there_are_no_walls() {
     table(BackendKind::Basic, Language::Python).await;
     table(BackendKind::Basic, Language::TypeScript).await;
+}
+
+#[tokio::test]
+async fn every_hostile_program_of_the_systems_python_ends_as_it_should() {
+    table_of(Engine::Cpython, &[], "cpython", 40).await;
+}
+
+#[tokio::test]
+async fn every_hostile_program_of_deno_ends_as_it_should() {
+    let args = ["--deno".to_owned(), deno().display().to_string()];
+    table_of(Engine::Deno, &args, "deno", 14).await;
+}
+
+/// The binary among the parts that `cargo xtask test` installs.
+pub(crate) fn deno() -> PathBuf {
+    let told = std::env::var_os("NARROWS_PARTS").map(PathBuf::from);
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache");
+    let folder = told.unwrap_or_else(own).join("npm/node_modules/@deno");
+    let platforms = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let mut binaries = platforms.map(|platform| platform.path().join("deno"));
+    let found = binaries.find(|binary| binary.is_file());
+    found.unwrap_or_else(|| panic!("run `cargo xtask test`: no deno in {}", folder.display()))
 }

@@ -169,6 +169,7 @@ async fn an_ordinary_user_is_as_safe() {
     drop(lease);
     let ran = run(&sandbox, program(Language::Python, "1 + 1", Limits::default())).await;
     assert!(matches!(ran.end.unwrap().end, End::Value(value) if value.get() == "2"));
+    crate::evaluators::is_confined(&sandbox).await;
     sandbox.shutdown().await;
     drop(folder);
 }
@@ -205,6 +206,7 @@ async fn without_namespaces_the_floor_still_holds() {
     let spin = Limits { cpu_ms: 200, ..Limits::default() };
     let ran = run(&sandbox, crate::house::program(Language::Python, "while True: pass", spin));
     assert!(!matches!(ran.await.end, Err(narrows_sandbox::LeaseEnd::Lost(_))));
+    crate::evaluators::is_confined(&sandbox).await;
     sandbox.shutdown().await;
 }
 

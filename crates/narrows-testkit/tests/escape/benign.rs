@@ -1,0 +1,146 @@
+//! Programs that mean well, each a file whose first line says how it ends. Every back end ends
+//! them alike, byte for byte: the value, the error with its places, and all that is said on the way.
+
+use crate::house::{config, program, run_by};
+use crate::machines::qemu;
+use crate::programs::{Hostile, all, deno, words};
+use narrows_sandbox::{Config, Sandbox, Want, docker};
+use narrows_types::frame::Program;
+use narrows_types::{BackendKind, Engine, Language};
+use std::path::PathBuf;
+
+/// What the host sees of a run.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    name: String,
+    words: Vec<String>,
+    end: String,
+    said: Vec<String>,
+}
+
+/// All programs of a language.
+fn programs(language: Language) -> Vec<Hostile> {
+    let extension = if language == Language::Python { "py" } else { "ts" };
+    let programs = all("benign", extension);
+    assert!(programs.len() >= 30, "only {} programs", programs.len());
+    programs
+}
+
+async fn seen(sandbox: &Sandbox, want: Want) -> Vec<Seen> {
+    let mut all = Vec::new();
+    for Hostile { name, code, limits, .. } in programs(want.language) {
+        let code = program(want.language, &code, limits);
+        // The first of January 2026.
+        let ran = run_by(sandbox, want, Program { now_ms: 1_767_225_600_000, ..code }).await;
+        let end = match &ran.end {
+            Ok(done) => serde_json::to_string(&done.end).unwrap(),
+            Err(end) => format!("{end:?} {:?}", ran.findings),
+        };
+        all.push(Seen { name, words: words(&ran), end, said: ran.said });
+    }
+    all
+}
+
+async fn seen_in(config: Config, want: Want) -> Vec<Seen> {
+    let sandbox = Sandbox::start(config).await.unwrap();
+    let all = seen(&sandbox, want).await;
+    sandbox.shutdown().await;
+    all
+}
+
+async fn in_processes(language: Language) -> Vec<Seen> {
+    seen_in(config("worker"), language.into()).await
+}
+
+/// The programs of these languages, against what they do in a process.
+async fn alike(config: Config, languages: &[Language]) {
+    let sandbox = Sandbox::start(config).await.unwrap();
+    let mut wrong = Vec::new();
+    for language in languages.iter().copied() {
+        let expected = in_processes(language).await;
+        let got = seen(&sandbox, language.into()).await;
+        let pairs = expected.iter().zip(&got).filter(|(expected, got)| expected != got);
+        wrong.extend(pairs.map(|(expected, got)| format!("{expected:#?}\nnot {got:#?}")));
+    }
+    sandbox.shutdown().await;
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+const BOTH: [Language; 2] = [Language::TypeScript, Language::Python];
+
+#[tokio::test]
+async fn every_benign_program_ends_as_it_should() {
+    let mut wrong = Vec::new();
+    for language in BOTH {
+        let expected = programs(language);
+        for (seen, program) in in_processes(language).await.into_iter().zip(expected) {
+            if !seen.words.iter().any(|word| program.expected.contains(word)) {
+                wrong.push(format!("{}: {}, not {:?}", seen.name, seen.end, program.expected));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_program_does_the_same_in_webassembly() {
+    let config = Config { backend: Some(BackendKind::Wasm), ..config("worker") };
+    alike(config, &[Language::TypeScript]).await;
+}
+
+#[tokio::test]
+async fn a_program_does_the_same_without_walls() {
+    alike(Config { backend: Some(BackendKind::Basic), ..config("worker") }, &BOTH).await;
+}
+
+/// Where `cargo xtask test` has started a daemon and built the static worker.
+#[tokio::test]
+async fn a_program_does_the_same_in_a_container() {
+    let socket = std::env::var_os("NARROWS_TEST_DOCKER").map(PathBuf::from);
+    let worker = std::env::var_os("NARROWS_STATIC_WORKER").map(PathBuf::from);
+    let (Some(socket), Some(worker)) = (socket, worker) else { return };
+    let docker = Some(docker::Config::new(worker, vec![socket]));
+    let backend = Some(BackendKind::Docker);
+    alike(Config { backend, docker, start_ms: 30_000, ..config("worker") }, &BOTH).await;
+}
+
+/// Where `cargo xtask test` has made an image and built the static worker.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_does_the_same_in_a_machine() {
+    if std::env::var_os("NARROWS_STATIC_WORKER").is_none() {
+        return;
+    }
+    let backend = Some(BackendKind::Microvm);
+    alike(Config { backend, microvm: Some(qemu()), ..config("worker") }, &BOTH).await;
+}
+
+/// Values, kinds of errors and what is said are another engine's too; places and words of errors
+/// are its own. Where there is more that differs is told with why.
+async fn like(engine: Engine, config: Config, differ: &[(&str, &str)]) {
+    let language = engine.language();
+    let want = Want { engine: Some(engine), ..language.into() };
+    let expected = in_processes(language).await;
+    let got = seen_in(Config { engines: vec![engine], ..config }, want).await;
+    let mut wrong = Vec::new();
+    for (expected, got) in expected.iter().zip(&got) {
+        let same = expected.words == got.words && expected.said == got.said;
+        let told = differ.iter().any(|(name, _)| *name == got.name);
+        if same == told {
+            wrong.push(format!("{expected:#?}\n{}{got:#?}", if told { "now " } else { "not " }));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn a_program_does_the_same_in_the_systems_python() {
+    let why = "Monty rounds 1e21 to 9.999999999999999e+20";
+    like(Engine::Cpython, config("worker"), &[("floats-as-text.py", why)]).await;
+}
+
+#[tokio::test]
+async fn a_program_does_the_same_in_deno() {
+    let mut config = config("worker");
+    config.args.extend(["--deno".to_owned(), deno().display().to_string()]);
+    like(Engine::Deno, config, &[]).await;
+}

@@ -1,0 +1,154 @@
+//! Virtual machines: a program in each, on every hypervisor that can be had here.
+
+use crate::house::{self, LONG};
+use narrows_sandbox::{Config, LeaseEnd, MicrovmConfig, MicrovmDriver, Sandbox, SandboxError};
+use narrows_types::frame::{End, ToWorker};
+use narrows_types::{BackendKind, Language, Limit, Limits};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+fn parts() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache");
+    std::env::var("NARROWS_PARTS").map_or(here, PathBuf::from).join("microvm")
+}
+
+/// The worker that `cargo xtask test` has built.
+fn worker() -> PathBuf {
+    PathBuf::from(std::env::var("NARROWS_STATIC_WORKER").unwrap())
+}
+
+pub(crate) fn qemu() -> MicrovmConfig {
+    MicrovmConfig { boot_ms: 120_000, ..MicrovmConfig::qemu(parts(), worker()) }
+}
+
+/// The fake, or a real one where the environment names it.
+fn firecracker(folder: &Path) -> MicrovmConfig {
+    let fake = PathBuf::from(env!("CARGO_BIN_EXE_fake-firecracker"));
+    let program = std::env::var("NARROWS_FIRECRACKER").map_or(fake, PathBuf::from);
+    let driver = MicrovmDriver::Firecracker { jailer: None };
+    let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+    MicrovmConfig { driver, program, folder: folder.to_owned(), user: Some(own), ..qemu() }
+}
+
+async fn sandbox(machines: MicrovmConfig) -> Sandbox {
+    let config = Config::new(machines.worker.clone(), Vec::new());
+    let backend = Some(BackendKind::Microvm);
+    Sandbox::start(Config { backend, warm: 1, microvm: Some(machines), ..config }).await.unwrap()
+}
+
+async fn value(sandbox: &Sandbox, language: Language, code: &str) -> String {
+    let ran = house::run(sandbox, house::program(language, code, Limits::default())).await;
+    match ran.end {
+        Ok(done) => match done.end {
+            End::Value(value) => value.get().to_owned(),
+            other => panic!("{other:?}"),
+        },
+        Err(end) => panic!("{end:?}"),
+    }
+}
+
+const CALLS: &str = "const all = await Promise.all([1, 2, 3].map((n) => host.echo({ n })));
+    return all.map((one) => one.n * 2);";
+
+async fn programs_run(sandbox: &Sandbox) {
+    assert_eq!(value(sandbox, Language::TypeScript, CALLS).await, "[2,4,6]");
+    let twice = tokio::join!(
+        value(sandbox, Language::TypeScript, "globalThis.left = 1; return 1;"),
+        value(sandbox, Language::TypeScript, "return typeof globalThis.left;"),
+    );
+    assert_eq!(twice, ("1".to_owned(), "\"undefined\"".to_owned()));
+    assert_eq!(value(sandbox, Language::Python, "host.echo(n=4)['n'] + 1").await, "5");
+}
+
+async fn limits_hold(sandbox: &Sandbox) {
+    let limits = Limits { wall_ms: 300, ..Limits::default() };
+    let hang = house::program(Language::TypeScript, "await host.hang({}); return 1;", limits);
+    let ran = house::run(sandbox, hang).await;
+    match ran.end {
+        Err(LeaseEnd::Limit(limit, 300)) => assert_eq!(limit, Limit::WallMs),
+        Ok(done) => assert!(matches!(done.end, End::Limit(Limit::WallMs)), "{done:?}"),
+        other => panic!("{other:?}"),
+    }
+    let limits = Limits { cpu_ms: 200, ..Limits::default() };
+    let spin = house::program(Language::TypeScript, "while (true) {}", limits);
+    match house::run(sandbox, spin).await.end {
+        Err(LeaseEnd::Limit(limit, 200)) => assert_eq!(limit, Limit::CpuMs),
+        Ok(done) => assert!(matches!(done.end, End::Limit(Limit::CpuMs)), "{done:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Our children that are machines.
+fn machines(name: &str) -> Vec<i32> {
+    let own = std::process::id().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let pid = entry.ok()?.file_name().to_str()?.parse::<i32>().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (head, rest) = stat.rsplit_once(')')?;
+        let mut fields = rest.split_whitespace();
+        let alive = fields.next() != Some("Z");
+        (alive && head.contains(name) && fields.next() == Some(&own)).then_some(pid)
+    });
+    processes.collect()
+}
+
+async fn a_kill_is_noticed(sandbox: &Sandbox, name: &str) {
+    let mut lease = sandbox.lease(Language::TypeScript, Instant::now() + LONG).await.unwrap();
+    let program =
+        house::program(Language::TypeScript, "await host.hang({}); return 1;", Limits::default());
+    lease.arm(&program.limits);
+    lease.send(&ToWorker::Run(Box::new(program))).await.unwrap();
+    lease.receive().await.unwrap();
+    for pid in machines(name) {
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL).unwrap();
+    }
+    match lease.receive().await {
+        Err(LeaseEnd::Lost(why)) => assert!(why.contains("killed"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    // The pool gets over it.
+    assert_eq!(value(sandbox, Language::TypeScript, "return 7;").await, "7");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_run_in_machines_of_qemu() {
+    let sandbox = sandbox(qemu()).await;
+    programs_run(&sandbox).await;
+    limits_hold(&sandbox).await;
+    a_kill_is_noticed(&sandbox, "qemu-system").await;
+    sandbox.shutdown().await;
+    assert_eq!(machines("qemu-system"), Vec::<i32>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_run_in_machines_of_firecracker() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = firecracker(folder.path());
+    let name = config.program.file_name().unwrap().to_str().unwrap().to_owned();
+    let short: String = name.chars().take(15).collect();
+    let sandbox = sandbox(config).await;
+    programs_run(&sandbox).await;
+    limits_hold(&sandbox).await;
+    a_kill_is_noticed(&sandbox, &short).await;
+    sandbox.shutdown().await;
+    assert_eq!(machines(&short), Vec::<i32>::new());
+    let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test]
+async fn what_is_missing_is_said_with_what_to_do() {
+    let nowhere = || PathBuf::from("/nowhere/it");
+    for (config, text) in [
+        (MicrovmConfig { program: nowhere(), ..qemu() }, "install qemu-system-x86"),
+        (MicrovmConfig { image: nowhere(), ..qemu() }, "cargo xtask microvm /nowhere/it"),
+        (MicrovmConfig { memory_mib: 64, ..qemu() }, "raise `sandbox.microvm.memory_mib`"),
+        (MicrovmConfig { program: "/bin/false".into(), ..qemu() }, "the machine ended"),
+    ] {
+        let sandbox = sandbox(config).await;
+        let error = sandbox.probe().await.unwrap_err();
+        assert!(matches!(error, SandboxError::Backend { .. }), "{error:?}");
+        assert!(error.to_string().contains(text), "{error}");
+        sandbox.shutdown().await;
+    }
+}
