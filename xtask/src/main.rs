@@ -165,7 +165,13 @@ fn fuzz(args: &[String]) -> Result<(), Fail> {
 
 /// The generated reference.
 fn docs() -> Result<(), Fail> {
-    let mut run = shell::cargo(&["nextest", "run", "-p", "narrows", "reference"]);
-    run.env("NARROWS_WRITE_DOCS", "1");
-    run.run()
+    let parts = parts::install()?;
+    let features = ["-p", "narrows-testkit", "--test", "escape", "features"];
+    for what in [&["-p", "narrows", "reference"][..], &features] {
+        let mut run = shell::cargo(&[&["nextest", "run"], what].concat());
+        run.env("NARROWS_WRITE_DOCS", "1");
+        parts.describe(&mut run);
+        run.run()?;
+    }
+    Ok(())
 }

@@ -2,12 +2,11 @@
 //! them alike, byte for byte: the value, the error with its places, and all that is said on the way.
 
 use crate::house::{config, program, run_by};
-use crate::machines::qemu;
+use crate::places;
 use crate::programs::{Hostile, all, deno, words};
-use narrows_sandbox::{Config, Sandbox, Want, docker};
+use narrows_sandbox::{Config, Sandbox, Want};
 use narrows_types::frame::Program;
 use narrows_types::{BackendKind, Engine, Language};
-use std::path::PathBuf;
 
 /// What the host sees of a run.
 #[derive(Debug, PartialEq, Eq)]
@@ -84,34 +83,33 @@ async fn every_benign_program_ends_as_it_should() {
 
 #[tokio::test]
 async fn a_program_does_the_same_in_webassembly() {
-    let config = Config { backend: Some(BackendKind::Wasm), ..config("worker") };
-    alike(config, &[Language::TypeScript]).await;
+    alike(places::here(BackendKind::Wasm), &[Language::TypeScript]).await;
 }
 
 #[tokio::test]
 async fn a_program_does_the_same_without_walls() {
-    alike(Config { backend: Some(BackendKind::Basic), ..config("worker") }, &BOTH).await;
+    alike(places::here(BackendKind::Basic), &BOTH).await;
 }
 
-/// Where `cargo xtask test` has started a daemon and built the static worker.
 #[tokio::test]
 async fn a_program_does_the_same_in_a_container() {
-    let socket = std::env::var_os("NARROWS_TEST_DOCKER").map(PathBuf::from);
-    let worker = std::env::var_os("NARROWS_STATIC_WORKER").map(PathBuf::from);
-    let (Some(socket), Some(worker)) = (socket, worker) else { return };
-    let docker = Some(docker::Config::new(worker, vec![socket]));
-    let backend = Some(BackendKind::Docker);
-    alike(Config { backend, docker, start_ms: 30_000, ..config("worker") }, &BOTH).await;
+    if let Some(config) = places::containers(None) {
+        alike(config, &BOTH).await;
+    }
 }
 
-/// Where `cargo xtask test` has made an image and built the static worker.
+#[tokio::test]
+async fn a_program_does_the_same_in_gvisor() {
+    if let Some(config) = places::containers(Some("runsc")) {
+        alike(config, &BOTH).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_does_the_same_in_a_machine() {
-    if std::env::var_os("NARROWS_STATIC_WORKER").is_none() {
-        return;
+    if let Some(config) = places::machines() {
+        alike(config, &BOTH).await;
     }
-    let backend = Some(BackendKind::Microvm);
-    alike(Config { backend, microvm: Some(qemu()), ..config("worker") }, &BOTH).await;
 }
 
 /// Values, kinds of errors and what is said are another engine's too; places and words of errors

@@ -1,6 +1,7 @@
 //! Escape: hostile programs, hostile frames and hostile system calls against the real jail.
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::disallowed_methods,
     reason = "tests fail by panicking, start programs and wait"
@@ -15,5 +16,6 @@ mod lifecycle;
 mod limits;
 mod machines;
 mod measure;
+mod places;
 mod programs;
 mod walls;

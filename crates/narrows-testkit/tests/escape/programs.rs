@@ -2,6 +2,7 @@
 //! `expect: limit cpu_ms | threw`. A second line may tighten limits: `limits: cpu_ms=300`.
 
 use crate::house::{Ran, config, health, program, run_by};
+use crate::places;
 use narrows_sandbox::{Config, LeaseEnd, Sandbox, Want};
 use narrows_types::frame::End;
 use narrows_types::{BackendKind, Engine, Language, Limits};
@@ -9,6 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Of so many programs one is run where the processor is emulated.
+const EMULATED: usize = 8;
 /// What a busy machine may add to any limit.
 const SLOW: Duration = Duration::from_secs(8);
 
@@ -67,15 +70,19 @@ pub(crate) fn words(ran: &Ran) -> Vec<String> {
 }
 
 /// Every program of a language on one back end; all back ends end it alike.
-async fn table(backend: BackendKind, language: Language) {
+async fn table(config: Config, language: Language) {
     let (extension, at_least) = match language {
         Language::TypeScript => ("ts", 40),
         Language::Python => ("py", 30),
     };
-    let config = Config { backend: Some(backend), ..config("worker") };
+    let backend = config.backend.unwrap();
     let sandbox = Sandbox::start(config).await.unwrap();
-    let programs = all("programs", extension);
+    let mut programs = all("programs", extension);
     assert!(programs.len() >= at_least, "only {} programs", programs.len());
+    if backend == BackendKind::Microvm {
+        // Its processor is emulated: a few of each kind.
+        programs = programs.into_iter().step_by(EMULATED).collect();
+    }
     check(&sandbox, language.into(), programs).await;
     let zygotes = health(&sandbox, language).started;
     if matches!(backend, BackendKind::Process | BackendKind::Wasm) {
@@ -125,23 +132,41 @@ pub(crate) fn show(ran: &Ran) -> String {
 
 #[tokio::test]
 async fn every_hostile_python_program_ends_as_it_should() {
-    table(BackendKind::Process, Language::Python).await;
+    table(places::here(BackendKind::Process), Language::Python).await;
 }
 
 #[tokio::test]
 async fn every_hostile_typescript_program_ends_as_it_should() {
-    table(BackendKind::Process, Language::TypeScript).await;
+    table(places::here(BackendKind::Process), Language::TypeScript).await;
 }
 
 #[tokio::test]
 async fn webassembly_ends_them_alike() {
-    table(BackendKind::Wasm, Language::TypeScript).await;
+    table(places::here(BackendKind::Wasm), Language::TypeScript).await;
 }
 
 #[tokio::test]
 async fn limits_hold_where_there_are_no_walls() {
-    table(BackendKind::Basic, Language::Python).await;
-    table(BackendKind::Basic, Language::TypeScript).await;
+    table(places::here(BackendKind::Basic), Language::Python).await;
+    table(places::here(BackendKind::Basic), Language::TypeScript).await;
+}
+
+#[tokio::test]
+async fn containers_end_them_alike() {
+    for language in [Language::Python, Language::TypeScript] {
+        if let Some(config) = places::containers(None) {
+            table(config, language).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_end_them_alike() {
+    for language in [Language::Python, Language::TypeScript] {
+        if let Some(config) = places::machines() {
+            table(config, language).await;
+        }
+    }
 }
 
 #[tokio::test]
