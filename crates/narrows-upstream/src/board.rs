@@ -2,6 +2,8 @@
 //! fail add what they met.
 
 mod keeping;
+#[cfg(test)]
+mod tests;
 
 use crate::builtin::Inside;
 use crate::config::{Era, Launch, ServerConfig};
@@ -409,6 +411,15 @@ impl Board {
         for kind in [ListKind::Prompts, ListKind::Resources] {
             self.changed(kind);
         }
+    }
+
+    /// The upstreams whose tools nobody has been told of. That one's keeper knows them is not
+    /// enough: whoever waits for them reads what is published.
+    pub(crate) fn unlisted(&self) -> Vec<Arc<Cell>> {
+        let cells = self.cells();
+        let published = self.listings.borrow();
+        let known = |cell: &Cell| published.iter().any(|listing| listing.server == cell.name());
+        cells.iter().filter(|cell| cell.config.enabled && !known(cell)).cloned().collect()
     }
 
     /// Where upstreams tell of resources that are updated.

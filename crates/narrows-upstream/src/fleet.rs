@@ -180,12 +180,8 @@ impl Fleet {
     /// listed or failed, or `wait` is over.
     pub async fn list_all(&self, wait: Duration) {
         let deadline = Instant::now() + wait;
-        let cells = self.inner.board.cells();
-        let mut listing: FuturesUnordered<_> = cells
-            .iter()
-            .filter(|cell| cell.config.enabled && cell.listing().is_none())
-            .map(|cell| self.list(cell))
-            .collect();
+        let cells = self.inner.board.unlisted();
+        let mut listing: FuturesUnordered<_> = cells.iter().map(|cell| self.list(cell)).collect();
         let all = async { while listing.next().await.is_some() {} };
         if tokio::time::timeout_at(deadline, all).await.is_err() {
             tracing::debug!("not every server was listed within {} ms", wait.as_millis());
