@@ -360,15 +360,5 @@ pub(crate) fn ending(end: LeaseEnd) -> Ending {
 }
 
 pub(crate) fn out_of_turn(frame: &FromWorker) -> String {
-    let name = match frame {
-        FromWorker::Uses(_) => "uses",
-        FromWorker::Call(_) => "call",
-        FromWorker::Log(_) => "log",
-        FromWorker::Progress(_) => "progress",
-        FromWorker::Idle => "idle",
-        FromWorker::Hello(_) => "hello",
-        FromWorker::Show(_) => "show",
-        FromWorker::Done(_) => "done",
-    };
-    format!("the worker broke the protocol: `{name}` out of turn")
+    format!("the worker broke the protocol: `{}` out of turn", frame.name())
 }

@@ -44,7 +44,7 @@ pub(crate) async fn hello(
     stream.read_exact(&mut frame).await.map_err(gone)?;
     match FromWorker::decode(&frame) {
         Ok(FromWorker::Hello(layers)) if layers.len() <= Layer::ALL.len() => Ok(layers),
-        Ok(other) => Err(format!("its first frame is {}", name(&other))),
+        Ok(other) => Err(format!("its first frame is {}", other.name())),
         Err(error) => Err(error.to_string()),
     }
 }
@@ -166,22 +166,9 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                 | FromWorker::Show(_)
                 | FromWorker::Idle,
             ) => {}
-            (_, frame) => return Err(out_of_turn(name(frame))),
+            (_, frame) => return Err(out_of_turn(frame.name())),
         }
         Ok(())
-    }
-}
-
-fn name(frame: &FromWorker) -> &'static str {
-    match frame {
-        FromWorker::Uses(_) => "uses",
-        FromWorker::Call(_) => "call",
-        FromWorker::Log(_) => "log",
-        FromWorker::Progress(_) => "progress",
-        FromWorker::Idle => "idle",
-        FromWorker::Hello(_) => "hello",
-        FromWorker::Show(_) => "show",
-        FromWorker::Done(_) => "done",
     }
 }
 

@@ -249,6 +249,20 @@ impl FromWorker {
         }
     }
 
+    /// Its kind, for people.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Hello(_) => "hello",
+            Self::Uses(_) => "uses",
+            Self::Call(_) => "call",
+            Self::Log(_) => "log",
+            Self::Progress(_) => "progress",
+            Self::Idle => "idle",
+            Self::Show(_) => "show",
+            Self::Done(_) => "done",
+        }
+    }
+
     /// The frame with its length prefix.
     pub fn encode(&self) -> Result<Vec<u8>, BadFrame> {
         match self {
