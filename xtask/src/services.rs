@@ -3,32 +3,9 @@
 use crate::shell::{self, Fail, Run, Server, say};
 use std::net::TcpListener;
 
-/// `PostgreSQL` on the port `$1`, perhaps with the flag `$2`.
-const POSTGRES: &str = r#"
-folder=$(mktemp -d) && bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1) || exit 1
-"$bin/initdb" -D "$folder/data" -U narrows -A trust -E UTF8 --no-sync >"$folder/log" 2>&1 || exit 1
-"$bin/postgres" -D "$folder/data" -h 127.0.0.1 -p "$1" -k '' $2 -c max_connections=400 \
-    >>"$folder/log" 2>&1 &
-pid=$!
-until "$bin/pg_isready" -q -h 127.0.0.1 -p "$1"; do kill -0 $pid || exit 1; sleep 0.1; done
-echo ready
-cat >/dev/null
-kill -INT $pid
-wait $pid
-rm -rf "$folder"
-"#;
-/// Redis on the port `$1`, with a file that is appended to if `$2` is `yes`.
-const REDIS: &str = r#"
-folder=$(mktemp -d) && cd "$folder" || exit 1
-redis-server --bind 127.0.0.1 --port "$1" --dir "$folder" --save '' --appendonly "$2" >log 2>&1 &
-pid=$!
-until [ "$(redis-cli -p "$1" ping 2>&1)" = PONG ]; do kill -0 $pid || exit 1; sleep 0.1; done
-echo ready
-cat >/dev/null
-kill $pid
-wait $pid
-rm -rf "$folder"
-"#;
+/// The scripts that start them: the tests start their own by the same.
+const POSTGRES: &str = include_str!("../../crates/narrows-testkit/external/daemons/postgres.sh");
+const REDIS: &str = include_str!("../../crates/narrows-testkit/external/daemons/redis.sh");
 
 /// Container daemons: where the tests look for their sockets, and the scripts that start them.
 const DAEMONS: [(&str, &str); 2] =

@@ -25,6 +25,8 @@ mod compare;
 mod fixture;
 mod judge;
 mod own;
+#[path = "../support/server.rs"]
+mod server;
 mod servers;
 mod suites;
 mod tap;

@@ -26,3 +26,5 @@ mod places;
 mod plant;
 mod replicas;
 mod rights;
+#[path = "../support/server.rs"]
+mod server;

@@ -19,4 +19,6 @@ mod brokers;
 mod crowd;
 mod deaths;
 mod diary;
+#[path = "../support/server.rs"]
+mod server;
 mod servers;

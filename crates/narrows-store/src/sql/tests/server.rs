@@ -8,19 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::OnceCell;
 
 /// Ends when its standard input does, however this process ends.
-const SCRIPT: &str = r#"
-folder=$(mktemp -d) && bin=$(ls -d /usr/lib/postgresql/*/bin | tail -1) || exit 1
-"$bin/initdb" -D "$folder/data" -U narrows -A trust -E UTF8 --no-sync >"$folder/log" 2>&1 || exit 1
-"$bin/postgres" -D "$folder/data" -h 127.0.0.1 -p "$1" -k '' -F -c max_connections=400 \
-    >>"$folder/log" 2>&1 &
-pid=$!
-until "$bin/pg_isready" -q -h 127.0.0.1 -p "$1"; do kill -0 $pid || exit 1; sleep 0.1; done
-echo ready
-cat >/dev/null
-kill -INT $pid
-wait $pid
-rm -rf "$folder"
-"#;
+const SCRIPT: &str = include_str!("../../../../narrows-testkit/external/daemons/postgres.sh");
 
 /// The url of a fresh schema, with more options.
 pub(super) async fn fresh(more: &str) -> String {
@@ -73,7 +61,7 @@ fn start() -> (String, Option<Child>) {
     };
     let mut child = Command::new(words[0])
         .args(&words[1..])
-        .arg(port.to_string())
+        .args([&port.to_string(), "-F"])
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
