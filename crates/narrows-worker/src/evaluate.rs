@@ -3,9 +3,9 @@
 use crate::jail::outside::{Forked, Start};
 use crate::jail::process;
 use crate::link::Link;
-use crate::relay::{Evaluator, Relayed};
+use crate::relay::{Beside, Evaluator, Reader, Relayed};
 use crate::wire::Wire;
-use crate::{cpython, deno, js, py, wasm};
+use crate::{js, py, wasm};
 use narrows_types::Language;
 use narrows_types::control::EXIT_EVALUATOR;
 use narrows_types::frame::{Program, ToWorker};
@@ -61,27 +61,8 @@ impl Engine for wasm::Prepared {
     }
 }
 
-impl Engine for cpython::Prepared {
-    const SAMPLE: &'static str = py::SAMPLE;
-
-    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
-        match self.run(&mut Link::new(wire), program)? {
-            Relayed::Done => Ok(()),
-            Relayed::Gone => process::exit(EXIT_EVALUATOR),
-        }
-    }
-
-    fn outside(&self) -> Option<&Start> {
-        Some(&self.start)
-    }
-
-    fn meet(&mut self, evaluator: Forked) {
-        self.evaluator = Some(Evaluator::new(evaluator.socket.into(), evaluator.pid));
-    }
-}
-
-impl Engine for deno::Prepared {
-    const SAMPLE: &'static str = js::SAMPLE;
+impl<R: Reader> Engine for Beside<R> {
+    const SAMPLE: &'static str = R::SAMPLE;
 
     fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
         match self.run(&mut Link::new(wire), program)? {

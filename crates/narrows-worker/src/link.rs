@@ -1,6 +1,7 @@
 //! The worker's end of the one descriptor: blocking frames over a socket.
 
-use narrows_types::frame::{BadFrame, FromWorker, PREFIX_BYTES, ToWorker};
+use narrows_types::Uses;
+use narrows_types::frame::{BadFrame, FromWorker, Go, PREFIX_BYTES, ToWorker};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -75,4 +76,21 @@ impl<S: Read + Write> Link<S> {
         self.stream.read_exact(payload)?;
         Ok(frame)
     }
+
+    /// Says what the program uses, and waits for the word to evaluate it: the names to bind.
+    pub(crate) fn ask_to_go(&mut self, uses: Uses) -> Result<Vec<String>, LinkError> {
+        let good = uses.findings.is_empty();
+        self.send(&FromWorker::Uses(Box::new(uses)))?;
+        match self.receive()? {
+            ToWorker::Go(Go { namespaces }) if good => Ok(namespaces),
+            // With findings the host has nothing to say but the end of the link.
+            ToWorker::Go(_) => Err(unexpected("go for a program with findings")),
+            _ => Err(unexpected("anything but go")),
+        }
+    }
+}
+
+/// The host did not keep to the protocol.
+pub(crate) fn unexpected(what: &str) -> LinkError {
+    BadFrame(format!("the host sent {what}")).into()
 }

@@ -2,15 +2,18 @@
 //! has read. What the host sends is passed on as it is; what the interpreter sends is cut into
 //! frames, and its last one is looked at.
 
+use crate::jail::outside::Start;
 use crate::link::{Link, LinkError};
 use crate::time::Began;
-use narrows_types::frame::{BadFrame, Done, End, FromWorker, PREFIX_BYTES};
-use narrows_types::{Limit, Limits, Usage};
+use narrows_types::frame::{BadFrame, Done, End, FromWorker, PREFIX_BYTES, Program};
+use narrows_types::{Limit, Limits, ProgramError, Usage, Uses};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -21,6 +24,84 @@ const READ_BYTES: usize = 64 << 10;
 
 /// How often its time on processors is looked at, at most.
 const CPU_LOOK: Duration = Duration::from_millis(2);
+
+/// A language, as an interpreter in another process wants its programs read.
+pub(crate) trait Reader {
+    /// As [`crate::Engine::SAMPLE`].
+    const SAMPLE: &'static str;
+
+    /// Reads a program.
+    fn read<'p>(&'p self, code: &'p str) -> Text<'p>;
+}
+
+/// Turns places of what is evaluated into the program's own.
+type Own<'p> = Box<dyn Fn(&mut ProgramError) + 'p>;
+
+/// A program that has been read.
+pub(crate) struct Text<'p> {
+    pub(crate) uses: Uses,
+    /// What is evaluated.
+    pub(crate) script: String,
+    /// What else this interpreter wants to know, an object.
+    pub(crate) more: Value,
+    pub(crate) own: Own<'p>,
+}
+
+/// What the interpreter is told of a program that may run.
+#[derive(Serialize)]
+struct Begin<'p> {
+    text: &'p str,
+    namespaces: &'p [String],
+    input: Option<&'p RawValue>,
+    limits: &'p Limits,
+    now_ms: u64,
+    seed: u64,
+    #[serde(flatten)]
+    more: &'p Value,
+}
+
+/// An engine whose interpreter is a process beside this one.
+pub(crate) struct Beside<R> {
+    pub(crate) start: Start,
+    reader: R,
+    /// `None` in a rehearsal, where nothing is evaluated.
+    pub(crate) evaluator: Option<Evaluator>,
+}
+
+impl<R: Reader> Beside<R> {
+    pub(crate) fn new(start: Start, reader: R) -> Self {
+        Self { start, reader, evaluator: None }
+    }
+
+    /// Runs one program: sends `Uses`, waits for `Go`, has it evaluated.
+    ///
+    /// # Errors
+    /// The link broke, or somebody did not keep to the protocol.
+    pub(crate) fn run<S: Read + Write + AsFd>(
+        self,
+        link: &mut Link<S>,
+        program: &Program,
+    ) -> Result<Relayed, LinkError> {
+        let began = Began::now();
+        let Text { uses, script, more, own } = self.reader.read(&program.code);
+        let namespaces = link.ask_to_go(uses)?;
+        let Some(mut evaluator) = self.evaluator else {
+            let done = Done { end: End::Deadlock, usage: Usage::default() };
+            link.send(&FromWorker::Done(Box::new(done)))?;
+            return Ok(Relayed::Done);
+        };
+        evaluator.begin(&Begin {
+            text: &script,
+            namespaces: &namespaces,
+            input: program.input.as_deref(),
+            limits: &program.limits,
+            now_ms: program.now_ms,
+            seed: program.seed,
+            more: &more,
+        })?;
+        relay(link, &mut evaluator, (&program.limits, began), own.as_ref())
+    }
+}
 
 /// The end of a run that another process evaluated.
 pub(crate) enum Relayed {
@@ -58,7 +139,7 @@ impl Evaluator {
     }
 
     /// Tells it of the program, framed as all else.
-    pub(crate) fn begin(&mut self, begin: &impl Serialize) -> Result<(), LinkError> {
+    fn begin(&mut self, begin: &Begin<'_>) -> Result<(), LinkError> {
         const KIND: u8 = 0;
         let text = serde_json::to_vec(begin).map_err(io::Error::from)?;
         let length = u32::try_from(text.len() + 1).map_err(io::Error::other)?;
@@ -119,11 +200,11 @@ impl Evaluator {
 
 /// Passes frames until the run is over. `own` turns places of what was evaluated into the
 /// program's own.
-pub(crate) fn relay<S: Read + Write + AsFd>(
+fn relay<S: Read + Write + AsFd>(
     link: &mut Link<S>,
     evaluator: &mut Evaluator,
     (limits, began): (&Limits, Began),
-    own: impl Fn(&mut Done),
+    own: &dyn Fn(&mut ProgramError),
 ) -> Result<Relayed, LinkError> {
     let mut buffer = vec![0; READ_BYTES];
     let warm = evaluator.cpu();
@@ -148,13 +229,16 @@ pub(crate) fn relay<S: Read + Write + AsFd>(
         if from_evaluator {
             let more = evaluator.pull(&mut buffer);
             while let Some(frame) = evaluator.next(limits)? {
-                if let Some(mut done) = last(&frame)? {
-                    own(&mut done);
-                    done.usage.cpu_us = done.usage.cpu_us.max(micros(used(evaluator)));
-                    link.send(&FromWorker::Done(done))?;
-                    return Ok(Relayed::Done);
+                let Some(mut done) = last(&frame)? else {
+                    link.send_raw(&frame)?;
+                    continue;
+                };
+                if let End::Threw(error) = &mut done.end {
+                    own(error);
                 }
-                link.send_raw(&frame)?;
+                done.usage.cpu_us = done.usage.cpu_us.max(micros(used(evaluator)));
+                link.send(&FromWorker::Done(done))?;
+                return Ok(Relayed::Done);
             }
             if !more {
                 return Ok(Relayed::Gone);

@@ -12,23 +12,13 @@
 
 use crate::jail::outside::Start;
 use crate::js::{self, Reading};
-use crate::link::{Link, LinkError};
-use crate::relay::{Evaluator, Relayed, relay};
-use crate::time::Began;
-use narrows_types::frame::{BadFrame, Done, End, FromWorker, Go, Program, ToWorker};
-use narrows_types::{Limits, Usage};
-use serde::Serialize;
-use serde_json::value::RawValue;
+use crate::relay::{Beside, Reader, Text};
+use serde_json::json;
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::fmt::Write as _;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-#[cfg(test)]
-mod tests;
 
 /// The names that a program finds there, but for those that yield to a server.
 const GLOBALS: &str = include_str!("globals.txt");
@@ -54,23 +44,11 @@ const ENVIRONMENT: [&str; 4] = ["DENO_DIR=/nothing", "NO_COLOR=1", "HOME=/", "TZ
 const LIBRARIES: [&str; 5] = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache"];
 
 /// What reads programs is warm; the binary is found.
-pub(crate) struct Prepared {
-    pub(crate) start: Start,
-    globals: HashSet<String>,
-    /// `None` in a rehearsal, where nothing is evaluated.
-    pub(crate) evaluator: Option<Evaluator>,
-}
+pub(crate) type Prepared = Beside<TypeScript>;
 
-/// What the evaluator is told of a program that may run.
-#[derive(Serialize)]
-struct Begin<'p> {
-    text: &'p str,
-    races: bool,
-    namespaces: &'p [String],
-    input: Option<&'p RawValue>,
-    limits: &'p Limits,
-    now_ms: u64,
-    seed: u64,
+/// Reads programs for what there is in Deno.
+pub(crate) struct TypeScript {
+    globals: HashSet<String>,
 }
 
 /// Finds the binary and says how it is started.
@@ -96,7 +74,7 @@ pub(crate) fn prepare(binary: Option<&Path>, once: bool) -> Result<Prepared, Str
     visible.push(binary);
     let start = Start { command, environment, visible, opening: Vec::new(), anew: true, once };
     let globals = GLOBALS.split_whitespace().map(str::to_owned).collect();
-    Ok(Prepared { start, globals, evaluator: None })
+    Ok(Beside::new(start, TypeScript { globals }))
 }
 
 /// The main module, as an address that needs no file.
@@ -117,46 +95,15 @@ fn script() -> String {
     address
 }
 
-impl Prepared {
-    /// Runs one program: sends `Uses`, waits for `Go`, has it evaluated.
-    ///
-    /// # Errors
-    /// The link broke, or somebody did not keep to the protocol.
-    pub(crate) fn run<S: Read + Write + AsFd>(
-        self,
-        link: &mut Link<S>,
-        program: &Program,
-    ) -> Result<Relayed, LinkError> {
-        let began = Began::now();
-        let Reading { uses, text, races, places } = js::read(&program.code, &self.globals);
-        let good = uses.findings.is_empty();
-        link.send(&FromWorker::Uses(Box::new(uses)))?;
-        let ToWorker::Go(Go { namespaces }) = link.receive()? else {
-            return Err(BadFrame("the host sent anything but go".to_owned()).into());
+impl Reader for TypeScript {
+    const SAMPLE: &'static str = js::SAMPLE;
+
+    fn read<'p>(&'p self, code: &'p str) -> Text<'p> {
+        let Reading { uses, text, races, places } = js::read(code, &self.globals);
+        let own = move |error: &mut narrows_types::ProgramError| {
+            let at: Vec<(u32, u32)> = error.at.iter().map(|at| (at.line, at.column)).collect();
+            error.at = places.backs(&at);
         };
-        // With findings the host has nothing to say but the end of the link.
-        if !good {
-            return Err(BadFrame("the host sent go for a program with findings".to_owned()).into());
-        }
-        let Some(mut evaluator) = self.evaluator else {
-            let done = Done { end: End::Deadlock, usage: Usage::default() };
-            link.send(&FromWorker::Done(Box::new(done)))?;
-            return Ok(Relayed::Done);
-        };
-        evaluator.begin(&Begin {
-            text: &text,
-            races,
-            namespaces: &namespaces,
-            input: program.input.as_deref(),
-            limits: &program.limits,
-            now_ms: program.now_ms,
-            seed: program.seed,
-        })?;
-        relay(link, &mut evaluator, (&program.limits, began), |done| {
-            if let End::Threw(error) = &mut done.end {
-                let at: Vec<(u32, u32)> = error.at.iter().map(|at| (at.line, at.column)).collect();
-                error.at = places.backs(&at);
-            }
-        })
+        Text { uses, script: text, more: json!({ "races": races }), own: Box::new(own) }
     }
 }

@@ -1,8 +1,6 @@
 //! One program under way: the loop between its jobs, its timers and the host.
 
-use narrows_types::frame::{
-    BadFrame, Call, CallError, End, FromWorker, Go, Program, Reply, ToWorker,
-};
+use narrows_types::frame::{Call, CallError, End, FromWorker, Program, Reply, ToWorker};
 use narrows_types::{Finding, Limit, Position};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -16,7 +14,7 @@ use super::host::{self, Host};
 use super::realm::{Failure, Realm, State};
 use super::thrown::Thrown;
 use super::uses::{Places, Reading};
-use crate::link::{Link, LinkError};
+use crate::link::{Link, LinkError, unexpected};
 use crate::time::Began;
 
 /// The name of what the program is given.
@@ -125,17 +123,7 @@ impl<'r, 'p, R: Realm> Session<'r, 'p, R> {
         link: &mut Link<S>,
     ) -> Result<End, Stop<R::Error>> {
         self.compile()?;
-        let uses = std::mem::take(&mut self.reading.uses);
-        let good = uses.findings.is_empty();
-        link.send(&FromWorker::Uses(Box::new(uses)))?;
-        let ToWorker::Go(Go { namespaces }) = link.receive()? else {
-            return Err(unexpected("anything but go").into());
-        };
-        if !good {
-            // With findings the host has nothing to say but the end of the link.
-            return Err(unexpected("go for a program with findings").into());
-        }
-        for name in namespaces {
+        for name in link.ask_to_go(std::mem::take(&mut self.reading.uses))? {
             self.realm.bind(&name)?;
         }
         let input = self.program.input.as_ref().map_or("null", |input| input.get());
@@ -362,10 +350,6 @@ impl<'r, 'p, R: Realm> Session<'r, 'p, R> {
 }
 
 /// The host did what the protocol does not know.
-fn unexpected(what: &str) -> LinkError {
-    LinkError::Bad(BadFrame(format!("the host sent {what}")))
-}
-
 /// Waits until a frame comes.
 fn ready<S: AsFd>(link: &Link<S>, time: Duration) -> Result<bool, LinkError> {
     let mut descriptors = [PollFd::new(link.as_fd(), PollFlags::POLLIN)];

@@ -4,13 +4,13 @@ use monty::{FunctionCall, RunProgress};
 use monty_types::{ExcType, ExtFunctionResult, MontyException, MontyObject};
 use narrows_types::Limit;
 use narrows_types::fault::clip;
-use narrows_types::frame::{BadFrame, Call, CallError, End, FromWorker, Progress, Reply, ToWorker};
+use narrows_types::frame::{Call, CallError, End, FromWorker, Progress, Reply, ToWorker};
 use serde_json::value::RawValue;
 use std::io::{Read, Write};
 
 use super::runtime::{Session, Stop};
 use super::value::{self, Strange, Unfit};
-use crate::link::LinkError;
+use crate::link::unexpected;
 
 /// Progress frames of one run; later ones are dropped, for nobody could read them.
 const NOTICES_MAX: u32 = 10_000;
@@ -20,11 +20,6 @@ const NOTICE_BYTES_MAX: usize = 600;
 
 /// Bytes of one error's message.
 const ERROR_BYTES_MAX: usize = 8 << 10;
-
-/// The host did what the protocol does not know.
-pub(super) fn unexpected(what: &str) -> LinkError {
-    LinkError::Bad(BadFrame(format!("the host sent {what}")))
-}
 
 /// The arguments of a tool's call: keywords, or one dict.
 pub(super) fn tool_arguments(

@@ -25,7 +25,7 @@ pub(crate) mod tests;
 
 pub(crate) use probe::Probe;
 pub(crate) use runtime::{Prepared, prepare};
-pub(crate) use source::Rewritten;
+pub(crate) use source::Site;
 pub(crate) use uses::{Reading, read};
 
 /// What most programs do: a call, what came of it taken apart, a value.

@@ -6,7 +6,7 @@ use monty_types::{
     MontyObject, OsFunctionCall, PrintWriter, PrintWriterCallback, ResourceLimits, ResourceTracker,
 };
 use narrows_types::fault::clip;
-use narrows_types::frame::{Done, End, FromWorker, Go, Program, Reply, ToWorker};
+use narrows_types::frame::{Done, End, FromWorker, Program, Reply};
 use narrows_types::{Finding, Limit, Position, ProgramError, Usage};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,7 +22,7 @@ use super::probe::Probe;
 use super::source::Rewritten;
 use super::uses::{self, Reading};
 use super::value::{self, Strange, Unfit};
-use crate::link::{Link, LinkError};
+use crate::link::{Link, LinkError, unexpected};
 use crate::time::Began;
 
 /// The file name of the program in Monty's tracebacks.
@@ -80,19 +80,10 @@ impl Prepared {
     ) -> Result<(), LinkError> {
         let began = Began::now();
         let reading = read(program, &self.probe);
-        let good = reading.uses.findings.is_empty();
         let Reading { uses, rewritten, sites, plain, .. } = reading;
-        link.send(&FromWorker::Uses(Box::new(uses)))?;
-        let ToWorker::Go(Go { namespaces }) = link.receive()? else {
-            return Err(calls::unexpected("anything but go"));
-        };
-        // With findings the host has nothing to say but the end of the link.
-        if !good {
-            return Err(calls::unexpected("go for a program with findings"));
-        }
+        let namespaces = link.ask_to_go(uses)?;
         let input = program.input.as_ref().map_or(Ok(MontyObject::None), |input| {
-            value::from_json(input.get())
-                .map_err(|why| calls::unexpected(&format!("no input: {why}")))
+            value::from_json(input.get()).map_err(|why| unexpected(&format!("no input: {why}")))
         })?;
         let mut session = Session {
             link,
