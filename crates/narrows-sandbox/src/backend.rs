@@ -18,16 +18,20 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// It does not work here: one line why, with what to do about it.
     fn prepare(&self, engine: Engine) -> BoxFuture<'_, Result<Vec<LayerState>, String>>;
 
-    /// Starts one worker that has said hello and waits for its program. Dropping the future leaves
+    /// Starts one worker that has said hello and waits for its program, with the walls that hold
+    /// around this one. Dropping the future leaves
     /// nothing behind.
     ///
     /// # Errors
     /// It cannot be started: one line why.
-    fn launch(&self, engine: Engine) -> BoxFuture<'_, Result<Fresh, String>>;
+    fn launch(&self, engine: Engine) -> BoxFuture<'_, Result<Launched, String>>;
 
     /// Takes down whatever it keeps beside its workers.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
+
+/// A worker, and the walls that hold around it.
+pub(crate) type Launched = (Fresh, Vec<LayerState>);
 
 /// The half of a wire that frames come out of.
 pub(crate) type Read = Box<dyn AsyncRead + Send + Unpin>;
@@ -60,13 +64,19 @@ impl std::fmt::Debug for Fresh {
     }
 }
 
-/// How a worker is ended. Dropping it ends a worker that was never handed out.
+/// How a worker is ended. Dropping this ends it, too.
 #[derive(Debug)]
 pub(crate) enum Ender {
     /// A process of this machine.
     Process(Pidfd),
     /// Something whose own task ends it when it is told to.
     Told(CancellationToken),
+}
+
+impl Drop for Ender {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 impl Ender {

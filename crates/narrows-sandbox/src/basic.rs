@@ -1,6 +1,6 @@
 //! Workers without walls: plain child processes, for development.
 
-use crate::backend::{Backend, Ender, Fresh};
+use crate::backend::{Backend, Ender, Fresh, Launched};
 use crate::spawn::{Launch, Walls, plain};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -19,8 +19,8 @@ impl Backend for Basic {
         async move { self.start(engine).await.map(|(_, layers)| layers) }.boxed()
     }
 
-    fn launch(&self, engine: Engine) -> BoxFuture<'_, Result<Fresh, String>> {
-        async move { self.start(engine).await.map(|(fresh, _)| fresh) }.boxed()
+    fn launch(&self, engine: Engine) -> BoxFuture<'_, Result<Launched, String>> {
+        self.start(engine).boxed()
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -29,7 +29,7 @@ impl Backend for Basic {
 }
 
 impl Basic {
-    async fn start(&self, engine: Engine) -> Result<(Fresh, Vec<LayerState>), String> {
+    async fn start(&self, engine: Engine) -> Result<Launched, String> {
         let launch = Launch {
             program: self.program.clone(),
             args: self.args.clone(),

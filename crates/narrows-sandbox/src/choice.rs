@@ -15,3 +15,13 @@ pub struct Choice {
     /// Those that would have come first, each with why it does not work here.
     pub passed_over: Vec<(BackendKind, String)>,
 }
+
+impl Choice {
+    /// This, after telling people of what they might have expected.
+    pub(crate) fn told(self) -> Self {
+        for (better, why) in &self.passed_over {
+            tracing::warn!("programs run on {}: {better} does not work here: {why}", self.backend);
+        }
+        self
+    }
+}

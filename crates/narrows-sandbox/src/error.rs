@@ -32,6 +32,14 @@ pub enum SandboxError {
         /// Why, one line.
         why: String,
     },
+    /// No worker was ready in the time for it.
+    #[error("the sandbox back end {backend} had no worker ready within {ms} ms")]
+    Slow {
+        /// Which.
+        backend: BackendKind,
+        /// The time, `start_ms` of the config.
+        ms: u64,
+    },
     /// Layers that the config requires do not hold on this machine.
     #[error("required sandbox layers do not hold here: {0}")]
     Layers(String),
@@ -52,6 +60,11 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
+    /// Whether it may be otherwise in a moment, with nothing done about it.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(self, Self::Slow { .. } | Self::Busy { .. } | Self::Timeout | Self::Stopped)
+    }
+
     /// The reason alone, where the back end is named beside it.
     pub(crate) fn bare(&self) -> String {
         match self {
@@ -80,6 +93,9 @@ impl From<SandboxError> for Fault {
             SandboxError::Backend { .. } => {
                 fault(Kind::Unavailable).hint("run `narrows doctor` to see which back ends work")
             }
+            SandboxError::Slow { .. } => fault(Kind::Unavailable)
+                .retry(Retry::AfterMs(START_MS))
+                .hint("try again; `narrows doctor` tells whether the machine is only busy"),
             SandboxError::Layers(_) => {
                 fault(Kind::Unavailable).hint("run `narrows doctor`, or shorten `sandbox.require`")
             }
@@ -118,6 +134,11 @@ mod tests {
                 SandboxError::Backend { backend: BackendKind::Docker, why: "no".to_owned() },
                 Kind::Unavailable,
                 "the sandbox back end docker does not work here: no",
+            ),
+            (
+                SandboxError::Slow { backend: BackendKind::Process, ms: 7 },
+                Kind::Unavailable,
+                "the sandbox back end process had no worker ready within 7 ms",
             ),
             (SandboxError::Layers("landlock".to_owned()), Kind::Unavailable, "required sandbox"),
             (SandboxError::Busy { running: 64, waiting: 9 }, Kind::RateLimited, "64 programs run"),

@@ -8,6 +8,7 @@ use narrows_types::{Limit, Limits};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// How long a killed worker may take to be buried before it counts as lost.
 const BURIAL: Duration = Duration::from_secs(5);
@@ -47,6 +48,8 @@ pub(crate) struct Guard {
     pub(crate) tell: watch::Sender<Option<LeaseEnd>>,
     /// The place among the programs that run; free again once the worker is buried.
     pub(crate) place: OwnedSemaphorePermit,
+    /// The sandbox shuts down.
+    pub(crate) stop: CancellationToken,
 }
 
 /// Why the watchdog bites.
@@ -54,6 +57,7 @@ pub(crate) struct Guard {
 enum Bite {
     Deadline,
     Wanted,
+    Stopped,
 }
 
 impl Guard {
@@ -64,6 +68,7 @@ impl Guard {
             biased;
             ended = &mut self.ended => return self.over(None, ended.ok()),
             bite = bite(&mut self.orders) => bite,
+            () = self.stop.cancelled() => Bite::Stopped,
         };
         self.worker.end();
         let ended = timeout(BURIAL, &mut self.ended).await.ok().and_then(Result::ok);
@@ -110,6 +115,9 @@ fn explain(
             || lost("no program came before the deadline"),
             |limits| LeaseEnd::Limit(Limit::WallMs, limits.wall_ms),
         );
+    }
+    if bite == Some(Bite::Stopped) {
+        return lost("the sandbox is shutting down");
     }
     let Some(Ended { how, cpu_us }) = ended else {
         return LeaseEnd::Lost(format!("the worker's {carrier} died"));

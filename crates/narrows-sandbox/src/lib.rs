@@ -15,6 +15,7 @@ mod lease;
 mod microvm;
 mod owner;
 mod sandbox;
+mod shelf;
 mod solo;
 mod spawn;
 mod zygote;
@@ -49,7 +50,7 @@ pub struct Config {
     pub warm: usize,
     /// Workers forked from one zygote before it is replaced: they share its address layout.
     pub forks_per_zygote: u32,
-    /// Layers without which nothing runs. The floor is required anyway.
+    /// Layers without which nothing runs, on any back end. On `process` the floor is required anyway.
     pub require: Vec<Layer>,
     /// Milliseconds that a zygote may take to start, and a worker to be forked.
     pub start_ms: u64,

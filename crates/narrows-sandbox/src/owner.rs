@@ -3,18 +3,19 @@
 
 use crate::backend::Fresh;
 use crate::guard::Ended;
+use crate::shelf::{self, Shelf, wait};
 use crate::spawn::{Control, Launch, Pidfd};
 use crate::zygote::{self, Stage, Zygote};
 use crate::{Config, SandboxError};
 use narrows_types::control::FromZygote;
 use narrows_types::{BackendKind, Engine, LayerState};
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What listeners have said and the owner has not handled yet; a full one only makes them wait.
@@ -23,9 +24,6 @@ const EVENTS_MAX: usize = 256;
 const ASKED_MAX: usize = 32;
 /// A zygote that lived this long did not fail because of how it was started.
 const SOUND: Duration = Duration::from_secs(10);
-/// The wait after the first failure; each further one doubles it, up to [`BACKOFF_MAX`].
-const BACKOFF: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// So many zygotes in a row may die before those who wait are told.
 const PATIENCE: u32 = 3;
 
@@ -102,14 +100,7 @@ pub(crate) struct Pool {
     newest: u64,
     /// The newest worker's number.
     worker: u64,
-    idle: VecDeque<Fresh>,
-    waiting: VecDeque<oneshot::Sender<Result<Fresh, SandboxError>>>,
-    unready: Vec<oneshot::Sender<Result<(), SandboxError>>>,
-    /// Somebody has asked for a worker or for readiness: from then on the pool is kept full.
-    wanted: bool,
-    failures: u32,
-    /// Why, and until when nothing is started.
-    failed: Option<(SandboxError, Instant)>,
+    shelf: Shelf,
     listeners: JoinSet<()>,
     layers: Arc<[LayerState]>,
 }
@@ -123,6 +114,7 @@ impl Pool {
     ) -> Self {
         Self {
             backend,
+            shelf: Shelf::new(config.warm, PATIENCE),
             config,
             launch,
             tell,
@@ -131,12 +123,6 @@ impl Pool {
             successor: None,
             newest: 0,
             worker: 0,
-            idle: VecDeque::new(),
-            waiting: VecDeque::new(),
-            unready: Vec::new(),
-            wanted: false,
-            failures: 0,
-            failed: None,
             listeners: JoinSet::new(),
             layers: Arc::default(),
         }
@@ -150,7 +136,7 @@ impl Pool {
             tokio::select! {
                 () = stop.cancelled() => break,
                 ask = asked.recv() => match ask {
-                    Some(ask) => self.answer(ask),
+                    Some(ask) => self.shelf.ask(ask),
                     None => break,
                 },
                 Some(event) = heard.recv() => self.handle(event),
@@ -163,29 +149,11 @@ impl Pool {
         for (_, zygote) in self.zygotes.drain() {
             zygote.kill();
         }
-        self.idle.clear();
+        asked.close();
+        drop(self.shelf.close());
         drop(heard);
         while self.listeners.join_next().await.is_some() {}
         self.publish();
-    }
-
-    fn answer(&mut self, ask: Ask) {
-        self.wanted = true;
-        if let Some((error, until)) = &self.failed
-            && Instant::now() < *until
-            && self.failures >= PATIENCE
-        {
-            let error = error.clone();
-            match ask {
-                Ask::Worker(answer) => drop(answer.send(Err(error))),
-                Ask::Ready(answer) => drop(answer.send(Err(error))),
-            }
-            return;
-        }
-        match ask {
-            Ask::Worker(answer) => self.waiting.push_back(answer),
-            Ask::Ready(answer) => self.unready.push(answer),
-        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -198,7 +166,7 @@ impl Pool {
                 }
             }
             Event::Said { generation, message, fd } => self.hear(generation, message, fd),
-            Event::Gone { generation, why } => self.lose(generation, &why),
+            Event::Gone { generation, why } => self.lose(generation, self.broken(&why)),
         }
     }
 
@@ -211,22 +179,24 @@ impl Pool {
             }
             FromZygote::Failed { reason } if zygote.stage == Stage::Starting => {
                 // It cannot run here: nobody needs to wait for two more to say the same.
-                self.failures = self.failures.max(PATIENCE - 1);
-                self.lose(generation, &reason);
+                self.shelf.lose_patience();
+                self.lose(generation, self.broken(&reason));
             }
             FromZygote::Ready { .. } | FromZygote::Failed { .. } => {
-                self.lose(generation, "it spoke out of turn");
+                self.lose(generation, self.broken("it spoke out of turn"));
             }
             FromZygote::Forked { id } => {
                 if let Some(fresh) = zygote.forked(id, fd.map(Pidfd::new)) {
-                    self.idle.push_back(fresh);
-                    self.failed = None;
+                    self.shelf.put(fresh);
                 }
             }
             FromZygote::ForkFailed { id, reason } => {
                 zygote.fork_failed(id);
                 tracing::warn!(engine = %self.launch.engine, "cannot fork a worker: {reason}");
-                self.fail(&format!("cannot fork: {reason}"));
+                // Many are asked for at once; that they fail together is one failure.
+                if !self.shelf.is_paused() {
+                    self.shelf.fail(self.broken(&format!("cannot fork: {reason}")));
+                }
             }
             FromZygote::Ended { id, how, cpu_us } => zygote.ended(id, Ended { how, cpu_us }),
         }
@@ -234,26 +204,19 @@ impl Pool {
 
     fn ready(&mut self, generation: u64, layers: Vec<LayerState>) {
         self.layers = layers.into();
-        let required =
-            |state: &&LayerState| !state.reached && self.config.require.contains(&state.layer);
-        let missing: Vec<_> = self.layers.iter().filter(required).collect();
-        if missing.is_empty() {
-            self.failed = None;
-            if self.successor == Some(generation) {
-                self.succeed();
-            }
-            return;
+        if let Some(error) = shelf::missing(&self.layers, &self.config.require) {
+            self.remove(generation);
+            self.shelf.lose_patience();
+            return self.shelf.fail(error);
         }
-        let missing: Vec<_> =
-            missing.iter().map(|state| format!("{} ({})", state.layer, state.why)).collect();
-        let error = SandboxError::Layers(missing.join(", "));
-        self.remove(generation);
-        self.failures = self.failures.max(PATIENCE);
-        self.refuse(error);
+        self.shelf.works();
+        if self.successor == Some(generation) {
+            self.succeed();
+        }
     }
 
     /// A zygote is gone, or is to be. Its workers go with it.
-    fn lose(&mut self, generation: u64, why: &str) {
+    fn lose(&mut self, generation: u64, error: SandboxError) {
         let Some(zygote) = self.zygotes.get(&generation) else { return };
         let (stage, sound) = (zygote.stage, zygote.born.elapsed() >= SOUND);
         let follows = self.successor == Some(generation);
@@ -261,35 +224,19 @@ impl Pool {
         if matches!(stage, Stage::Retired | Stage::Ending) {
             return;
         }
-        tracing::warn!(engine = %self.launch.engine, "a zygote is gone: {why}");
+        tracing::warn!(engine = %self.launch.engine, "a zygote is gone: {error}");
         if sound {
-            self.failures = 0;
+            self.shelf.forgive();
         }
         // While there is one that forks, a successor is tried again with the next worker.
         if !follows {
-            self.fail(why);
+            self.shelf.fail(error);
         }
     }
 
-    fn fail(&mut self, why: &str) {
+    fn broken(&self, why: &str) -> SandboxError {
         let reason = narrows_types::fault::clip(why.to_owned(), 300);
-        self.failures = self.failures.saturating_add(1);
-        self.refuse(SandboxError::Start { engine: self.launch.engine, reason });
-    }
-
-    /// Waits a little before the next start, and tells those who wait once it has failed often.
-    fn refuse(&mut self, error: SandboxError) {
-        let doubled = 1_u32.checked_shl(self.failures.saturating_sub(1)).unwrap_or(u32::MAX);
-        let pause = BACKOFF.saturating_mul(doubled).min(BACKOFF_MAX);
-        if self.failures >= PATIENCE {
-            for answer in self.waiting.drain(..) {
-                drop(answer.send(Err(error.clone())));
-            }
-            for answer in self.unready.drain(..) {
-                drop(answer.send(Err(error.clone())));
-            }
-        }
-        self.failed = Some((error, Instant::now() + pause));
+        SandboxError::Start { engine: self.launch.engine, reason }
     }
 
     fn remove(&mut self, generation: u64) {
@@ -302,34 +249,18 @@ impl Pool {
         if let Some(zygote) = self.zygotes.remove(&generation) {
             zygote.kill();
         }
-        self.idle.retain_mut(Fresh::alive);
+        self.shelf.sort_out();
     }
 
     /// Brings everything to where it should be: workers to those who wait, the pool full, a zygote
     /// there, old ones gone.
     fn tend(&mut self, events: &mpsc::Sender<Event>) {
-        self.hand_out();
+        self.shelf.hand_out();
         self.retire();
         self.start(events);
         self.fill();
-        if self.is_ready() && self.idle.len() >= self.config.warm {
-            for answer in self.unready.drain(..) {
-                drop(answer.send(Ok(())));
-            }
-        }
-    }
-
-    fn hand_out(&mut self) {
-        self.idle.retain_mut(Fresh::alive);
-        self.waiting.retain(|answer| !answer.is_closed());
-        while let Some(fresh) = self.idle.pop_front() {
-            let Some(answer) = self.waiting.pop_front() else {
-                self.idle.push_front(fresh);
-                return;
-            };
-            if let Err(Ok(fresh)) = answer.send(Ok(fresh)) {
-                self.idle.push_front(fresh);
-            }
+        if self.is_ready() {
+            self.shelf.tell_ready();
         }
     }
 
@@ -361,14 +292,10 @@ impl Pool {
     }
 
     fn start(&mut self, events: &mpsc::Sender<Event>) {
-        let paused = self.failed.as_ref().is_some_and(|(_, until)| Instant::now() < *until);
         // The next one is started while the present one still forks, so that nobody waits for it.
         let aged = self.forks_of_current() >= self.config.forks_per_zygote.max(1);
         let follows = aged && self.successor.is_none();
-        let needed = self.wanted && (self.current.is_none() || follows);
-        // Where starting fails, only somebody who asks is a reason to try again.
-        let asked = !self.waiting.is_empty() || !self.unready.is_empty();
-        if !needed || paused || (self.failures >= PATIENCE && !asked) {
+        if !(self.current.is_none() || follows) || !self.shelf.wants() {
             return;
         }
         self.newest += 1;
@@ -385,9 +312,7 @@ impl Pool {
 
     fn fill(&mut self) {
         let asked: usize = self.zygotes.values().map(Zygote::asked).sum();
-        let goal = self.waiting.len().saturating_add(self.config.warm);
-        let missing = goal.saturating_sub(self.idle.len().saturating_add(asked));
-        let paused = self.failed.as_ref().is_some_and(|(_, until)| Instant::now() < *until);
+        let (missing, paused) = (self.shelf.missing(asked), self.shelf.is_paused());
         let Some(generation) = self.current else { return };
         let Some(zygote) = self.zygotes.get_mut(&generation) else { return };
         if zygote.stage != Stage::Ready || paused {
@@ -396,7 +321,7 @@ impl Pool {
         for _ in 0..missing.min(ASKED_MAX.saturating_sub(zygote.asked())) {
             self.worker += 1;
             if let Err(error) = zygote.fork(self.worker) {
-                self.lose(generation, &format!("it takes no orders: {error}"));
+                self.lose(generation, self.broken(&format!("it takes no orders: {error}")));
                 return;
             }
         }
@@ -415,10 +340,7 @@ impl Pool {
     fn due(&self) -> Option<Instant> {
         let owed = self.zygotes.values().filter_map(Zygote::owes_since).min();
         let owed = owed.map(|since| since + self.patience());
-        // The end of a pause matters to those who wait for it, and to a pool that is not full.
-        let pause = self.failed.as_ref().map(|(_, until)| *until);
-        let pause = pause.filter(|until| self.wanted && *until > Instant::now());
-        [owed, pause].into_iter().flatten().min()
+        [owed, self.shelf.due()].into_iter().flatten().min()
     }
 
     /// Gives up zygotes that owe an answer for too long.
@@ -432,7 +354,10 @@ impl Pool {
             .map(|(generation, _)| *generation)
             .collect();
         for generation in late {
-            self.lose(generation, &format!("no answer within {} ms", patience.as_millis()));
+            self.lose(
+                generation,
+                SandboxError::Slow { backend: self.backend, ms: self.config.start_ms },
+            );
         }
     }
 
@@ -442,25 +367,12 @@ impl Pool {
             ready: self.is_ready(),
             pid: current.and_then(|zygote| zygote.pid),
             started: self.newest,
-            idle: self.idle.len(),
+            idle: self.shelf.idle(),
             living: self.zygotes.values().map(Zygote::living).sum(),
             layers: Arc::clone(&self.layers),
-            error: self.failed.as_ref().map(|(error, _)| error.to_string()),
+            error: self.shelf.error(),
             ..Health::new(self.backend, self.launch.engine)
         };
-        self.tell.send_if_modified(|old| {
-            let changed = *old != health;
-            if changed {
-                *old = health;
-            }
-            changed
-        });
-    }
-}
-
-async fn wait(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => std::future::pending().await,
+        shelf::publish(&self.tell, health);
     }
 }

@@ -25,7 +25,7 @@ const ASKS_MAX: usize = 256;
 /// Engines that are part of every worker.
 const EMBEDDED: [Engine; 3] = [Engine::Quickjs, Engine::Monty, Engine::Wasm];
 /// How long workers and zygotes may take to be buried when the sandbox shuts down.
-const SHUTDOWN: Duration = Duration::from_secs(5);
+const SHUTDOWN: Duration = Duration::from_secs(15);
 
 /// Where programs run. Cheap to clone; the last clone takes everything down with it.
 #[derive(Debug, Clone)]
@@ -182,8 +182,9 @@ impl Sandbox {
             let (mut first, mut passed_over) = (None, Vec::new());
             for backend in CANDIDATES {
                 match self.ready(backend, self.engine(backend, Language::TypeScript)).await {
-                    Ok(()) => return Ok(Choice { backend, passed_over }),
-                    Err(SandboxError::Stopped) => return Err(SandboxError::Stopped),
+                    Ok(()) => return Ok(Choice { backend, passed_over }.told()),
+                    // A busy moment is no reason to take weaker walls from then on.
+                    Err(error) if error.passes() => return Err(error),
                     Err(error) => {
                         passed_over.push((backend, error.bare()));
                         first.get_or_insert(error);
@@ -223,7 +224,8 @@ impl Sandbox {
             watch::channel(Order { deadline: deadline + grace, limits: None, kill: false });
         let (tell, told) = watch::channel(None);
         let Fresh { read, write, worker, ended } = fresh;
-        let guard = Guard { worker, orders: ordered, ended, tell, place };
+        let stop = self.shared.stop.clone();
+        let guard = Guard { worker, orders: ordered, ended, tell, place, stop };
         self.shared.tasks.spawn(guard.watch());
         Lease::new((read, write), orders, told, grace, at)
     }
@@ -273,7 +275,7 @@ impl Sandbox {
         let config = &self.shared.config;
         let machines = config.microvm.as_ref().filter(|_| backend == BackendKind::Microvm);
         let boot_ms = machines.map_or(0, |machines| machines.boot_ms);
-        let wait = config.start_ms.saturating_add(boot_ms).saturating_mul(3);
+        let wait = config.start_ms.saturating_add(boot_ms).saturating_mul(4);
         let wait = Duration::from_millis(wait);
         self.ask((backend, engine), Ask::Ready(answer), answered, Instant::now() + wait).await
     }

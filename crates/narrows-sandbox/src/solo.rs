@@ -2,28 +2,27 @@
 
 use crate::backend::{Backend, Fresh};
 use crate::owner::{Ask, Health};
+use crate::shelf::{self, Shelf, wait};
 use crate::{Config, SandboxError};
 use narrows_types::{BackendKind, Engine, LayerState};
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// Workers that are launched at the same time: more only slow each other down.
 const LAUNCHES_MAX: usize = 4;
-/// The wait after the first failure; each further one doubles it, up to [`BACKOFF_MAX`].
-const BACKOFF: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 /// So many launches in a row may fail before those who wait are told.
 const PATIENCE: u32 = 2;
+/// How long workers that waited ready may take to be buried when the sandbox shuts down.
+const BURIAL: Duration = Duration::from_secs(2);
 
 /// What came of a step.
 enum Came {
-    Prepared(Result<Vec<LayerState>, String>),
-    Launched(Result<Fresh, String>),
+    Prepared(Result<Vec<LayerState>, SandboxError>),
+    Launched(Result<(Fresh, Vec<LayerState>), SandboxError>),
 }
 
 /// The owner's state.
@@ -38,12 +37,7 @@ pub(crate) struct Pool {
     preparing: bool,
     launching: usize,
     launched: u64,
-    idle: VecDeque<Fresh>,
-    waiting: VecDeque<oneshot::Sender<Result<Fresh, SandboxError>>>,
-    unready: Vec<oneshot::Sender<Result<(), SandboxError>>>,
-    failures: u32,
-    /// Why, and until when nothing is started.
-    failed: Option<(SandboxError, Instant)>,
+    shelf: Shelf,
 }
 
 impl Pool {
@@ -54,6 +48,7 @@ impl Pool {
         tell: watch::Sender<Health>,
     ) -> Self {
         Self {
+            shelf: Shelf::new(config.warm, PATIENCE),
             config,
             kind,
             engine,
@@ -64,65 +59,36 @@ impl Pool {
             preparing: false,
             launching: 0,
             launched: 0,
-            idle: VecDeque::new(),
-            waiting: VecDeque::new(),
-            unready: Vec::new(),
-            failures: 0,
-            failed: None,
         }
     }
 
     /// The loop. Ends with the sandbox, and everything that waits ready with it.
     pub(crate) async fn run(mut self, mut asked: mpsc::Receiver<Ask>, stop: CancellationToken) {
-        let mut wanted = false;
         loop {
-            let pause = self.failed.as_ref().map(|(_, until)| *until);
-            let pause = pause.filter(|until| wanted && *until > Instant::now());
+            let pause = self.shelf.due();
             tokio::select! {
                 () = stop.cancelled() => break,
                 ask = asked.recv() => match ask {
-                    Some(ask) => {
-                        wanted = true;
-                        self.answer(ask);
-                    }
+                    Some(ask) => self.shelf.ask(ask),
                     None => break,
                 },
                 Some(came) = self.steps.join_next() => match came {
                     Ok(came) => self.hear(came),
                     Err(broken) => self.broke(&broken.to_string()),
                 },
+                () = self.shelf.loss() => self.fail("a worker that waited ready is gone".to_owned()),
                 () = wait(pause) => {}
             }
-            if wanted {
-                self.tend();
-            }
+            self.tend();
             self.publish();
         }
-        self.steps.shutdown().await;
-        for fresh in self.idle.drain(..) {
-            fresh.worker.end();
-            // Whoever ends it has to be given the time to.
-            drop(timeout(Duration::from_secs(2), fresh.ended).await);
-        }
+        asked.close();
+        // All at once: each has its wire closed and is told to end.
+        let ends = self.shelf.close().into_iter().map(|fresh| fresh.ended);
+        let ends = futures_util::future::join_all(ends);
+        tokio::join!(self.steps.shutdown(), async { drop(timeout(BURIAL, ends).await) });
         self.backend.close().await;
         self.publish();
-    }
-
-    fn answer(&mut self, ask: Ask) {
-        if let Some((error, until)) = &self.failed
-            && Instant::now() < *until
-            && self.failures >= PATIENCE
-        {
-            let error = error.clone();
-            return match ask {
-                Ask::Worker(answer) => drop(answer.send(Err(error))),
-                Ask::Ready(answer) => drop(answer.send(Err(error))),
-            };
-        }
-        match ask {
-            Ask::Worker(answer) => self.waiting.push_back(answer),
-            Ask::Ready(answer) => self.unready.push(answer),
-        }
     }
 
     fn hear(&mut self, came: Came) {
@@ -131,21 +97,29 @@ impl Pool {
                 self.preparing = false;
                 self.prepared(layers);
             }
-            Came::Prepared(Err(why)) => {
+            Came::Prepared(Err(error)) => {
                 self.preparing = false;
-                // It says why it does not work here; asking again at once would not change that.
-                self.failures = self.failures.max(PATIENCE - 1);
-                self.fail(why);
+                if !error.passes() {
+                    // It says why it does not work here; asking again would not change that.
+                    self.shelf.lose_patience();
+                }
+                self.refuse(error);
             }
-            Came::Launched(Ok(fresh)) => {
+            Came::Launched(Ok((fresh, layers))) => {
                 self.launching = self.launching.saturating_sub(1);
                 self.launched += 1;
-                self.idle.push_back(fresh);
-                (self.failed, self.failures) = (None, 0);
+                match shelf::missing(&layers, &self.config.require) {
+                    None => self.shelf.put(fresh),
+                    Some(error) => self.refuse(error),
+                }
             }
-            Came::Launched(Err(why)) => {
+            Came::Launched(Err(error)) => {
                 self.launching = self.launching.saturating_sub(1);
-                self.fail(why);
+                self.refuse(error);
+                if self.shelf.is_hopeless() {
+                    // What was found out and made once may not be there any more.
+                    self.layers = None;
+                }
             }
         }
     }
@@ -158,117 +132,74 @@ impl Pool {
     }
 
     fn prepared(&mut self, layers: Vec<LayerState>) {
-        let required =
-            |state: &&LayerState| !state.reached && self.config.require.contains(&state.layer);
-        let missing: Vec<_> = layers
-            .iter()
-            .filter(required)
-            .map(|state| format!("{} ({})", state.layer, state.why))
-            .collect();
-        if missing.is_empty() {
-            self.layers = Some(layers.into());
-            (self.failed, self.failures) = (None, 0);
-            return;
+        if let Some(error) = shelf::missing(&layers, &self.config.require) {
+            self.shelf.lose_patience();
+            return self.refuse(error);
         }
-        self.failures = self.failures.max(PATIENCE);
-        self.refuse(SandboxError::Layers(missing.join(", ")));
+        self.layers = Some(layers.into());
+        self.shelf.works();
     }
 
     fn fail(&mut self, why: String) {
-        let why = narrows_types::fault::clip(why, 300);
-        tracing::warn!(backend = %self.kind, engine = %self.engine, "no worker: {why}");
-        self.failures = self.failures.saturating_add(1);
-        self.refuse(SandboxError::Backend { backend: self.kind, why });
+        self.refuse(broken(self.kind, why));
     }
 
     fn refuse(&mut self, error: SandboxError) {
-        let doubled = 1_u32.checked_shl(self.failures.saturating_sub(1)).unwrap_or(u32::MAX);
-        let pause = BACKOFF.saturating_mul(doubled).min(BACKOFF_MAX);
-        if self.failures >= PATIENCE {
-            for answer in self.waiting.drain(..) {
-                drop(answer.send(Err(error.clone())));
-            }
-            for answer in self.unready.drain(..) {
-                drop(answer.send(Err(error.clone())));
-            }
-        }
-        self.failed = Some((error, Instant::now() + pause));
+        tracing::warn!(backend = %self.kind, engine = %self.engine, "no worker: {error}");
+        self.shelf.fail(error);
     }
 
     /// Brings everything to where it should be.
     fn tend(&mut self) {
-        self.hand_out();
-        let paused = self.failed.as_ref().is_some_and(|(_, until)| Instant::now() < *until);
-        let asked = !self.waiting.is_empty() || !self.unready.is_empty();
-        if paused || (self.failures >= PATIENCE && !asked) {
+        self.shelf.hand_out();
+        if !self.shelf.wants() {
             return;
         }
-        let patience = Duration::from_millis(self.config.start_ms);
-        let (backend, engine) = (Arc::clone(&self.backend), self.engine);
-        let late = move |_late| format!("not ready within {} ms", patience.as_millis());
+        let (kind, engine, ms) = (self.kind, self.engine, self.config.start_ms);
         if self.layers.is_none() {
             if !self.preparing {
                 self.preparing = true;
+                let backend = Arc::clone(&self.backend);
                 self.steps.spawn(async move {
-                    let prepared = timeout(patience, backend.prepare(engine)).await;
-                    Came::Prepared(prepared.map_err(late).flatten())
+                    Came::Prepared(step(kind, ms, backend.prepare(engine)).await)
                 });
             }
             return;
         }
-        let goal = self.waiting.len().saturating_add(self.config.warm);
-        let missing = goal.saturating_sub(self.idle.len().saturating_add(self.launching));
+        let missing = self.shelf.missing(self.launching);
         for _ in 0..missing.min(LAUNCHES_MAX.saturating_sub(self.launching)) {
             self.launching += 1;
-            let backend = Arc::clone(&backend);
-            self.steps.spawn(async move {
-                let launched = timeout(patience, backend.launch(engine)).await;
-                Came::Launched(launched.map_err(late).flatten())
-            });
+            let backend = Arc::clone(&self.backend);
+            self.steps
+                .spawn(async move { Came::Launched(step(kind, ms, backend.launch(engine)).await) });
         }
-        if self.idle.len() >= self.config.warm {
-            for answer in self.unready.drain(..) {
-                drop(answer.send(Ok(())));
-            }
-        }
-    }
-
-    fn hand_out(&mut self) {
-        self.idle.retain_mut(Fresh::alive);
-        self.waiting.retain(|answer| !answer.is_closed());
-        while let Some(fresh) = self.idle.pop_front() {
-            let Some(answer) = self.waiting.pop_front() else {
-                self.idle.push_front(fresh);
-                return;
-            };
-            if let Err(Ok(fresh)) = answer.send(Ok(fresh)) {
-                self.idle.push_front(fresh);
-            }
-        }
+        self.shelf.tell_ready();
     }
 
     fn publish(&self) {
         let health = Health {
             ready: self.layers.is_some(),
             started: self.launched,
-            idle: self.idle.len(),
+            idle: self.shelf.idle(),
             layers: self.layers.clone().unwrap_or_default(),
-            error: self.failed.as_ref().map(|(error, _)| error.to_string()),
+            error: self.shelf.error(),
             ..Health::new(self.kind, self.engine)
         };
-        self.tell.send_if_modified(|old| {
-            let changed = *old != health;
-            if changed {
-                *old = health;
-            }
-            changed
-        });
+        shelf::publish(&self.tell, health);
     }
 }
 
-async fn wait(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => std::future::pending().await,
-    }
+/// What a back end does, under the deadline for it.
+async fn step<T>(
+    kind: BackendKind,
+    ms: u64,
+    done: impl Future<Output = Result<T, String>>,
+) -> Result<T, SandboxError> {
+    let done = timeout(Duration::from_millis(ms), done).await;
+    let done = done.map_err(|_late| SandboxError::Slow { backend: kind, ms })?;
+    done.map_err(|why| broken(kind, why))
+}
+
+fn broken(backend: BackendKind, why: String) -> SandboxError {
+    SandboxError::Backend { backend, why: narrows_types::fault::clip(why, 300) }
 }

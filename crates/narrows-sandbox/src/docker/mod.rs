@@ -13,7 +13,8 @@ mod leftovers;
 
 pub use daemon::sockets;
 
-use crate::backend::{Backend, Ender, Fresh};
+use crate::backend::{Backend, Ender, Fresh, Launched};
+use arc_swap::ArcSwapOption;
 use bollard::Docker as Daemon;
 use bollard::models::ContainerCreateBody;
 use container::Profiles;
@@ -23,9 +24,9 @@ use futures_util::future::BoxFuture;
 use keeper::Keeper;
 use narrows_types::{Engine, Layer, LayerState};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -71,7 +72,7 @@ impl Config {
 #[derive(Debug)]
 pub(crate) struct Docker {
     config: Config,
-    ready: OnceCell<Ready>,
+    ready: ArcSwapOption<Ready>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -89,11 +90,7 @@ struct Ready {
 impl Docker {
     pub(crate) fn new(config: Config) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        Self { config, ready: OnceCell::new(), tasks, stop }
-    }
-
-    async fn ready(&self) -> Result<&Ready, String> {
-        self.ready.get_or_try_init(|| self.find()).await
+        Self { config, ready: ArcSwapOption::empty(), tasks, stop }
     }
 
     /// Everything that comes before the first container.
@@ -176,17 +173,19 @@ impl Ready {
 impl Backend for Docker {
     fn prepare(&self, engine: Engine) -> BoxFuture<'_, Result<Vec<LayerState>, String>> {
         async move {
-            let ready = self.ready().await?;
-            let (_fresh, layers) = self.start(ready, engine).await?;
+            // Anew each time: what was found out once may not hold any more.
+            let ready = Arc::new(self.find().await?);
+            self.ready.store(Some(Arc::clone(&ready)));
+            let (_fresh, layers) = self.start(&ready, engine).await?;
             Ok(layers)
         }
         .boxed()
     }
 
-    fn launch(&self, engine: Engine) -> BoxFuture<'_, Result<Fresh, String>> {
+    fn launch(&self, engine: Engine) -> BoxFuture<'_, Result<Launched, String>> {
         async move {
-            let ready = self.ready().await?;
-            self.start(ready, engine).await.map(|(fresh, _)| fresh)
+            let ready = self.ready.load_full().ok_or("no container was tried yet")?;
+            self.start(&ready, engine).await
         }
         .boxed()
     }

@@ -8,7 +8,7 @@ mod image;
 mod qemu;
 mod qmp;
 
-use crate::backend::{Backend, Ender, Fresh};
+use crate::backend::{Backend, Ender, Fresh, Launched};
 use crate::guard::Ended;
 use crate::spawn::Machine;
 use console::Console;
@@ -158,12 +158,12 @@ impl<D: Driver> Microvm<D> {
         Ok(guest.layers)
     }
 
-    async fn start(&self, engine: Engine) -> Result<Fresh, String> {
+    async fn start(&self, engine: Engine) -> Result<Launched, String> {
         let saved = {
             let all = self.saved.lock().unwrap_or_else(PoisonError::into_inner);
             all.get(&engine).map(Arc::clone).ok_or("no guest was booted yet")?
         };
-        let Guest { mut machine, console, wire, .. } = self.driver.restore(&saved).await?;
+        let Guest { mut machine, console, wire, layers } = self.driver.restore(&saved).await?;
         let gone = || "the machine is gone already".to_owned();
         let (process, died) = (machine.release(), machine.ended.take());
         let (process, died): (_, oneshot::Receiver<Ended>) =
@@ -172,7 +172,7 @@ impl<D: Driver> Microvm<D> {
         self.tasks.spawn(console::bury(console, died, tell));
         let (read, write) = wire.into_split();
         let (read, write) = (Box::new(read), Box::new(write));
-        Ok(Fresh { read, write, worker: Ender::Process(process), ended })
+        Ok((Fresh { read, write, worker: Ender::Process(process), ended }, layers))
     }
 }
 
@@ -181,7 +181,7 @@ impl<D: Driver> Backend for Microvm<D> {
         self.begin(engine).boxed()
     }
 
-    fn launch(&self, engine: Engine) -> BoxFuture<'_, Result<Fresh, String>> {
+    fn launch(&self, engine: Engine) -> BoxFuture<'_, Result<Launched, String>> {
         self.start(engine).boxed()
     }
 

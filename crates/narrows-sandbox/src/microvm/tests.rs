@@ -38,7 +38,7 @@ async fn machines_are_restored_apart_from_each_other_and_leave_nothing() {
     let (one, other) =
         tokio::join!(machines.launch(Engine::Quickjs), machines.launch(Engine::Quickjs));
     println!("two restored: {:?}", begun.elapsed());
-    let (mut one, mut other) = (one.unwrap(), other.unwrap());
+    let ((mut one, _), (mut other, _)) = (one.unwrap(), other.unwrap());
     one.worker.end();
     assert_eq!(one.ended.await.unwrap().how, Death::Signal(libc::SIGKILL));
     assert_eq!(one.read.read(&mut [0]).await.unwrap(), 0);
