@@ -268,6 +268,8 @@ impl Run<'_> {
             Limit::WallMs => limits.wall_ms,
             Limit::CpuMs => limits.cpu_ms,
             Limit::MemoryBytes => limits.memory_bytes,
+            Limit::DiskBytes => limits.disk_bytes,
+            Limit::Files => u64::from(limits.files),
             Limit::Calls => u64::from(limits.calls),
             Limit::ResultBytes => limits.result_bytes,
             Limit::ValueBytes => limits.value_bytes,

@@ -13,6 +13,11 @@ pub struct Limits {
     pub cpu_ms: u64,
     /// Bytes of heap of the interpreter.
     pub memory_bytes: u64,
+    /// Bytes of all files that the run keeps at once. They are its alone and gone with it; with 0
+    /// it has none.
+    pub disk_bytes: u64,
+    /// Files and folders that the run keeps at once.
+    pub files: u32,
     /// Tool calls in the run.
     pub calls: u32,
     /// Tool calls under way at once; further ones wait.
@@ -36,6 +41,8 @@ impl Default for Limits {
             wall_ms: 60_000,
             cpu_ms: 10_000,
             memory_bytes: 128 << 20,
+            disk_bytes: 16 << 20,
+            files: 100,
             calls: 1_000,
             calls_parallel: 64,
             result_bytes: 16 << 20,
@@ -60,6 +67,12 @@ pub struct Lowered {
     /// [`Limits::memory_bytes`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_bytes: Option<u64>,
+    /// [`Limits::disk_bytes`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk_bytes: Option<u64>,
+    /// [`Limits::files`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<u32>,
     /// [`Limits::calls`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<u32>,
@@ -83,8 +96,8 @@ impl Lowered {
         *self == Self::default()
     }
 
-    /// The name of the first limit that would let nothing run at all, if there is one. No calls at
-    /// all is something that can be wanted.
+    /// The name of the first limit that would let nothing run at all, if there is one. No calls and
+    /// no files are something that can be wanted.
     pub fn nothing(&self) -> Option<&'static str> {
         [
             ("wall_ms", self.wall_ms),
@@ -105,6 +118,8 @@ impl Lowered {
         at_most(&mut limits.wall_ms, self.wall_ms);
         at_most(&mut limits.cpu_ms, self.cpu_ms);
         at_most(&mut limits.memory_bytes, self.memory_bytes);
+        at_most(&mut limits.disk_bytes, self.disk_bytes);
+        at_most(&mut limits.files, self.files);
         at_most(&mut limits.calls, self.calls);
         at_most(&mut limits.calls_parallel, self.calls_parallel);
         at_most(&mut limits.result_bytes, self.result_bytes);
@@ -123,6 +138,10 @@ pub enum Limit {
     CpuMs,
     /// [`Limits::memory_bytes`].
     MemoryBytes,
+    /// [`Limits::disk_bytes`].
+    DiskBytes,
+    /// [`Limits::files`].
+    Files,
     /// [`Limits::calls`].
     Calls,
     /// [`Limits::result_bytes`].
@@ -140,6 +159,8 @@ impl Limit {
             Self::WallMs => "wall_ms",
             Self::CpuMs => "cpu_ms",
             Self::MemoryBytes => "memory_bytes",
+            Self::DiskBytes => "disk_bytes",
+            Self::Files => "files",
             Self::Calls => "calls",
             Self::ResultBytes => "result_bytes",
             Self::ValueBytes => "value_bytes",

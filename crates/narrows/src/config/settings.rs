@@ -182,6 +182,11 @@ pub(crate) struct LimitsSection {
     /// Bytes of heap of the interpreter.
     #[schemars(range(min = 1))]
     pub(crate) memory_bytes: u64,
+    /// Bytes of all files that a run keeps at once; they are its alone and gone with it. With 0 it
+    /// has none.
+    pub(crate) disk_bytes: u64,
+    /// Files and folders that a run keeps at once.
+    pub(crate) files: u32,
     /// Tool calls in one run.
     pub(crate) calls: u32,
     /// Tool calls under way at once; further ones wait.
@@ -221,6 +226,8 @@ impl Default for LimitsSection {
             wall_ms: of.wall_ms,
             cpu_ms: of.cpu_ms,
             memory_bytes: of.memory_bytes,
+            disk_bytes: of.disk_bytes,
+            files: of.files,
             calls: of.calls,
             calls_parallel: of.calls_parallel,
             result_bytes: of.result_bytes,
@@ -243,6 +250,8 @@ impl LimitsSection {
             wall_ms: self.wall_ms,
             cpu_ms: self.cpu_ms,
             memory_bytes: self.memory_bytes,
+            disk_bytes: self.disk_bytes,
+            files: self.files,
             calls: self.calls,
             calls_parallel: self.calls_parallel,
             result_bytes: self.result_bytes,

@@ -101,6 +101,10 @@ pub(crate) struct LoweredSection {
     /// Bytes of heap.
     #[schemars(range(min = 1))]
     pub(crate) memory_bytes: Option<u64>,
+    /// Bytes of all files that a run keeps at once.
+    pub(crate) disk_bytes: Option<u64>,
+    /// Files and folders that a run keeps at once.
+    pub(crate) files: Option<u32>,
     /// Tool calls in one run.
     pub(crate) calls: Option<u32>,
     /// Tool calls under way at once.
@@ -121,6 +125,8 @@ impl From<LoweredSection> for Lowered {
             wall_ms,
             cpu_ms,
             memory_bytes,
+            disk_bytes,
+            files,
             calls,
             calls_parallel,
             result_bytes,
@@ -131,6 +137,8 @@ impl From<LoweredSection> for Lowered {
             wall_ms,
             cpu_ms,
             memory_bytes,
+            disk_bytes,
+            files,
             calls,
             calls_parallel,
             result_bytes,
