@@ -38,8 +38,8 @@ const SEARCH_SHAPE: &str = "search takes {query, server?, limit?, detail?, langu
 /// What `engine` can be.
 const ENGINES: &str = "one of \"quickjs\", \"wasm\", \"deno\", \"monty\", \"cpython\"";
 /// What `limits` can hold.
-const LIMITS: &str = "{wall_ms?, cpu_ms?, memory_bytes?, disk_bytes?, files?, calls?, calls_parallel?, \
-                      result_bytes?, value_bytes?, log_bytes?}";
+const LIMITS: &str = "{wall_ms?, cpu_ms?, memory_bytes?, disk_bytes?, files?, processes?, read_only?, \
+                      calls?, calls_parallel?, result_bytes?, value_bytes?, log_bytes?}";
 
 /// How long a search for a job waits for its end: a model looks less often.
 pub(crate) const JOB_WAIT: Duration = Duration::from_secs(10);

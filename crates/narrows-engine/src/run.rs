@@ -132,7 +132,10 @@ impl Shared {
                 usage = used;
                 run.ending(end)
             }
-            Err(end) => end,
+            Err(end) => {
+                usage.cpu_us = receiver.cpu_us();
+                end
+            }
         };
         if matches!(end, Ending::Lost(_)) {
             grant.uncount(run.calls.load(Ordering::Relaxed));
@@ -270,6 +273,7 @@ impl Run<'_> {
             Limit::MemoryBytes => limits.memory_bytes,
             Limit::DiskBytes => limits.disk_bytes,
             Limit::Files => u64::from(limits.files),
+            Limit::Processes => u64::from(limits.processes),
             Limit::Calls => u64::from(limits.calls),
             Limit::ResultBytes => limits.result_bytes,
             Limit::ValueBytes => limits.value_bytes,

@@ -22,6 +22,15 @@ pub enum LeaseEnd {
     Lost(String),
 }
 
+/// A worker that is gone.
+#[derive(Debug, Clone)]
+pub(crate) struct Gone {
+    /// Why.
+    pub(crate) end: LeaseEnd,
+    /// Processor time that it used, in microseconds, where that is known.
+    pub(crate) cpu_us: u64,
+}
+
 /// How a worker ended, as its zygote tells.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ended {
@@ -45,7 +54,7 @@ pub(crate) struct Guard {
     pub(crate) worker: Ender,
     pub(crate) orders: watch::Receiver<Order>,
     pub(crate) ended: oneshot::Receiver<Ended>,
-    pub(crate) tell: watch::Sender<Option<LeaseEnd>>,
+    pub(crate) tell: watch::Sender<Option<Gone>>,
     /// The place among the programs that run; free again once the worker is buried.
     pub(crate) place: OwnedSemaphorePermit,
     /// The sandbox shuts down.
@@ -82,8 +91,9 @@ impl Guard {
         }
         let limits = self.orders.borrow().limits;
         let end = explain(bite, ended, limits.as_ref(), self.worker.carrier());
-        tracing::trace!(?end, cpu_us = ended.map(|ended| ended.cpu_us), "worker gone");
-        self.tell.send_replace(Some(end));
+        let gone = Gone { end, cpu_us: ended.map_or(0, |ended| ended.cpu_us) };
+        tracing::trace!(?gone, "worker gone");
+        self.tell.send_replace(Some(gone));
         drop(self.place);
     }
 }

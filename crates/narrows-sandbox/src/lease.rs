@@ -2,7 +2,7 @@
 
 use crate::backend::{Read, Write};
 use crate::frames::{Broken, Frames};
-use crate::guard::{LeaseEnd, Order};
+use crate::guard::{Gone, LeaseEnd, Order};
 use narrows_types::frame::{FromWorker, ToWorker};
 use narrows_types::{BackendKind, Engine, Limits};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub struct LeaseReceiver {
 struct End {
     /// With the last of these goes the worker.
     orders: Arc<watch::Sender<Order>>,
-    told: watch::Receiver<Option<LeaseEnd>>,
+    told: watch::Receiver<Option<Gone>>,
 }
 
 impl std::fmt::Debug for Lease {
@@ -55,7 +55,7 @@ impl Lease {
     pub(crate) fn new(
         (read, write): (Read, Write),
         orders: watch::Sender<Order>,
-        told: watch::Receiver<Option<LeaseEnd>>,
+        told: watch::Receiver<Option<Gone>>,
         grace: Duration,
         at: (BackendKind, Engine),
     ) -> Self {
@@ -140,6 +140,11 @@ impl LeaseReceiver {
         self.over = Some(end.clone());
         Err(end)
     }
+
+    /// Processor time in microseconds that the worker used, where it is gone and that is known.
+    pub fn cpu_us(&self) -> u64 {
+        self.end.told.borrow().as_ref().map_or(0, |gone| gone.cpu_us)
+    }
 }
 
 impl End {
@@ -156,8 +161,8 @@ impl End {
     async fn reason(&mut self) -> LeaseEnd {
         for wait in REASON {
             let told = timeout(wait, self.told.wait_for(Option::is_some)).await;
-            match told.map(|told| told.map(|end| end.clone())) {
-                Ok(Ok(Some(end))) => return end,
+            match told.map(|told| told.map(|gone| gone.clone())) {
+                Ok(Ok(Some(gone))) => return gone.end,
                 Ok(Err(_)) => return LeaseEnd::Lost("the sandbox is shutting down".to_owned()),
                 Ok(Ok(None)) | Err(_) => self.kill(),
             }

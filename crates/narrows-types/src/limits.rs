@@ -1,6 +1,7 @@
 //! Limits of a run. The same names and meanings on every back end.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// What one run may use. A call can only tighten what the config allows.
@@ -18,6 +19,10 @@ pub struct Limits {
     pub disk_bytes: u64,
     /// Files and folders that the run keeps at once.
     pub files: u32,
+    /// Threads and processes that the run has at once, its first thread among them.
+    pub processes: u32,
+    /// Nothing but the run's own files can be written.
+    pub read_only: ReadOnly,
     /// Tool calls in the run.
     pub calls: u32,
     /// Tool calls under way at once; further ones wait.
@@ -43,6 +48,8 @@ impl Default for Limits {
             memory_bytes: 128 << 20,
             disk_bytes: 16 << 20,
             files: 100,
+            processes: 16,
+            read_only: ReadOnly,
             calls: 1_000,
             calls_parallel: 64,
             result_bytes: 16 << 20,
@@ -73,6 +80,12 @@ pub struct Lowered {
     /// [`Limits::files`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<u32>,
+    /// [`Limits::processes`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u32>,
+    /// [`Limits::read_only`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_only: Option<ReadOnly>,
     /// [`Limits::calls`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<u32>,
@@ -103,6 +116,7 @@ impl Lowered {
             ("wall_ms", self.wall_ms),
             ("cpu_ms", self.cpu_ms),
             ("memory_bytes", self.memory_bytes),
+            ("processes", self.processes.map(u64::from)),
             ("calls_parallel", self.calls_parallel.map(u64::from)),
             ("value_bytes", self.value_bytes),
         ]
@@ -120,11 +134,34 @@ impl Lowered {
         at_most(&mut limits.memory_bytes, self.memory_bytes);
         at_most(&mut limits.disk_bytes, self.disk_bytes);
         at_most(&mut limits.files, self.files);
+        at_most(&mut limits.processes, self.processes);
         at_most(&mut limits.calls, self.calls);
         at_most(&mut limits.calls_parallel, self.calls_parallel);
         at_most(&mut limits.result_bytes, self.result_bytes);
         at_most(&mut limits.value_bytes, self.value_bytes);
         at_most(&mut limits.log_bytes, self.log_bytes);
+    }
+}
+
+/// `true`, which is all that it can be: no run ever writes a file of the machine's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadOnly;
+
+impl ReadOnly {
+    /// Why it cannot be `false`.
+    pub const WHY: &str = "read_only can only be true: a run writes its own files and no others";
+}
+
+impl Serialize for ReadOnly {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(true)
+    }
+}
+
+impl<'de> Deserialize<'de> for ReadOnly {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let said = bool::deserialize(deserializer)?;
+        said.then_some(Self).ok_or_else(|| D::Error::custom(Self::WHY))
     }
 }
 
@@ -142,6 +179,8 @@ pub enum Limit {
     DiskBytes,
     /// [`Limits::files`].
     Files,
+    /// [`Limits::processes`].
+    Processes,
     /// [`Limits::calls`].
     Calls,
     /// [`Limits::result_bytes`].
@@ -161,6 +200,7 @@ impl Limit {
             Self::MemoryBytes => "memory_bytes",
             Self::DiskBytes => "disk_bytes",
             Self::Files => "files",
+            Self::Processes => "processes",
             Self::Calls => "calls",
             Self::ResultBytes => "result_bytes",
             Self::ValueBytes => "value_bytes",
@@ -193,5 +233,8 @@ mod tests {
         assert_eq!((most.is_empty(), most.nothing()), (false, None));
         assert_eq!(Lowered { wall_ms: Some(0), ..most }.nothing(), Some("wall_ms"));
         assert!(serde_json::from_str::<Lowered>(r#"{"cpu_msec": 5}"#).is_err());
+        assert!(serde_json::from_str::<Lowered>(r#"{"read_only": true}"#).is_ok());
+        let writes = serde_json::from_str::<Lowered>(r#"{"read_only": false}"#).unwrap_err();
+        assert!(writes.to_string().starts_with(ReadOnly::WHY), "{writes}");
     }
 }

@@ -53,6 +53,33 @@ pub struct Usage {
     pub cpu_us: u64,
     /// Largest heap of the interpreter in bytes, where the engine tells.
     pub memory_bytes: u64,
+    /// Bytes of the run's files, the most of them at once where that is known.
+    #[serde(skip_serializing_if = "is_none")]
+    pub disk_bytes: u64,
+    /// Files and folders of the run, in the same way.
+    #[serde(skip_serializing_if = "is_none")]
+    pub files: u64,
+}
+
+impl Usage {
+    /// What was used of what has a limit, by the limits' names; what is not known is left out.
+    pub fn of_limits(&self) -> impl Iterator<Item = (Limit, u64)> {
+        let millis = |us: u64| us.div_ceil(1_000);
+        [
+            (Limit::WallMs, millis(self.wall_us)),
+            (Limit::CpuMs, millis(self.cpu_us)),
+            (Limit::MemoryBytes, self.memory_bytes),
+            (Limit::DiskBytes, self.disk_bytes),
+            (Limit::Files, self.files),
+        ]
+        .into_iter()
+        .filter(|(_, used)| *used > 0)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_none(n: &u64) -> bool {
+    *n == 0
 }
 
 /// One tool call of a run: a bar of the waterfall.

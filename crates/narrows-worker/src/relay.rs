@@ -215,7 +215,7 @@ fn relay<S: Read + Write + AsFd>(
         let cpu_left = Duration::from_millis(limits.cpu_ms).saturating_sub(cpu);
         if wall_left.is_zero() || cpu_left.is_zero() {
             let limit = if wall_left.is_zero() { Limit::WallMs } else { Limit::CpuMs };
-            let usage = Usage { wall_us: micros(wall), cpu_us: micros(cpu), memory_bytes: 0 };
+            let usage = Usage { wall_us: micros(wall), cpu_us: micros(cpu), ..Usage::default() };
             let done = Done { end: End::Limit(limit), usage };
             link.send(&FromWorker::Done(Box::new(done)))?;
             return Ok(Relayed::Done);

@@ -67,7 +67,7 @@ impl Run {
         match &mut frame {
             FromWorker::Idle => return Some(frame),
             FromWorker::Done(done) => {
-                done.usage = Usage { wall_us: 0, cpu_us: 0, memory_bytes: 0 };
+                done.usage = Usage::default();
                 self.done = true;
             }
             FromWorker::Call(call) => self.calls.push(call.clone()),

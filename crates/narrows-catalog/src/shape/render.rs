@@ -4,7 +4,7 @@ use super::first_sentence;
 use crate::typing::clean;
 use narrows_types::fault::clip;
 use narrows_types::{
-    Asked, Detail, Language, LogLevel, RunEnd, RunId, RunReport, SearchHit, Shaped,
+    Asked, Detail, Language, Limit, LogLevel, RunEnd, RunId, RunReport, SearchHit, Shaped,
 };
 use std::fmt::Write as _;
 
@@ -51,11 +51,16 @@ fn end(report: &RunReport, text: &mut String) {
             }
             Ok(())
         }
-        RunEnd::Limit { limit, allowed: 0 } => {
+        RunEnd::Limit { limit: limit @ Limit::Stack, .. } => {
             writeln!(text, "limit reached: {limit}; the recursion is too deep")
         }
         RunEnd::Limit { limit, allowed } => {
-            writeln!(text, "limit reached: {limit} = {allowed}; do less in one program")
+            let _infallible = write!(text, "limit reached: {limit} = {allowed}");
+            for (index, (of, used)) in report.usage.of_limits().enumerate() {
+                let before = if index == 0 { "; used" } else { "," };
+                let _infallible = write!(text, "{before} {of} = {used}");
+            }
+            writeln!(text, "; do less in one program")
         }
         RunEnd::Deadlock => {
             writeln!(text, "deadlock: the program waits for something that can never happen")

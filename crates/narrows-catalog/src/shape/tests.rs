@@ -162,7 +162,7 @@ fn report(end: RunEnd) -> RunReport {
         logs_dropped: 0,
         shown: Vec::new(),
         calls: Vec::new(),
-        usage: Usage::default(),
+        usage: Usage { wall_us: 120_000, ..Usage::default() },
         bill: Bill { calls: 3, ms: 120, kept_bytes: 45_231, cached: 0 },
         text: String::new(),
     }
@@ -223,7 +223,7 @@ not run, no call was made:
 2:1 files.read needs path
 [3 calls, 120 ms, 45.2 KB kept out of context]
 
-limit reached: wall_ms = 60000; do less in one program
+limit reached: wall_ms = 60000; used wall_ms = 120; do less in one program
 [3 calls, 120 ms, 45.2 KB kept out of context]
 
 deadlock: the program waits for something that can never happen

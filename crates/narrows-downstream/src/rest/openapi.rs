@@ -84,7 +84,8 @@ pub(super) struct RunRequest {
     #[schema(required = false)]
     engine: Option<String>,
     /// Limits lower than the config's: `wall_ms`, `cpu_ms`, `memory_bytes`, `disk_bytes`,
-    /// `files`, `calls`, `calls_parallel`, `result_bytes`, `value_bytes`, `log_bytes`.
+    /// `files`, `processes`, `read_only`, `calls`, `calls_parallel`, `result_bytes`,
+    /// `value_bytes`, `log_bytes`.
     #[schema(required = false)]
     limits: Option<Value>,
     /// Bound as `input` inside the program.

@@ -171,6 +171,7 @@ pub(crate) fn finish<S: Read + Write>(
         wall_us: host::micros(began.wall()),
         cpu_us: host::micros(began.cpu()),
         memory_bytes: began.memory(),
+        ..Usage::default()
     };
     link.send(&FromWorker::Done(Box::new(Done { end, usage })))
 }

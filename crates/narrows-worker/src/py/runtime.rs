@@ -383,6 +383,7 @@ impl<S: Read + Write> Session<'_, S> {
             wall_us: micros(self.began.wall()),
             cpu_us: micros(self.began.cpu()),
             memory_bytes: self.memory_bytes,
+            ..Usage::default()
         }
     }
 

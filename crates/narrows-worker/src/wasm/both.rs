@@ -45,7 +45,7 @@ fn run(which: Which, program: Program) -> Frames {
                 Some(ToWorker::Reply(answer(call, calls * 250)))
             }
             FromWorker::Done(done) => {
-                done.usage = Usage { wall_us: 0, cpu_us: 0, memory_bytes: 0 };
+                done.usage = Usage::default();
                 None
             }
             _ => None,

@@ -6,8 +6,9 @@ use super::output::{Output, Tone, safe};
 use super::{Desk, mismatch};
 use narrows_types::{
     Answer, Asked, Content, Event, Fault, Language, Limit, LogLevel, Lowered, RunAsk, RunEnd,
-    RunReport, SessionId, Shaped, What,
+    RunReport, SessionId, Shaped, Usage, What,
 };
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::io::Read as _;
 use std::path::Path;
@@ -85,13 +86,15 @@ impl Desk {
 pub(super) fn lowered(pairs: &[String]) -> Result<Lowered, Fail> {
     let mut limits = serde_json::Map::new();
     for pair in pairs {
-        let parsed =
-            pair.split_once('=').and_then(|(name, n)| Some((name, n.parse::<u64>().ok()?)));
+        let parsed = pair.split_once('=').and_then(|(name, value)| {
+            let value = serde_json::from_str::<Value>(value).ok()?;
+            (value.is_u64() || value.is_boolean()).then_some((name, value))
+        });
         let (name, value) = parsed.ok_or_else(|| {
             let fault = Fault::invalid(format!("--limit {pair}: not a name and a whole number"));
             Fail::Fault(fault.hint("write --limit cpu_ms=500"))
         })?;
-        limits.insert(name.to_owned(), value.into());
+        limits.insert(name.to_owned(), value);
     }
     serde_json::from_value(limits.into())
         .map_err(|e| Fail::Fault(Fault::invalid(format!("--limit: {e}"))))
@@ -185,7 +188,7 @@ fn told(report: &RunReport, timeout_ms: Option<u64>, out: &Output) -> Result<(),
     match &report.end {
         RunEnd::Returned(shaped) => returned(shaped, out)?,
         end => {
-            for line in ended(end, timeout_ms) {
+            for line in ended(report, timeout_ms) {
                 out.error(&line);
             }
             if matches!(end, RunEnd::Paused { .. }) {
@@ -223,7 +226,7 @@ pub(super) fn pretty(value: &RawValue) -> String {
     if let Ok(text) = serde_json::from_str::<String>(raw) {
         return text;
     }
-    match serde_json::from_str::<serde_json::Value>(raw) {
+    match serde_json::from_str::<Value>(raw) {
         // Numbers beyond 64 bits would change: such a value stays as it came.
         Ok(parsed) if format!("{parsed}") == raw => format!("{parsed:#}"),
         _ => raw.to_owned(),
@@ -231,8 +234,8 @@ pub(super) fn pretty(value: &RawValue) -> String {
 }
 
 /// How a run ended that returned nothing, line by line.
-fn ended(end: &RunEnd, timeout_ms: Option<u64>) -> Vec<String> {
-    match end {
+fn ended(report: &RunReport, timeout_ms: Option<u64>) -> Vec<String> {
+    match &report.end {
         RunEnd::Returned(_) => Vec::new(),
         RunEnd::Threw(error) => {
             let mut lines = vec![format!("{}: {}", error.name, error.message)];
@@ -248,13 +251,19 @@ fn ended(end: &RunEnd, timeout_ms: Option<u64>) -> Vec<String> {
             std::iter::once("the program was not started:".to_owned()).chain(lines).collect()
         }
         RunEnd::Limit { limit: limit @ Limit::WallMs, allowed } if timeout_ms == Some(*allowed) => {
-            vec![format!(
-                "the program reached the limit {limit} = {allowed}; --timeout-ms raises it"
-            )]
+            vec![
+                format!(
+                    "the program reached the limit {limit} = {allowed}; --timeout-ms raises it"
+                ),
+                used(&report.usage),
+            ]
         }
-        RunEnd::Limit { limit, allowed } => vec![format!(
-            "the program reached the limit {limit} = {allowed}; `[limits]` in the config raises it"
-        )],
+        RunEnd::Limit { limit, allowed } => vec![
+            format!(
+                "the program reached the limit {limit} = {allowed}; `[limits]` in the config raises it"
+            ),
+            used(&report.usage),
+        ],
         RunEnd::Deadlock => {
             vec!["the program waits for something that can never happen".to_owned()]
         }
@@ -269,11 +278,16 @@ fn ended(end: &RunEnd, timeout_ms: Option<u64>) -> Vec<String> {
     }
 }
 
+fn used(usage: &Usage) -> String {
+    let parts: Vec<String> = usage.of_limits().map(|(of, used)| format!("{of} = {used}")).collect();
+    format!("  used {}", parts.join(", "))
+}
+
 fn shown(content: &Content) -> String {
     if let Some(text) = content.as_text() {
         return safe(text);
     }
-    let field = |key: &str| content.0.get(key).and_then(serde_json::Value::as_str);
+    let field = |key: &str| content.0.get(key).and_then(Value::as_str);
     let bytes = field("data").or(field("blob")).map_or(0, |data| data.len() / 4 * 3);
     let mime = field("mimeType").unwrap_or("unknown type");
     format!("shown: {} ({}, about {bytes} bytes)", safe(content.kind()), safe(mime))

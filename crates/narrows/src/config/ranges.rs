@@ -5,6 +5,7 @@ use super::problem::Problem;
 use super::settings::Where;
 use super::tree::{Place, Tree};
 use narrows_store::StoreError;
+use narrows_types::ReadOnly;
 
 /// The largest journal of one run: beyond it the store is the wrong place.
 const JOURNAL_BYTES_MAX: u64 = 1 << 30;
@@ -76,6 +77,7 @@ impl Check<'_> {
                 some("wall_ms", limits.wall_ms),
                 some("cpu_ms", limits.cpu_ms),
                 some("memory_bytes", limits.memory_bytes),
+                some("processes", limits.processes.into()),
                 some("calls_parallel", limits.calls_parallel.into()),
                 some("result_bytes", limits.result_bytes),
                 some("value_bytes", limits.value_bytes),
@@ -86,6 +88,18 @@ impl Check<'_> {
                 some("runs_parallel", limits.runs_parallel),
             ],
         );
+        if !limits.read_only {
+            self.told(&["limits", "read_only"], ReadOnly::WHY, "leave `read_only` out");
+        }
+        for (name, key) in &settings.keys {
+            if key.limits.read_only == Some(false) {
+                self.told(
+                    &["keys", name, "limits", "read_only"],
+                    ReadOnly::WHY,
+                    "leave `read_only` out",
+                );
+            }
+        }
         self.ranges(
             "serve",
             &[

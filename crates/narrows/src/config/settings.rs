@@ -19,7 +19,7 @@ pub(crate) use serving::{Cache, Key, Serve};
 pub(crate) use tools::{Prefix, ToolSaid, Tools};
 
 use super::secret::Secret;
-use narrows_types::Limits;
+use narrows_types::{Limits, ReadOnly};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -187,6 +187,11 @@ pub(crate) struct LimitsSection {
     pub(crate) disk_bytes: u64,
     /// Files and folders that a run keeps at once.
     pub(crate) files: u32,
+    /// Threads and processes of one run at once, its first thread among them.
+    #[schemars(range(min = 1))]
+    pub(crate) processes: u32,
+    /// Whether a run can write nothing but its own files. It cannot be `false`.
+    pub(crate) read_only: bool,
     /// Tool calls in one run.
     pub(crate) calls: u32,
     /// Tool calls under way at once; further ones wait.
@@ -228,6 +233,8 @@ impl Default for LimitsSection {
             memory_bytes: of.memory_bytes,
             disk_bytes: of.disk_bytes,
             files: of.files,
+            processes: of.processes,
+            read_only: true,
             calls: of.calls,
             calls_parallel: of.calls_parallel,
             result_bytes: of.result_bytes,
@@ -252,6 +259,8 @@ impl LimitsSection {
             memory_bytes: self.memory_bytes,
             disk_bytes: self.disk_bytes,
             files: self.files,
+            processes: self.processes,
+            read_only: ReadOnly,
             calls: self.calls,
             calls_parallel: self.calls_parallel,
             result_bytes: self.result_bytes,

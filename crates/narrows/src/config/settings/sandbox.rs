@@ -2,7 +2,7 @@
 
 use super::docker::Docker;
 use super::microvm::Microvm;
-use narrows_types::{BackendKind, Engine, Layer, Lowered};
+use narrows_types::{BackendKind, Engine, Layer, Lowered, ReadOnly};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -105,6 +105,11 @@ pub(crate) struct LoweredSection {
     pub(crate) disk_bytes: Option<u64>,
     /// Files and folders that a run keeps at once.
     pub(crate) files: Option<u32>,
+    /// Threads and processes of one run at once.
+    #[schemars(range(min = 1))]
+    pub(crate) processes: Option<u32>,
+    /// Whether nothing but the run's own files can be written. It cannot be `false`.
+    pub(crate) read_only: Option<bool>,
     /// Tool calls in one run.
     pub(crate) calls: Option<u32>,
     /// Tool calls under way at once.
@@ -127,11 +132,13 @@ impl From<LoweredSection> for Lowered {
             memory_bytes,
             disk_bytes,
             files,
+            processes,
             calls,
             calls_parallel,
             result_bytes,
             value_bytes,
             log_bytes,
+            read_only: _,
         } = said;
         Self {
             wall_ms,
@@ -139,11 +146,13 @@ impl From<LoweredSection> for Lowered {
             memory_bytes,
             disk_bytes,
             files,
+            processes,
             calls,
             calls_parallel,
             result_bytes,
             value_bytes,
             log_bytes,
+            read_only: said.read_only.map(|_checked| ReadOnly),
         }
     }
 }
