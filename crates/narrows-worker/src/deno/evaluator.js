@@ -124,6 +124,10 @@
       if (shown > limits.value_bytes) stop("value_bytes");
       send(SHOW, json);
     },
+    disk(bytes, entries) {
+      if (bytes > limits.disk_bytes) stop("disk_bytes");
+      if (entries > limits.files) stop("files");
+    },
     timer(delayMs) {
       if (timers.size >= TIMERS_MAX) throw new RangeError(`more than ${TIMERS_MAX} timers at once`);
       setTimer(++lastTimer, delayMs);
@@ -269,7 +273,7 @@
   unixMs = begin.now_ms;
   random = BigInt(begin.seed);
   races = begin.races;
-  const kept = new Set([...GLOBALS.split(/\s+/), "ask", "session"]);
+  const kept = new Set([...GLOBALS.split(/\s+/), "ask", "scratch", "session"]);
   for (const name of Object.getOwnPropertyNames(globalThis)) if (!kept.has(name)) delete globalThis[name];
   // Chance of the run's own, here too.
   const roll = globalThis.Math.random;

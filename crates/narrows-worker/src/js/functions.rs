@@ -32,6 +32,11 @@ pub(super) fn functions<'js>(ctx: &Ctx<'js>, host: &Rc<Host>) -> rquickjs::Resul
         move |ctx: Ctx<'js>, json: String| own.show(json).map_err(|refusal| throw(&ctx, &refusal));
     object.set("show", Function::new(ctx.clone(), show)?)?;
     let own = Rc::clone(host);
+    let disk = move |ctx: Ctx<'js>, bytes: f64, entries: f64| {
+        own.disk(bytes, entries).map_err(|refusal| throw(&ctx, &refusal))
+    };
+    object.set("disk", Function::new(ctx.clone(), disk)?)?;
+    let own = Rc::clone(host);
     let timer = move |ctx: Ctx<'js>, delay_ms: f64| {
         own.timer(delay_ms).map_err(|refusal| throw(&ctx, &refusal))
     };

@@ -259,6 +259,23 @@ impl Host {
         Ok(())
     }
 
+    /// The program is about to have so much in so many files and folders.
+    pub(crate) fn disk(&self, bytes: f64, entries: f64) -> Result<(), Refusal> {
+        self.live()?;
+        let limits = self.state.borrow().limits;
+        #[expect(clippy::cast_precision_loss, reason = "nobody has files of 2^53 bytes")]
+        let reached = bytes > limits.disk_bytes as f64;
+        let limit = if reached {
+            Limit::DiskBytes
+        } else if entries > f64::from(limits.files) {
+            Limit::Files
+        } else {
+            return Ok(());
+        };
+        self.stop(limit);
+        Err(Refusal::Internal(format!("{limit} is reached")))
+    }
+
     /// The program sets a timer. Gives its id.
     pub(crate) fn timer(&self, delay_ms: f64) -> Result<u32, Refusal> {
         self.live()?;

@@ -1,7 +1,7 @@
 // What every program finds. Called once, before the fork, with the host's functions; gives the
 // functions that the host calls. The program shares this realm and may overwrite whatever it can
 // reach, so everything used here later is taken now, and no iterator or method is looked up later.
-(function (host) {
+(function (host, scratchFiles) {
   "use strict";
   const global = globalThis;
   const {
@@ -428,6 +428,8 @@
     list: kept("list", ["namespace", "prefix"], 0, 0),
   });
   namespaces.session = session;
+  const { scratch, load, left } = scratchFiles({ host, invoke, uncurry, plain, kindOf });
+  namespaces.scratch = scratch;
   const globals = {
     __proto__: null,
     console,
@@ -438,6 +440,7 @@
     artifact: async (handle) => await invoke("narrows", "artifact", "artifact", firstArgument("artifact", "handle", handle)),
     ask,
     session,
+    scratch,
     progress: (fraction, message) => {
       const said = typeof fraction === "string" ? fraction : message;
       const done = typeof fraction === "number" ? fraction : NaN;
@@ -464,12 +467,14 @@
     __proto__: null,
     define,
     bind: (name) => {
-      if (namespaces[name] === session) delete namespaces[name];
+      if (namespaces[name] === session || namespaces[name] === scratch) delete namespaces[name];
       define(global, name, namespace(name));
     },
     settle,
     fire,
     finish,
     describe,
+    load,
+    left,
   };
 })

@@ -82,7 +82,9 @@ impl Reader<'_> {
         } else if path.is_empty() && chain.whole {
             ASKING.contains(&root.as_str())
         } else {
-            !self.globals.contains(&root)
+            // All but one of the functions for scratch files give their results at once.
+            let scratch = root == "scratch" && path.first().is_none_or(|name| name != "keep");
+            !scratch && !self.globals.contains(&root)
         };
         tool.then(|| {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();

@@ -20,7 +20,13 @@ use crate::link::{Link, LinkError};
 use crate::time::Began;
 
 /// What every program finds.
-pub(crate) const PRELUDE: &str = include_str!("prelude.js");
+pub(crate) const PRELUDE: &str = concat!(
+    "((scratch, prelude) => (host) => prelude(host, scratch))(\n",
+    include_str!("scratch.js"),
+    ",\n",
+    include_str!("prelude.js"),
+    ")"
+);
 
 /// Bytes of the interpreter's own call stack. A main thread has 8 MB, of which the rest is ours.
 pub(crate) const STACK_BYTES: usize = 512 << 10;
@@ -42,7 +48,7 @@ pub(crate) const NAMES: &str = "Object.getOwnPropertyNames(globalThis).join('\\n
 
 /// Built-ins that give way to a server of the same name: they are told as free names, and the host
 /// says what they are.
-const YIELDING: [&str; 2] = ["ask", "session"];
+const YIELDING: [&str; 3] = ["ask", "scratch", "session"];
 
 /// A warm interpreter: its realm, the prelude in it, and nobody's program.
 pub(crate) struct Prepared {

@@ -25,6 +25,7 @@ IMPORT(call) int host_call(text server, size_t, text tool, size_t, text full, si
 IMPORT(log) void host_log(int level, text line, size_t);
 IMPORT(progress) void host_progress(double fraction, text message, size_t);
 IMPORT(show) int host_show(text json, size_t);
+IMPORT(disk) int host_disk(double bytes, double entries);
 IMPORT(timer) int host_timer(double delay);
 IMPORT(again) void host_again(int id, double delay);
 IMPORT(untimer) void host_untimer(int id);
@@ -76,7 +77,7 @@ enum { UNHEARD_MAX = 8, TEXTS = 3, REFUSAL_BYTES = 256 };
 static JSRuntime *rt;
 static JSContext *ctx;
 static JSClassID host_class;
-static JSValue kit_bind, kit_settle, kit_fire, kit_finish, kit_describe, kit_define;
+static JSValue kit_bind, kit_settle, kit_fire, kit_finish, kit_describe, kit_define, kit_load, kit_left;
 static JSValue compiled, main_promise, thrown;
 static struct { JSValue promise, error; } unheard[UNHEARD_MAX];
 static int unheard_count;
@@ -112,11 +113,11 @@ static void give(int place, JSValueConst value) {
 // --- the functions that the prelude is called with
 
 typedef enum {
-    CALL, LOG, PROGRESS, SHOW, TIMER, AGAIN, UNTIMER, NOW, ELAPSED, RANDOM, FUNCTIONS
+    CALL, LOG, PROGRESS, SHOW, DISK, TIMER, AGAIN, UNTIMER, NOW, ELAPSED, RANDOM, FUNCTIONS
 } HostFunction;
 
 static const text names[FUNCTIONS] = {
-    "call", "log", "progress", "show", "timer", "again", "untimer", "now", "elapsed", "random",
+    "call", "log", "progress", "show", "disk", "timer", "again", "untimer", "now", "elapsed", "random",
 };
 
 static JSValue refused(int kind) {
@@ -179,10 +180,11 @@ static JSValue host_function(JSContext *own, JSValueConst function, JSValueConst
     if (which == CALL) return count == 4 ? call(args) : JS_EXCEPTION;
     if (which == SHOW) return say(which, 0, args[0]);
     if (count > 0 && JS_ToFloat64(ctx, &number, args[0])) return JS_EXCEPTION;
-    if (which == AGAIN && JS_ToFloat64(ctx, &second, args[1])) return JS_EXCEPTION;
+    if ((which == AGAIN || which == DISK) && JS_ToFloat64(ctx, &second, args[1])) return JS_EXCEPTION;
     switch (which) {
         case LOG:
         case PROGRESS: return say(which, number, args[1]);
+        case DISK: id = host_disk(number, second); return id < 0 ? refused(id) : JS_UNDEFINED;
         case TIMER: id = host_timer(number); return id < 0 ? refused(id) : JS_NewInt32(ctx, id);
         case AGAIN: host_again((int)number, second); return JS_UNDEFINED;
         case UNTIMER: host_untimer((int)number); return JS_UNDEFINED;
@@ -243,6 +245,7 @@ static JSValue invoke(JSValueConst function, int count, JSValue *args) {
 EXPORT(setup) int setup(size_t stack_bytes) {
     compiled = main_promise = thrown = JS_UNDEFINED;
     kit_bind = kit_settle = kit_fire = kit_finish = kit_describe = kit_define = JS_UNDEFINED;
+    kit_load = kit_left = JS_UNDEFINED;
     rt = JS_NewRuntime2(&memory, NULL);
     if (!rt) return 1;
     JS_SetMaxStackSize(rt, stack_bytes);
@@ -264,6 +267,8 @@ EXPORT(prelude) int prelude(text code, size_t length) {
     kit_finish = JS_GetPropertyStr(ctx, kit, "finish");
     kit_describe = JS_GetPropertyStr(ctx, kit, "describe");
     kit_define = JS_GetPropertyStr(ctx, kit, "define");
+    kit_load = JS_GetPropertyStr(ctx, kit, "load");
+    kit_left = JS_GetPropertyStr(ctx, kit, "left");
     return outcome(kit);
 }
 
@@ -319,6 +324,19 @@ EXPORT(input) int input(text json, size_t length, text name) {
     int failed = JS_SetPropertyStr(ctx, global, name, value) < 0;
     JS_FreeValue(ctx, global);
     return failed ? outcome(JS_EXCEPTION) : 0;
+}
+
+// Puts scratch files there, as `left` gave them.
+EXPORT(load) int load(text json, size_t length) {
+    JSValue files = JS_ParseJSON(ctx, json, length, "<input>");
+    return JS_IsException(files) ? outcome(files) : outcome(invoke(kit_load, 1, &files));
+}
+
+// The scratch files that are there, as text.
+EXPORT(left) int left(void) {
+    JSValue json = invoke(kit_left, 0, NULL);
+    if (!JS_IsException(json)) give(0, json);
+    return outcome(json);
 }
 
 EXPORT(start) int start(void) {

@@ -111,6 +111,11 @@ fn says(linker: &mut Linker<Within>) -> wasmtime::Result<()> {
         Ok::<i32, wasmtime::Error>(answer(caller, shown))
     };
     linker.func_wrap(HOST, "show", show)?;
+    let disk = |caller: Call<'_>, bytes: f64, entries: f64| {
+        let room = caller.data().host.disk(bytes, entries).map(|()| 0);
+        answer(caller, room)
+    };
+    linker.func_wrap(HOST, "disk", disk)?;
     linker.func_wrap(HOST, "refusal", refusal)?;
     Ok(())
 }
