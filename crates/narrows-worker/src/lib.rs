@@ -47,15 +47,8 @@ use std::process::ExitCode;
 /// Returns only if the arguments are wrong.
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
     let args: Vec<String> = args.collect();
-    let (guest, args) = match args.split_first() {
-        Some((first, rest)) if first == FIRST => (true, rest),
-        _ => (false, args.as_slice()),
-    };
     // Whoever reads this has no terminal and no socket: the code is all there is to say.
-    let Some(orders) = Orders::read(args) else { return ExitCode::from(2) };
-    if guest {
-        guest::enter(orders.carrier.as_ref());
-    }
+    let Some(orders) = enter(&args) else { return ExitCode::from(2) };
     match orders.engine {
         narrows_types::Engine::Quickjs => orders.run(js::prepare),
         narrows_types::Engine::Monty => orders.run(py::prepare),
@@ -77,7 +70,20 @@ pub fn main_with<E: Engine>(
     prepare: impl FnOnce() -> Result<E, String>,
 ) -> ExitCode {
     let args: Vec<String> = args.collect();
-    Orders::read(&args).map_or(ExitCode::from(2), |orders| orders.run(prepare))
+    enter(&args).map_or(ExitCode::from(2), |orders| orders.run(prepare))
+}
+
+/// Reads the command line. In the first process of a virtual machine it returns in a child.
+fn enter(args: &[String]) -> Option<Orders<'_>> {
+    let (guest, args) = match args.split_first() {
+        Some((first, rest)) if first == FIRST => (true, rest),
+        _ => (false, args),
+    };
+    let orders = Orders::read(args)?;
+    if guest {
+        guest::enter(orders.carrier.as_ref());
+    }
+    Some(orders)
 }
 
 /// Before the number of the port of virtual sockets that a worker listens on.

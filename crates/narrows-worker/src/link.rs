@@ -2,8 +2,11 @@
 
 use narrows_types::Uses;
 use narrows_types::frame::{BadFrame, FromWorker, Go, PREFIX_BYTES, ToWorker};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 /// A frame from the host larger than this is refused before it is read.
 const FRAME_BYTES_MAX: usize = 64 << 20;
@@ -37,6 +40,21 @@ impl From<BadFrame> for LinkError {
 impl<S: AsFd> AsFd for Link<S> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.stream.as_fd()
+    }
+}
+
+impl<S: AsFd> Link<S> {
+    /// Waits for the host to say something, so long at most. An interrupted wait is over.
+    pub(crate) fn ready(&self, time: Duration) -> Result<bool, LinkError> {
+        let mut descriptors = [PollFd::new(self.as_fd(), PollFlags::POLLIN)];
+        // Whole milliseconds, rounded up: else the last one would be spent asking.
+        let milliseconds = time.saturating_add(Duration::from_micros(999)).as_millis();
+        let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
+        match poll(&mut descriptors, timeout) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::EINTR) => Ok(false),
+            Err(error) => Err(LinkError::Io(error.into())),
+        }
     }
 }
 

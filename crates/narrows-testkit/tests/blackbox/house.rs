@@ -125,22 +125,7 @@ impl House {
 
     /// The same, with its log there.
     pub(crate) fn http_telling(&self, log: Stdio) -> Http {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
-        let child = self
-            .command(&["serve", "--http", &address])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let http = Http { child, address };
-        let start = Instant::now();
-        while std::net::TcpStream::connect(&http.address).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(20), "the HTTP door does not open");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        http
+        Http::start(log, |args| self.command(args))
     }
 }
 
@@ -151,6 +136,25 @@ pub(crate) struct Http {
 }
 
 impl Http {
+    /// Starts what `command` makes of the arguments, on a free port.
+    pub(crate) fn start(log: Stdio, command: impl FnOnce(&[&str]) -> Command) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let address = format!("127.0.0.1:{port}");
+        let child = command(&["serve", "--http", &address])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let http = Self { child, address };
+        let start = Instant::now();
+        while std::net::TcpStream::connect(&http.address).is_err() {
+            assert!(start.elapsed() < Duration::from_secs(20), "the HTTP door does not open");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        http
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
     }

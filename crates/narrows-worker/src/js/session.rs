@@ -2,8 +2,6 @@
 
 use narrows_types::frame::{Call, CallError, End, FromWorker, Program, Reply, ToWorker};
 use narrows_types::{Finding, Limit, Position};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
@@ -291,7 +289,7 @@ impl<'r, 'p, R: Realm> Session<'r, 'p, R> {
             if let Some(limit) = self.began.reached(&self.program.limits) {
                 return Err(Stop::End(End::Limit(limit)));
             }
-            if !ready(link, until.saturating_sub(self.began.wall()))? {
+            if !link.ready(until.saturating_sub(self.began.wall()))? {
                 return Ok(());
             }
             match link.receive()? {
@@ -346,19 +344,5 @@ impl<'r, 'p, R: Realm> Session<'r, 'p, R> {
             message = format!("{message} (sent {})", error.arguments);
         }
         Ok(self.realm.fail(reply.id, &error, &message)?)
-    }
-}
-
-/// The host did what the protocol does not know.
-/// Waits until a frame comes.
-fn ready<S: AsFd>(link: &Link<S>, time: Duration) -> Result<bool, LinkError> {
-    let mut descriptors = [PollFd::new(link.as_fd(), PollFlags::POLLIN)];
-    // Whole milliseconds, rounded up: else the last one would be spent asking.
-    let milliseconds = time.saturating_add(Duration::from_micros(999)).as_millis();
-    let timeout = PollTimeout::try_from(milliseconds).unwrap_or(PollTimeout::MAX);
-    match poll(&mut descriptors, timeout) {
-        Ok(count) => Ok(count > 0),
-        Err(Errno::EINTR) => Ok(false),
-        Err(error) => Err(LinkError::Io(error.into())),
     }
 }

@@ -7,6 +7,7 @@ use narrows_types::fault::clip;
 use narrows_types::frame::{Call, CallError, End, FromWorker, Progress, Reply, ToWorker};
 use serde_json::value::RawValue;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 
 use super::runtime::{Session, Stop};
 use super::value::{self, Strange, Unfit};
@@ -49,7 +50,7 @@ pub(super) fn refused(name: &str, unfit: &Unfit, bytes_max: u64) -> MontyExcepti
     MontyException::new(ExcType::TypeError, Some(message))
 }
 
-impl<S: Read + Write> Session<'_, S> {
+impl<S: Read + Write + AsFd> Session<'_, S> {
     /// Sends a call, and gives a future for its result or the result itself.
     pub(super) fn call(
         &mut self,
@@ -79,11 +80,15 @@ impl<S: Read + Write> Session<'_, S> {
         self.turn(|print| call.resume(outcome, print))
     }
 
-    /// Waits for the next reply. The memory limit is the interpreter's: what arrives does not count
-    /// until it has become a value of the program's.
+    /// Waits for the next reply, at most until the run's time is over. The memory limit is the
+    /// interpreter's: what arrives does not count until it has become a value of the program's.
     pub(super) fn receive(&mut self) -> Result<Reply, Stop> {
         let _: Result<(), _> = monty_alloc::set_limit(None, false);
         let reply = loop {
+            self.check_time()?;
+            if !self.link.ready(self.time_left())? {
+                continue;
+            }
             match self.link.receive()? {
                 ToWorker::Reply(reply) => break reply,
                 ToWorker::Ping => self.link.send(&FromWorker::Idle)?,

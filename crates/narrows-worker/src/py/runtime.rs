@@ -11,6 +11,7 @@ use narrows_types::{Finding, Limit, Position, ProgramError, Usage};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -73,7 +74,7 @@ impl Prepared {
     /// # Errors
     /// The link broke or the host did not keep to the protocol. What the program does wrong is in
     /// `Done`.
-    pub(crate) fn run<S: Read + Write>(
+    pub(crate) fn run<S: Read + Write + AsFd>(
         self,
         link: &mut Link<S>,
         program: &Program,
@@ -184,7 +185,7 @@ pub(super) struct Session<'l, S> {
     pub(super) tool_errors: Vec<String>,
 }
 
-impl<S: Read + Write> Session<'_, S> {
+impl<S: Read + Write + AsFd> Session<'_, S> {
     fn evaluate(&mut self) -> Result<Never, Stop> {
         let (names, values) = self.names.globals();
         let run = compile(std::mem::take(&mut self.rewritten.text), names)
@@ -243,6 +244,11 @@ impl<S: Read + Write> Session<'_, S> {
     pub(super) fn check_time(&self) -> Result<(), Stop> {
         let reached = self.began.reached(&self.program.limits);
         reached.map_or(Ok(()), |limit| Err(Stop::End(End::Limit(limit))))
+    }
+
+    /// Until the run's time is over, waiting included.
+    pub(super) fn time_left(&self) -> Duration {
+        Duration::from_millis(self.program.limits.wall_ms).saturating_sub(self.began.wall())
     }
 
     fn function_call(&mut self, call: FunctionCall) -> Result<RunProgress, Stop> {
@@ -398,7 +404,7 @@ impl<S: Read + Write> Session<'_, S> {
     }
 }
 
-impl<S: Read + Write> PrintWriterCallback for Session<'_, S> {
+impl<S: Read + Write + AsFd> PrintWriterCallback for Session<'_, S> {
     fn stdout_write(&mut self, output: Cow<'_, str>) -> Result<(), MontyException> {
         self.print(&output)
     }
@@ -408,7 +414,8 @@ impl<S: Read + Write> PrintWriterCallback for Session<'_, S> {
     }
 
     /// Monty comes by here every some thousand instructions: the only place where the time that
-    /// Monty does not measure can stop it. No `except Exception` catches this; a bare `except` does, until the next time.
+    /// Monty does not measure can stop it. No `except Exception` catches this; a bare
+    /// `except` does, until the next time.
     fn poll_flush(&mut self) -> Result<(), MontyException> {
         self.measure();
         let Some(limit) = self.began.reached(&self.program.limits) else { return Ok(()) };

@@ -1,14 +1,7 @@
 //! The worker without the rest of Narrows, for tests of the jail. As `worker` it is the real one;
-//! as `broken-in` it stands for an engine that a program has taken over: it makes any system call
-//! and writes any bytes that it is told to.
+//! as `broken-in` it stands for an engine that a program has taken over.
 
-mod calls;
-
-use narrows_types::frame::{Done, End, FromWorker, Program};
-use narrows_types::{ProgramError, Usage};
-use narrows_worker::{Engine, Stopped, Wire};
-use serde_json::value::RawValue;
-use std::io::{Read, Write};
+use narrows_testkit::broken_in::BrokenIn;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -27,93 +20,4 @@ fn main() -> ExitCode {
         }
         _ => ExitCode::from(2),
     }
-}
-
-/// The program's text says what it does: `call NAME`, `bytes HEX`, `spin`, `eat`, `panic`, `exit`,
-/// `silent`.
-struct BrokenIn;
-
-impl Engine for BrokenIn {
-    const SAMPLE: &'static str = "rehearse";
-
-    fn run(self, mut stream: Wire, program: &Program) -> Result<(), Stopped> {
-        let (what, how) = program.code.split_once(' ').unwrap_or((program.code.as_str(), ""));
-        let end = match what {
-            "call" => match calls::make(how) {
-                Some(outcome) => value(&outcome),
-                None => threw(&format!("no such call here: {how}")),
-            },
-            "bytes" => {
-                stream.write_all(&unhex(how)).map_err(stopped)?;
-                return hang(stream);
-            }
-            "flood" => {
-                let piece = unhex(how).repeat(1_000);
-                loop {
-                    stream.write_all(&piece).map_err(stopped)?;
-                }
-            }
-            "spin" => loop {
-                std::hint::spin_loop();
-            },
-            "eat" => eat(),
-            "exit" => return Ok(()),
-            "close" => {
-                drop(stream);
-                loop {
-                    std::hint::spin_loop();
-                }
-            }
-            "silent" => return hang(stream),
-            "overflow" => value(&calls::overflow(0).to_string()),
-            other => threw(&format!("unknown: {other}")),
-        };
-        let done = FromWorker::Done(Box::new(Done { end, usage: Usage::default() }));
-        let bytes = done.encode().map_err(|error| Stopped(error.to_string()))?;
-        stream.write_all(&bytes).map_err(stopped)
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
-fn stopped(error: std::io::Error) -> Stopped {
-    Stopped(error.to_string())
-}
-
-/// Says nothing until the host is tired of it.
-fn hang(mut stream: Wire) -> Result<(), Stopped> {
-    let mut buffer = [0; 64];
-    while stream.read(&mut buffer).map_err(stopped)? > 0 {}
-    Ok(())
-}
-
-/// Takes memory behind the engine's back until there is none.
-fn eat() -> End {
-    let mut eaten: Vec<Vec<u8>> = Vec::new();
-    loop {
-        eaten.push(vec![1; 1 << 20]);
-        if eaten.len() > 16 << 10 {
-            return value("\"16 GiB\"");
-        }
-    }
-}
-
-fn value(json: &str) -> End {
-    match RawValue::from_string(json.to_owned()) {
-        Ok(value) => End::Value(value),
-        Err(error) => threw(&error.to_string()),
-    }
-}
-
-fn threw(message: &str) -> End {
-    let (name, message) = ("Error".to_owned(), message.to_owned());
-    End::Threw(ProgramError { name, message, at: Vec::new() })
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> =
-        text.chars().filter_map(|c| c.to_digit(16)).filter_map(|d| u8::try_from(d).ok()).collect();
-    digits
-        .chunks_exact(2)
-        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-        .collect()
 }

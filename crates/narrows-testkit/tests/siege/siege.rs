@@ -1,0 +1,142 @@
+//! Rounds of attacks by two clients; between them, while nobody attacks, everything is looked at.
+
+use crate::bait::Bait;
+use crate::gateway::Gateway;
+use crate::generate::{Attack, Case, Quarry};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a siege lasts where nobody says.
+const SHARE: Duration = Duration::from_secs(20);
+/// How long the clients attack before everything is looked at.
+const ROUND: Duration = Duration::from_secs(5);
+/// Clients: as many as there are processors here.
+const CLIENTS: usize = 2;
+
+/// What attacks came to.
+#[derive(Debug, Default)]
+struct Tally {
+    runs: u64,
+    frames: u64,
+    ends: BTreeMap<String, u64>,
+}
+
+/// An attack that had an outcome that it must not have.
+struct Finding {
+    case: Case,
+    why: String,
+}
+
+/// Lays siege for as long as `NARROWS_SIEGE_MINUTES` says, from the seed of `NARROWS_SIEGE_SEED`.
+pub(crate) fn lay(attack: Attack) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let time = number("NARROWS_SIEGE_MINUTES").map_or(SHARE, |m| Duration::from_secs(60 * m));
+    let first = number("NARROWS_SIEGE_SEED").unwrap_or(1);
+    let mut bait = Bait::lay();
+    let quarry = Quarry::new(attack, &bait);
+    let mut gateway = Gateway::start(attack, &bait);
+    let next = AtomicU64::new(first);
+    let (begun, mut tally, mut most) = (Instant::now(), Tally::default(), 0);
+    while begun.elapsed() < time {
+        let round = next.load(Ordering::Relaxed);
+        let found = fight(&gateway, &quarry, &bait.secret, &next, &mut tally);
+        most = most.max(gateway.rss_mb());
+        if let Some(Finding { case, why }) = found {
+            fail(&case.seed.to_string(), &why, &case.body);
+        }
+        let last = next.load(Ordering::Relaxed);
+        if let Some(why) = gateway.wrong(&bait.secret).or_else(|| bait.touched()) {
+            fail(&format!("{round}-{last}"), &why, &Value::Null);
+        }
+    }
+    tell(attack, &tally, begun.elapsed(), most);
+    if let Some(why) = gateway.end().or_else(|| bait.touched()) {
+        fail("end", &why, &Value::Null);
+    }
+    let lost = tally.ends.iter().filter(|(end, _)| end.contains("this is a bug"));
+    assert_eq!(lost.count(), 0, "interpreters panicked");
+}
+
+/// One round.
+fn fight(
+    gateway: &Gateway,
+    quarry: &Quarry,
+    secret: &str,
+    next: &AtomicU64,
+    tally: &mut Tally,
+) -> Option<Finding> {
+    let end = Instant::now() + ROUND;
+    let client = || {
+        let mut tally = Tally::default();
+        while Instant::now() < end {
+            let case = quarry.case(next.fetch_add(1, Ordering::Relaxed));
+            let (status, answer) = gateway.post(&case.body);
+            tally.runs += 1;
+            tally.frames += case.frames as u64;
+            if let Some(why) = wrong(status, &answer, secret) {
+                return (tally, Some(Finding { case, why }));
+            }
+            *tally.ends.entry(word(status, &answer)).or_default() += 1;
+        }
+        (tally, None)
+    };
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        let mut found = None;
+        for client in clients {
+            let (part, finding) = client.join().unwrap();
+            tally.runs += part.runs;
+            tally.frames += part.frames;
+            for (end, count) in part.ends {
+                *tally.ends.entry(end).or_default() += count;
+            }
+            found = found.or(finding);
+        }
+        found
+    })
+}
+
+/// What an answer must not be.
+fn wrong(status: u16, answer: &Value, secret: &str) -> Option<String> {
+    if answer.to_string().contains(secret) {
+        return Some(format!("the secret got out: {answer}"));
+    }
+    if status == 0 || answer.is_null() {
+        return Some(format!("no answer (status {status})"));
+    }
+    if status >= 500 {
+        return Some(format!("status {status}: {answer}"));
+    }
+    None
+}
+
+/// How a run ended, in a word or two.
+fn word(status: u16, answer: &Value) -> String {
+    let text: String = answer.to_string().chars().take(100).collect();
+    let end = answer.get("end").or_else(|| answer.pointer("/error/kind"));
+    end.map_or(format!("{status} {text}"), |end| {
+        let end: String = end.to_string().chars().take(70).collect();
+        format!("{status} {end}")
+    })
+}
+
+fn fail(seed: &str, why: &str, body: &Value) -> ! {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("siege-{seed}.txt"));
+    let code = body.get("code").and_then(Value::as_str).unwrap_or_default();
+    std::fs::write(&path, format!("seed {seed}\n{why}\n{body}\n\n{code}\n")).unwrap();
+    panic!("seed {seed}: {why}\n(all of it is in {})", path.display());
+}
+
+#[expect(clippy::print_stderr, reason = "the figures are for whoever runs it")]
+fn tell(attack: Attack, tally: &Tally, time: Duration, most: u64) {
+    eprintln!(
+        "{attack:?}: {} runs, {} frames in {time:.0?}; the gateway had {most} MB at most",
+        tally.runs, tally.frames
+    );
+    for (end, count) in &tally.ends {
+        eprintln!("  {count:7} {end}");
+    }
+}
