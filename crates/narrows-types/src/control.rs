@@ -33,6 +33,9 @@ pub const EXIT_PANIC: i32 = 68;
 /// ended is what counts.
 pub const EXIT_EVALUATOR: i32 = 69;
 
+/// What is added to the number of a signal where an exit code has to tell of one.
+pub const SIGNALLED: i32 = 128;
+
 /// One wall between a program and the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,6 +82,11 @@ impl Layer {
 
     /// The layers without which nothing starts.
     pub const FLOOR: [Self; 3] = [Self::NoNewPrivs, Self::Seccomp, Self::Rlimits];
+
+    /// The layer of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|layer| layer.name() == name)
+    }
 
     /// The layer's name as it stands in the config.
     pub fn name(self) -> &'static str {

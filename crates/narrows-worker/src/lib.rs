@@ -14,6 +14,7 @@ mod jail;
 mod js;
 mod link;
 mod living;
+mod machine;
 mod py;
 mod rehearsal;
 mod relay;
@@ -32,7 +33,7 @@ pub use wire::Wire;
 pub use monty_alloc::LimitedAllocator as Allocator;
 
 use jail::Walls;
-use narrows_types::guest::FIRST;
+use narrows_types::guest::{FIRST, HYPERVISOR};
 use single::Carrier;
 use std::path::Path;
 use std::process::ExitCode;
@@ -42,7 +43,8 @@ use std::process::ExitCode;
 /// [--venv PATH] [--deno PATH]`. With the link `fork`, which
 /// is where nothing is said, it is a zygote whose control socket is descriptor 3; with another one
 /// it is a worker for one run. Without a word about walls the floor must stand. After the word `guest`
-/// it is the first process of a virtual machine, which forks such a worker.
+/// it is the first process of a virtual machine, which forks such a worker; after the word `hypervisor`
+/// it becomes one, behind walls of its own.
 ///
 /// Returns only if the arguments are wrong.
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
@@ -76,6 +78,7 @@ pub fn main_with<E: Engine>(
 /// Reads the command line. In the first process of a virtual machine it returns in a child.
 fn enter(args: &[String]) -> Option<Orders<'_>> {
     let (guest, args) = match args.split_first() {
+        Some((first, rest)) if first == HYPERVISOR => machine::enter(rest),
         Some((first, rest)) if first == FIRST => (true, rest),
         _ => (false, args),
     };

@@ -15,7 +15,7 @@ use crate::living::Living;
 use crate::rehearsal::rehearse;
 use crate::wire::Wire;
 use narrows_types::control::{
-    CONTROL_FD, Death, EXIT_LINK, EXIT_PANIC, EXIT_UNSEALED, FromZygote, ToZygote,
+    CONTROL_FD, Death, EXIT_LINK, EXIT_PANIC, EXIT_UNSEALED, FromZygote, SIGNALLED, ToZygote,
 };
 use narrows_types::frame::ToWorker;
 use narrows_types::{Layer, LayerState};
@@ -111,7 +111,7 @@ fn start<E: Engine>(
 
 /// Forks into the new process namespace. The old process only waits for the new one; as the new
 /// one's number there is 1, its end is the end of every process in the namespace.
-fn enter_pid_namespace() -> Result<(), String> {
+pub(crate) fn enter_pid_namespace() -> Result<(), String> {
     match process::fork().map_err(|error| format!("fork: {error}"))? {
         Side::Child => walls::die_with_parent(),
         Side::Parent(_) => keep(),
@@ -128,9 +128,11 @@ fn keep() -> ! {
     if sealed.is_err() {
         process::exit(EXIT_FAILED);
     }
-    process::exit(match process::reap(true) {
-        Ok(Some(dead)) if dead.how == Death::Exit(0) => 0,
-        _ => EXIT_FAILED,
+    process::exit(match process::reap(true).map(|dead| dead.map(|dead| dead.how)) {
+        Ok(Some(Death::Exit(code))) => code,
+        // As a shell tells it.
+        Ok(Some(Death::Signal(signal))) => SIGNALLED.saturating_add(signal),
+        Ok(None) | Err(_) => EXIT_FAILED,
     })
 }
 

@@ -62,6 +62,59 @@ const ZYGOTE: &[i64] = &[
 const KEEPER: &[i64] =
     &[libc::SYS_wait4, libc::SYS_exit_group, libc::SYS_rt_sigreturn, libc::SYS_restart_syscall];
 
+/// What no hypervisor has any business with: other processes, mounts, namespaces, the kernel's
+/// insides. It gets an error, for its libraries may try what they can.
+const NO_HYPERVISOR: &[i64] = &[
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_move_mount,
+    libc::SYS_open_tree,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_userfaultfd,
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_init_module,
+    libc::SYS_finit_module,
+    libc::SYS_delete_module,
+    libc::SYS_kexec_load,
+    libc::SYS_reboot,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_acct,
+    libc::SYS_quotactl,
+    libc::SYS_syslog,
+    libc::SYS_personality,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    libc::SYS_settimeofday,
+    libc::SYS_clock_settime,
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
+    libc::SYS_mknodat,
+];
+
 /// Calls that only older architectures have.
 #[cfg(target_arch = "x86_64")]
 const OLD_WORKER: &[i64] = &[libc::SYS_poll, libc::SYS_time];
@@ -122,6 +175,16 @@ pub(crate) fn keeper() -> Result<BpfProgram, String> {
     let mut rules = Rules::new();
     allow(&mut rules, KEEPER);
     compile(rules, SeccompAction::KillProcess, SeccompAction::Allow)
+}
+
+/// The filter of a hypervisor, compiled: a list of what is refused, for the programs are others'.
+pub(crate) fn hypervisor() -> Result<BpfProgram, String> {
+    let mut rules = Rules::new();
+    allow(&mut rules, NO_HYPERVISOR);
+    let local = u64::try_from(libc::AF_UNIX).map_err(|error| error.to_string())?;
+    rules.insert(libc::SYS_socket, vec![rule(&[other(0, local)?])?]);
+    let refused = u32::try_from(libc::EPERM).map_err(|error| error.to_string())?;
+    compile(rules, SeccompAction::Allow, SeccompAction::Errno(refused))
 }
 
 /// Applies a filter to this process, which has one thread.
@@ -206,7 +269,7 @@ mod tests {
 
     #[test]
     fn every_filter_compiles_and_fits_the_kernel() {
-        for filter in [worker(), zygote(), keeper()] {
+        for filter in [worker(), zygote(), keeper(), hypervisor()] {
             let instructions = filter.unwrap().len();
             assert!(instructions > 5 && instructions < 4_096, "{instructions}");
         }

@@ -3,6 +3,7 @@
 
 use super::memory::Footprint;
 use super::outside::Forked;
+use super::walls::View;
 use super::{Walls, filter, process, walls};
 use crate::wire::Wire;
 use narrows_types::Limits;
@@ -85,7 +86,7 @@ impl Seal {
             return Ok(kept);
         }
         if self.landlock {
-            self.insist(walls::landlock(&[]))?;
+            self.insist(walls::landlock(&View::default()))?;
         }
         for (resource, to) in [
             (Resource::RLIMIT_CORE, 0),

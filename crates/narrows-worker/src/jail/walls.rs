@@ -15,19 +15,66 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Nobody: whom root becomes, and whom everybody is inside a user namespace.
-const NOBODY: u32 = 65_534;
+pub(crate) const NOBODY: u32 = 65_534;
+
+/// What is to be seen of the file system behind the walls.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct View<'a> {
+    /// To read and to execute.
+    pub(crate) read: &'a [PathBuf],
+    /// Devices, to read and to write, and folders for files that are not executed.
+    pub(crate) write: &'a [PathBuf],
+    /// The processes beside this one, among them itself.
+    pub(crate) processes: bool,
+}
+
+impl<'a> View<'a> {
+    /// What an interpreter reads.
+    pub(crate) fn of(read: &'a [PathBuf]) -> Self {
+        Self { read, ..Self::default() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.read.is_empty() && self.write.is_empty() && !self.processes
+    }
+}
 
 /// Separate namespaces, the mount namespace with a root that only shows `visible` among them.
+pub(crate) fn separate(report: &mut Report, forks: bool, visible: &[PathBuf]) -> bool {
+    separate_as(report, forks, &View::of(visible), (NOBODY, NOBODY))
+}
+
+/// The same with another view, and another user for root to become.
 ///
 /// Ordinary users get the rights for it from a user namespace of their own, so that comes first;
 /// root does it with its own rights, becomes nobody, and enters a user namespace as nobody.
 /// Returns whether the next fork enters a new process namespace, which is only tried where there
 /// is to be one.
-pub(crate) fn separate(report: &mut Report, forks: bool, visible: &[PathBuf]) -> bool {
+pub(crate) fn separate_as(
+    report: &mut Report,
+    forks: bool,
+    view: &View<'_>,
+    user: (u32, u32),
+) -> bool {
     let is_root = Uid::effective().is_root();
     if !is_root {
         report.note(Layer::UserNamespace, own_user_namespace());
     }
+    cut_off(report);
+    let enters = forks && part_processes(report);
+    let own = enter(CloneFlags::CLONE_NEWNS).and_then(|()| root::replace(view));
+    report.note(Layer::MountNamespace, own);
+    if is_root {
+        // Where we are root of a container only, not everybody exists.
+        let became = become_user(user).or_else(|_unknown| become_user((NOBODY, NOBODY)));
+        report.note(Layer::Capabilities, became);
+        report.note(Layer::UserNamespace, enter(CloneFlags::CLONE_NEWUSER));
+    }
+    enters
+}
+
+/// No network, no message queues and no host name of the machine's.
+fn cut_off(report: &mut Report) {
     for (layer, flag) in [
         (Layer::NetNamespace, CloneFlags::CLONE_NEWNET),
         (Layer::IpcNamespace, CloneFlags::CLONE_NEWIPC),
@@ -39,23 +86,29 @@ pub(crate) fn separate(report: &mut Report, forks: bool, visible: &[PathBuf]) ->
     if uts.is_err() {
         report.note(Layer::UtsNamespace, text("sethostname", uts));
     }
-    let own = enter(CloneFlags::CLONE_NEWNS).and_then(|()| root::replace(visible));
-    report.note(Layer::MountNamespace, own);
-    let mut enters = false;
-    if forks {
-        let pid = enter(CloneFlags::CLONE_NEWPID);
-        enters = pid.is_ok();
-        report.note(Layer::PidNamespace, pid);
-    }
-    if is_root {
-        report.note(Layer::Capabilities, become_nobody());
-        report.note(Layer::UserNamespace, enter(CloneFlags::CLONE_NEWUSER));
-    }
+}
+
+fn part_processes(report: &mut Report) -> bool {
+    let parted = enter(CloneFlags::CLONE_NEWPID);
+    let enters = parted.is_ok();
+    report.note(Layer::PidNamespace, parted);
     enters
+}
+
+/// The namespaces that leave all rights within them. Returns whether the next fork enters a new
+/// process namespace.
+pub(crate) fn separate_processes(report: &mut Report) -> bool {
+    cut_off(report);
+    part_processes(report)
 }
 
 /// Everything that is given up for good. After this nothing but seccomp is missing.
 pub(crate) fn give_up(report: &mut Report, visible: &[PathBuf]) {
+    give_up_but(report, &View::of(visible));
+}
+
+/// The same with another view.
+pub(crate) fn give_up_but(report: &mut Report, view: &View<'_>) {
     report.note(Layer::NoNewPrivs, text("no_new_privs", nix::sys::prctl::set_no_new_privs()));
     let dropped = process::drop_capabilities().map_err(|error| format!("capset: {error}"));
     report.note(Layer::Capabilities, dropped);
@@ -63,7 +116,7 @@ pub(crate) fn give_up(report: &mut Report, visible: &[PathBuf]) {
         let why = "the worker is still root and may not become another user".to_owned();
         report.note(Layer::Capabilities, Err(why));
     }
-    report.note(Layer::Landlock, landlock(visible));
+    report.note(Layer::Landlock, landlock(view));
     report.note(Layer::Rlimits, text("rlimit core", setrlimit(Resource::RLIMIT_CORE, 0, 0)));
     // Nobody of the same user may trace it or read its memory.
     report.note(Layer::Rlimits, text("dumpable", nix::sys::prctl::set_dumpable(false)));
@@ -74,8 +127,8 @@ pub(crate) fn die_with_parent() -> Result<(), String> {
     text("pdeathsig", nix::sys::prctl::set_pdeathsig(Signal::SIGKILL))
 }
 
-/// No files but `visible` ones to read and to execute, no TCP, no signals and no abstract sockets beyond the domain.
-pub(crate) fn landlock(visible: &[PathBuf]) -> Result<(), String> {
+/// No files but those of the view, no TCP, no signals and no abstract sockets beyond the domain.
+pub(crate) fn landlock(view: &View<'_>) -> Result<(), String> {
     let abi = ABI::V6;
     let mut rules = landlock::Ruleset::default()
         .set_compatibility(landlock::CompatLevel::BestEffort)
@@ -85,13 +138,14 @@ pub(crate) fn landlock(visible: &[PathBuf]) -> Result<(), String> {
         .and_then(|rules| rules.scope(landlock::Scope::Signal))
         .and_then(landlock::Ruleset::create)
         .map_err(|error| format!("landlock: {error}"))?;
-    for path in visible {
+    let executable = AccessFs::ReadFile | AccessFs::Execute;
+    let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
+    let scratch = AccessFs::from_all(abi) & !(AccessFs::Execute | AccessFs::IoctlDev);
+    let read = view.read.iter().map(|path| (path, AccessFs::from_read(abi), executable));
+    let all = read.chain(view.write.iter().map(|path| (path, scratch, device)));
+    for (path, of_folder, of_file) in all {
+        let access = if path.is_dir() { of_folder } else { of_file };
         let shown = PathFd::new(path).map_err(|error| format!("landlock: {error}"))?;
-        let access = if path.is_dir() {
-            AccessFs::from_read(abi)
-        } else {
-            AccessFs::ReadFile | AccessFs::Execute
-        };
         rules = rules
             .add_rule(PathBeneath::new(shown, access))
             .map_err(|error| format!("landlock: {error}"))?;
@@ -123,9 +177,9 @@ fn own_user_namespace() -> Result<(), String> {
     write("gid_map", format!("{NOBODY} {gid} 1"))
 }
 
-/// Root becomes nobody, in every id; its capabilities go with it.
-fn become_nobody() -> Result<(), String> {
-    let (uid, gid) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
+/// Root becomes somebody else, in every id; its capabilities go with it.
+fn become_user((uid, gid): (u32, u32)) -> Result<(), String> {
+    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
     text("setgroups", nix::unistd::setgroups(&[]))?;
     text("setresgid", nix::unistd::setresgid(gid, gid, gid))?;
     text("setresuid", nix::unistd::setresuid(uid, uid, uid))?;
