@@ -21,6 +21,22 @@ pub enum SandboxError {
         /// Of the program.
         language: Language,
     },
+    /// Programs in this language do not run on the back end.
+    #[error("the back end {backend} does not run {language}")]
+    Language {
+        /// Which.
+        backend: BackendKind,
+        /// Of the program.
+        language: Language,
+    },
+    /// The engine that is wanted is not there on the back end.
+    #[error("the engine {engine} does not run on the back end {backend}")]
+    Pair {
+        /// Which back end.
+        backend: BackendKind,
+        /// Which engine.
+        engine: Engine,
+    },
     /// The engine that is wanted has to be offered by the config, and is not.
     #[error("the engine {0} is not offered here")]
     NotOffered(Engine),
@@ -88,6 +104,8 @@ impl From<SandboxError> for Fault {
                 .hint("run `narrows doctor` to see what is missing"),
             SandboxError::Engine { engine, .. } => fault(Kind::Invalid)
                 .hint(format!("{engine} runs {}; leave the engine out", engine.language())),
+            SandboxError::Language { .. } => fault(Kind::Invalid).hint("write it in TypeScript"),
+            SandboxError::Pair { .. } => fault(Kind::Invalid).hint("leave the engine out"),
             SandboxError::NotOffered(engine) => fault(Kind::Forbidden)
                 .hint(format!("leave the engine out, or set sandbox.offer = [\"{engine}\"]")),
             SandboxError::Backend { .. } => {
@@ -124,6 +142,16 @@ mod tests {
                 SandboxError::Engine { engine: Engine::Deno, language: Language::Python },
                 Kind::Invalid,
                 "the engine deno does not run python",
+            ),
+            (
+                SandboxError::Language { backend: BackendKind::Wasm, language: Language::Python },
+                Kind::Invalid,
+                "the back end wasm does not run python",
+            ),
+            (
+                SandboxError::Pair { backend: BackendKind::Wasm, engine: Engine::Quickjs },
+                Kind::Invalid,
+                "the engine quickjs does not run on the back end wasm",
             ),
             (
                 SandboxError::NotOffered(Engine::Deno),

@@ -22,8 +22,6 @@ use tokio_util::task::TaskTracker;
 
 /// Questions to an owner that wait; as many as may be asked at once anyway.
 const ASKS_MAX: usize = 256;
-/// Engines that are part of every worker.
-const EMBEDDED: [Engine; 3] = [Engine::Quickjs, Engine::Monty, Engine::Wasm];
 /// How long workers and zygotes may take to be buried when the sandbox shuts down.
 const SHUTDOWN: Duration = Duration::from_secs(15);
 
@@ -151,14 +149,39 @@ impl Sandbox {
         };
         let backend =
             timeout_at(deadline, chosen).await.map_err(|_late| SandboxError::Timeout)??;
-        let engine = want.engine.unwrap_or_else(|| self.engine(backend, want.language));
-        if engine.language() != want.language {
-            return Err(SandboxError::Engine { engine, language: want.language });
+        if !backend.runs(want.language) {
+            return Err(SandboxError::Language { backend, language: want.language });
         }
-        if !EMBEDDED.contains(&engine) && !self.shared.config.engines.contains(&engine) {
-            return Err(SandboxError::NotOffered(engine));
+        let engine = want.engine.unwrap_or_else(|| self.engine(backend, want.language));
+        self.offers(engine, want.language)?;
+        if !backend.carries(engine) {
+            return Err(SandboxError::Pair { backend, engine });
         }
         Ok((backend, engine))
+    }
+
+    /// Whether programs in a language may ask for this engine.
+    ///
+    /// # Errors
+    /// It evaluates another language, or nobody offers it.
+    pub fn offers(&self, engine: Engine, language: Language) -> Result<(), SandboxError> {
+        if engine.language() != language {
+            return Err(SandboxError::Engine { engine, language });
+        }
+        if !engine.is_embedded() && !self.shared.config.engines.contains(&engine) {
+            return Err(SandboxError::NotOffered(engine));
+        }
+        Ok(())
+    }
+
+    /// Whether a back end has what evaluates programs that do not say. Where that is missing no
+    /// other engine takes its place: the config wants it.
+    fn suits(&self, backend: BackendKind) -> bool {
+        [Language::TypeScript, Language::Python].into_iter().all(|language| {
+            let engines = &self.shared.config.engines;
+            let said = engines.iter().find(|engine| engine.language() == language);
+            said.is_none_or(|engine| engine.is_embedded() || backend.carries(*engine))
+        })
     }
 
     /// What evaluates a language on a back end where nobody says.
@@ -180,7 +203,7 @@ impl Sandbox {
         }
         let choice = self.shared.choice.get_or_try_init(|| async {
             let (mut first, mut passed_over) = (None, Vec::new());
-            for backend in CANDIDATES {
+            for backend in CANDIDATES.into_iter().filter(|backend| self.suits(*backend)) {
                 match self.ready(backend, self.engine(backend, Language::TypeScript)).await {
                     Ok(()) => return Ok(Choice { backend, passed_over }.told()),
                     // A busy moment is no reason to take weaker walls from then on.
@@ -238,7 +261,7 @@ impl Sandbox {
         let backend = self.choose().await?.backend;
         let engine = |language| self.engine(backend, language);
         let typescript = self.ready(backend, engine(Language::TypeScript));
-        if backend == BackendKind::Wasm {
+        if !backend.runs(Language::Python) {
             return typescript.await;
         }
         let (typescript, python) =
@@ -259,7 +282,11 @@ impl Sandbox {
 
     /// Tries one back end by starting a worker on it.
     pub async fn try_out(&self, backend: BackendKind) -> BackendState {
-        let engine = self.engine(backend, Language::TypeScript);
+        self.try_engine(backend, self.engine(backend, Language::TypeScript)).await
+    }
+
+    /// Tries one engine on a back end by starting a worker there.
+    pub async fn try_engine(&self, backend: BackendKind, engine: Engine) -> BackendState {
         let ready = self.ready(backend, engine).await;
         let layers = self.health().into_iter().find(|h| (h.backend, h.engine) == (backend, engine));
         BackendState {

@@ -37,6 +37,21 @@ impl BackendKind {
         }
     }
 
+    /// Whether programs in this language run here at all.
+    pub fn runs(self, language: Language) -> bool {
+        self != Self::Wasm || language == Language::TypeScript
+    }
+
+    /// Whether this engine is here: a container or a virtual machine holds the worker alone, and in
+    /// front of WebAssembly there may be no walls.
+    pub fn carries(self, engine: Engine) -> bool {
+        match self {
+            Self::Process | Self::Basic => true,
+            Self::Wasm => engine == Engine::Wasm,
+            Self::Docker | Self::Microvm => engine.is_embedded(),
+        }
+    }
+
     /// The engine that a language has here if nothing else is said.
     pub fn engine(self, language: Language) -> Engine {
         match (self, language) {
@@ -87,6 +102,11 @@ impl Engine {
     /// The engine with this name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|engine| engine.name() == name)
+    }
+
+    /// Whether it is part of every worker. What is not belongs to the machine.
+    pub fn is_embedded(self) -> bool {
+        !matches!(self, Self::Deno | Self::Cpython)
     }
 
     /// What it evaluates.

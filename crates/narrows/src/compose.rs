@@ -6,7 +6,7 @@ pub(crate) use sandbox::sandbox;
 
 use crate::config::secret::Secret;
 use crate::config::settings::{
-    Era, Grant, Jobs, OAuth, Prefix, Sessions, Synchronous, Tier, ToolSaid, Where,
+    Era, Grant, Jobs, OAuth, Prefix, Sessions, Synchronous, Tier, ToolSaid,
 };
 use crate::config::{Environment, Launch, Settings, Upstream};
 use narrows_catalog::manifest;
@@ -185,7 +185,7 @@ fn access(settings: &Settings) -> narrows_engine::Access {
         mode: said.mode.map(Into::into),
         servers: said.servers.clone(),
         limits: said.limits.into(),
-        backend: said.backend.and_then(Where::backend),
+        backend: said.backend,
     });
     narrows_engine::Access {
         mode: serve.mode.into(),

@@ -1,8 +1,9 @@
 //! What the types of the sections cannot say: ranges, and what does not go together.
 
+mod sandbox;
+
 use super::Settings;
 use super::problem::Problem;
-use super::settings::Where;
 use super::tree::{Place, Tree};
 use narrows_store::StoreError;
 use narrows_types::ReadOnly;
@@ -34,6 +35,7 @@ pub(super) fn check(settings: &Settings, written: &Tree, problems: &mut Vec<Prob
     check.house(settings);
     check.durable(settings);
     check.limits(settings);
+    check.sandbox(settings);
     check.addresses(settings);
     check.patterns(settings);
     if tracing_subscriber::EnvFilter::try_new(&settings.log.level).is_err() {
@@ -63,13 +65,14 @@ impl Check<'_> {
                 most => format!("from {least} to {most}"),
             };
             let what = format!("`{section}.{key}` must be {range}, not {value}");
-            self.told(&[section, key], what, "");
+            let path: Vec<&str> = section.split('.').chain([*key]).collect();
+            self.told(&path, what, "");
         }
     }
 
     /// How much a run may use, and how it is served.
     fn house(&mut self, settings: &Settings) {
-        let Settings { limits, serve, sandbox, upstream, .. } = settings;
+        let Settings { limits, serve, upstream, .. } = settings;
         let some = |key, value| (key, value, 1, u64::MAX);
         self.ranges(
             "limits",
@@ -108,14 +111,6 @@ impl Check<'_> {
                 some("session_ttl_s", serve.session_ttl_s),
                 some("request_timeout_s", serve.request_timeout_s),
                 some("page_items", serve.page_items),
-            ],
-        );
-        self.ranges(
-            "sandbox",
-            &[
-                some("workers_max", sandbox.workers_max),
-                some("forks_per_zygote", sandbox.forks_per_zygote),
-                some("start_timeout_ms", sandbox.start_timeout_ms),
             ],
         );
         self.ranges(
@@ -205,17 +200,6 @@ impl Check<'_> {
                 "say 127.0.0.1:7300, [::1]:7300 or unix:/run/narrows.sock, for example",
             );
         }
-        let keys = settings.keys.values().filter_map(|key| key.backend);
-        if keys.chain([settings.sandbox.backend]).any(|backend| backend == Where::Basic)
-            && settings.serve.http.as_deref().is_some_and(|http| !is_local(http))
-        {
-            self.told(
-                &["sandbox", "backend"],
-                "programs run in `basic`, which locks nothing in, and `serve.http` is open to \
-                 other machines",
-                "say `auto`, or serve on 127.0.0.1",
-            );
-        }
         let url = settings.store.url.expose();
         let at = ["store", "url"];
         // A store that could not be read has been told of.
@@ -267,10 +251,4 @@ impl Check<'_> {
             );
         }
     }
-}
-
-/// Whether an address is reached from this machine only. What cannot be read is told of elsewhere.
-pub(crate) fn is_local(http: &str) -> bool {
-    let bound = http.parse::<std::net::SocketAddr>();
-    bound.map_or(true, |address| address.ip().is_loopback())
 }

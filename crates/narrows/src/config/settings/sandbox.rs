@@ -79,6 +79,18 @@ enum Wall {
     UtsNamespace,
 }
 
+/// The back ends that can be named for a key, as the schema shows them.
+#[derive(JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "only its names are used, in the published schema")]
+pub(super) enum Named {
+    Process,
+    Wasm,
+    Docker,
+    Microvm,
+    Basic,
+}
+
 /// The engines that have to be offered, as the schema shows them.
 #[derive(JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -227,8 +239,8 @@ impl Default for Sandbox {
 }
 
 impl Sandbox {
-    /// What evaluates each language, and what else may be asked for.
-    pub(crate) fn engines(&self) -> Vec<Engine> {
+    /// What evaluates TypeScript and Python where nobody says.
+    pub(crate) fn usual(&self) -> [Engine; 2] {
         let typescript = match self.typescript {
             TypeScript::Quickjs => Engine::Quickjs,
             TypeScript::Wasm => Engine::Wasm,
@@ -238,6 +250,11 @@ impl Sandbox {
             Python::Monty => Engine::Monty,
             Python::Cpython => Engine::Cpython,
         };
-        [typescript, python].into_iter().chain(self.offer.iter().copied()).collect()
+        [typescript, python]
+    }
+
+    /// What evaluates each language, and what else may be asked for.
+    pub(crate) fn engines(&self) -> Vec<Engine> {
+        self.usual().into_iter().chain(self.offer.iter().copied()).collect()
     }
 }

@@ -1,7 +1,8 @@
 //! How agents are served, and what each of them sees.
 
 use super::super::secret::Secret;
-use super::sandbox::{LoweredSection, Where};
+use super::sandbox::{LoweredSection, Named};
+use narrows_types::BackendKind;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -108,7 +109,8 @@ pub(crate) struct Key {
     pub(crate) limits: LoweredSection,
     /// Where its holder's programs run, if not where `sandbox.backend` says.
     #[serde(default)]
-    pub(crate) backend: Option<Where>,
+    #[schemars(with = "Option<Named>")]
+    pub(crate) backend: Option<BackendKind>,
 }
 
 /// Answers that are kept for identical calls. Nothing is kept of a tool of which nothing is said.
