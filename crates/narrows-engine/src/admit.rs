@@ -1,7 +1,7 @@
 //! Admission: an `Ask` becomes a `Grant` or a fault. Nothing below accepts an ungranted ask.
 
 use crate::config::Config;
-use narrows_types::{Fault, Kind, Limits, Origin, Principal, Retry, RunAsk};
+use narrows_types::{Fault, Kind, Limits, Lowered, Origin, Principal, Retry, RunAsk};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -21,30 +21,49 @@ pub(crate) struct Grant {
     pub(crate) deadline: Instant,
     /// Calls that it made, together with those of runs inside of it.
     calls: Arc<AtomicU32>,
+    /// The same of the runs that it is inside of, each with its limit.
+    outer: Vec<(Arc<AtomicU32>, u32)>,
     /// Its place among the runs under way; freed when the last that has it is dropped.
     place: Arc<OwnedSemaphorePermit>,
 }
 
 impl Grant {
-    /// What a run inside of this one may use: what is left of the same, with a reply of its own.
-    pub(crate) fn inside(&self, output_bytes: u64) -> Self {
+    /// What a run inside of this one may use: what is left of the same and no more than `lowered`,
+    /// with a reply of its own.
+    pub(crate) fn inside(&self, output_bytes: u64, lowered: &Lowered) -> Self {
+        let mut limits = Limits { output_bytes, ..self.limits };
+        lowered.lower(&mut limits);
+        let own = lowered.wall_ms.map(|_| Instant::now() + Duration::from_millis(limits.wall_ms));
+        let mut outer = self.outer.clone();
+        outer.push((Arc::clone(&self.calls), self.limits.calls));
         Self {
             principal: self.principal.clone(),
-            limits: Limits { output_bytes, ..self.limits },
-            deadline: self.deadline,
-            calls: Arc::clone(&self.calls),
+            limits,
+            deadline: own.map_or(self.deadline, |own| own.min(self.deadline)),
+            calls: Arc::default(),
+            outer,
             place: Arc::clone(&self.place),
         }
     }
 
-    /// Counts a call. `false` if it is one too many.
-    pub(crate) fn calls(&self) -> bool {
-        self.calls.fetch_add(1, Ordering::Relaxed) < self.limits.calls
+    /// Counts a call, here and around. The limit that it is beyond, if it is one too many.
+    pub(crate) fn call(&self) -> Result<(), u32> {
+        let own = std::iter::once((&self.calls, self.limits.calls));
+        let outer = self.outer.iter().map(|(calls, most)| (calls, *most));
+        let mut told = Ok(());
+        for (calls, most) in own.chain(outer) {
+            // Each counts, also where another one refuses.
+            let fits = calls.fetch_add(1, Ordering::Relaxed) < most;
+            told = told.and(if fits { Ok(()) } else { Err(most) });
+        }
+        told
     }
 
     /// So many calls will be made again by another execution.
     pub(crate) fn uncount(&self, calls: u32) {
-        self.calls.fetch_sub(calls, Ordering::Relaxed);
+        for counted in self.outer.iter().map(|(calls, _)| calls).chain([&self.calls]) {
+            counted.fetch_sub(calls, Ordering::Relaxed);
+        }
     }
 }
 
@@ -79,7 +98,8 @@ impl Gate {
         tighten(&mut limits);
         let deadline = Instant::now() + Duration::from_millis(limits.wall_ms);
         let place = self.place(deadline).await?;
-        Ok(Grant { principal, limits, deadline, calls: Arc::default(), place: Arc::new(place) })
+        let (calls, outer, place) = (Arc::default(), Vec::new(), Arc::new(place));
+        Ok(Grant { principal, limits, deadline, calls, outer, place })
     }
 
     /// Waits for a place among what is under way.
@@ -129,6 +149,14 @@ impl Drop for Ticket<'_> {
     }
 }
 
+/// Whether anything can run within limits.
+pub(crate) fn leaves_something(limits: &Lowered) -> Result<(), Fault> {
+    limits.nothing().map_or(Ok(()), |name| {
+        let fault = Fault::invalid(format!("limit {name} is 0"));
+        Err(fault.hint("give at least 1, or leave it out"))
+    })
+}
+
 pub(crate) fn clamp(
     config: &Config,
     wait: Option<Duration>,
@@ -153,10 +181,7 @@ pub(crate) fn clamp(
     if ask.timeout_ms == Some(0) {
         return Err(Fault::invalid("`timeout_ms` is 0").hint("give at least 1, or leave it out"));
     }
-    if let Some(name) = ask.limits.nothing() {
-        let fault = Fault::invalid(format!("limit {name} is 0"));
-        return Err(fault.hint("give at least 1, or leave it out"));
-    }
+    leaves_something(&ask.limits)?;
     ask.limits.lower(&mut limits);
     if let Some(ms) = ask.timeout_ms {
         limits.wall_ms = limits.wall_ms.min(ms);
@@ -168,4 +193,43 @@ pub(crate) fn clamp(
         limits.output_bytes = bytes.max(OUTPUT_BYTES_MIN).min(config.output_bytes_max);
     }
     Ok(limits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn grant(calls: u32) -> Grant {
+        let gate = Gate::new("runs", 1, 0);
+        let principal = Principal::local();
+        let ask = RunAsk { code: "1".to_owned(), ..RunAsk::default() };
+        let tighten = |limits: &mut Limits| limits.calls = calls;
+        gate.admit(&Config::default(), principal, None, &ask, tighten).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_run_inside_counts_its_own_calls_and_those_of_the_run_around_it() {
+        let outer = grant(4).await;
+        assert_eq!((outer.call(), outer.call()), (Ok(()), Ok(())));
+        let lowered = Lowered { calls: Some(1), ..Lowered::default() };
+        let inner = outer.inside(256, &lowered);
+        assert_eq!((inner.call(), inner.call()), (Ok(()), Err(1)));
+        // What it was refused counted all the same.
+        let free = outer.inside(256, &Lowered::default());
+        assert_eq!((free.call(), outer.call()), (Err(4), Err(4)));
+        free.uncount(1);
+        inner.uncount(2);
+        outer.uncount(1);
+        assert_eq!((free.call(), outer.call(), outer.call()), (Ok(()), Ok(()), Err(4)));
+    }
+
+    #[tokio::test]
+    async fn a_run_inside_has_the_time_of_its_own_limit() {
+        let outer = grant(1).await;
+        let lowered = Lowered { wall_ms: Some(10), ..Lowered::default() };
+        let inner = outer.inside(256, &lowered);
+        assert_eq!(inner.limits.wall_ms, 10);
+        assert!(inner.deadline < outer.deadline);
+        assert_eq!(outer.inside(256, &Lowered::default()).deadline, outer.deadline);
+    }
 }

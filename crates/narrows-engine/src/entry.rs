@@ -1,7 +1,8 @@
 //! What a journal consists of.
 
 use narrows_types::{
-    Asked, CallRecord, Content, Durability, Engine, Language, Limits, LogLine, Response, RunState,
+    Asked, CallRecord, Content, Durability, Engine, Language, Limits, LogLine, Lowered, Response,
+    RunState,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -75,6 +76,9 @@ pub(crate) struct Begin {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) input: Option<Box<RawValue>>,
     pub(crate) limits: Limits,
+    /// Limits that whoever asked lowered: they hold for every execution.
+    #[serde(default, skip_serializing_if = "Lowered::is_empty")]
+    pub(crate) lowered: Lowered,
     /// Unix milliseconds that the program's clock starts at.
     pub(crate) now_ms: u64,
     /// Where its random numbers come from.
@@ -115,4 +119,21 @@ pub(crate) struct Outcome {
     /// The body had a secret, so it is not whole: whoever needs it must ask again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) gone: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Begin;
+    use narrows_types::Lowered;
+
+    #[test]
+    fn a_journal_from_before_lowered_limits_is_read() {
+        let old = r#"{"code": "1", "language": "python", "limits": {}, "now_ms": 1, "seed": 2,
+            "durability": "sync"}"#;
+        let begin: Begin = serde_json::from_str(old).unwrap();
+        assert!(begin.lowered.is_empty());
+        let lowered = Lowered { cpu_ms: Some(5), ..Lowered::default() };
+        let text = serde_json::to_string(&Begin { lowered, ..begin }).unwrap();
+        assert_eq!(serde_json::from_str::<Begin>(&text).unwrap().lowered, lowered);
+    }
 }

@@ -14,8 +14,7 @@ use narrows_store::IntentHead;
 use narrows_types::frame::Call;
 use narrows_types::{
     Answer, Asked, CallAsk, Client, Durability, Fault, Intent, IntentInfo, IntentTest, IntentsAsk,
-    Kind, Lowered, Origin, Principal, RunAsk, RunEnd, RunId, RunReport, RunState, ServerListing,
-    ToolSpec,
+    Kind, Origin, Principal, RunAsk, RunEnd, RunId, RunReport, RunState, ServerListing, ToolSpec,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -131,6 +130,9 @@ impl Shared {
         sound(&intent, self.settings.borrow().limits.code_bytes)?;
         self.check(principal, &intent).await?;
         let name = intent.name.clone();
+        if let Some(engine) = intent.engine {
+            self.sandbox.offers(engine, intent.language)?;
+        }
         let saved = Saved { intent, saved_at_ms: crate::effects::now_ms() };
         let body = serde_json::to_string(&saved).map_err(|e| Fault::bug(e.to_string()))?;
         let head = self.store.save_intent(&principal.name, &name, &body).await?;
@@ -161,9 +163,8 @@ impl Shared {
         let input_schema = schema.map_or_else(drawn, Ok)?;
         // The run itself is the first test, if its value was kept.
         let test = value.map(|expected| IntentTest { input, expected, run: Some(run.clone()) });
-        let Begin { code, language, engine, .. } = begin;
+        let Begin { code, language, engine, lowered: limits, .. } = begin;
         let tests = test.into_iter().collect();
-        let limits = Lowered::default();
         Ok(Intent { name, description, code, language, engine, limits, input_schema, tests })
     }
 
@@ -190,6 +191,7 @@ impl Shared {
                 limits: self.settings.borrow().limits,
                 now_ms: known.as_ref().map_or_else(crate::effects::now_ms, |b| b.now_ms),
                 seed: known.map_or(0, |b| b.seed),
+                lowered: intent.limits,
                 durability: Durability::Off,
             };
             let run = test.run.clone().unwrap_or_else(|| RunId("run_test".to_owned()));
@@ -272,15 +274,14 @@ impl Run<'_> {
             if shared.store.run(&principal.name, run).await.is_ok() {
                 return match shared.found_again(principal, run).await? {
                     Ok(found) => {
-                        let grant = self.grant.inside(output_bytes);
+                        let grant = self.grant.inside(output_bytes, found.lowered());
                         shared.carry_out(found.go_on(grant, None)).await
                     }
                     Err(open) => Ok(crate::resume::still_paused(run.clone(), open)),
                 };
             }
             let ask = shared.intent_program(principal, &call.tool, Some(call.args.clone())).await?;
-            let mut grant = self.grant.inside(output_bytes);
-            ask.limits.lower(&mut grant.limits);
+            let grant = self.grant.inside(output_bytes, &ask.limits);
             let belongs = Belongs { job: None, session: self.session.cloned() };
             let life = Shared::begin(run.clone(), grant, ask, self.durability, belongs)?;
             shared.carry_out(life).await
@@ -305,7 +306,8 @@ fn info(head: IntentHead) -> Result<IntentInfo, Fault> {
     let IntentHead { name, version, versions, body } = head;
     let Saved { intent, saved_at_ms } = serde_json::from_str(&body)
         .map_err(|e| Fault::bug(format!("intent {name} is unreadable: {e}")))?;
-    let direct = direct(&intent.code);
+    // A call without a program keeps to no limits of a run.
+    let direct = direct(&intent.code).filter(|_| intent.limits.is_empty());
     Ok(IntentInfo { intent, version, versions, saved_at_ms, direct })
 }
 
@@ -367,6 +369,7 @@ fn sound(intent: &Intent, code_bytes: u64) -> Result<(), Fault> {
     }
     let code_max = usize::try_from(code_bytes).unwrap_or(usize::MAX);
     let tested = |test: &IntentTest| test.input.get().len() + test.expected.get().len();
+    crate::admit::leaves_something(&intent.limits)?;
     for (what, bytes, max) in [
         ("the program", intent.code.len(), code_max),
         ("the tests together", intent.tests.iter().map(tested).sum(), TESTS_BYTES_MAX),

@@ -9,8 +9,8 @@ use crate::run::{Ended, Ending, Execution};
 use crate::{Events, Shared};
 use narrows_store::{Note, RunRow};
 use narrows_types::{
-    Asked, Budget, Durability, Fault, JobId, Kind, Origin, Principal, RunAsk, RunId, RunReport,
-    RunState, SessionId,
+    Asked, Budget, Durability, Fault, JobId, Kind, Lowered, Origin, Principal, RunAsk, RunId,
+    RunReport, RunState, SessionId,
 };
 use serde_json::value::RawValue;
 use std::sync::{Arc, OnceLock};
@@ -59,10 +59,11 @@ impl Shared {
         belongs: Belongs,
     ) -> Result<Life, Fault> {
         let now_ms = crate::effects::now_ms();
-        let RunAsk { code, language, engine, input, .. } = ask;
+        let RunAsk { code, language, engine, input, limits: lowered, .. } = ask;
         let limits = grant.limits;
         let seed = crate::effects::seed()?;
-        let begin = Begin { code, language, engine, input, limits, now_ms, seed, durability };
+        let begin =
+            Begin { code, language, engine, input, limits, lowered, now_ms, seed, durability };
         let row = RunRow {
             run,
             principal: grant.principal.name.clone(),
@@ -310,12 +311,18 @@ impl Found {
             engine: self.begin.engine,
             output_bytes: Some(self.begin.limits.output_bytes),
             session: self.row.session.clone(),
+            limits: self.begin.lowered,
             ..RunAsk::default()
         }
     }
 
     /// It goes on, within a grant and no more than it could use at first.
     pub(crate) fn go_on(self, mut grant: Grant, events: Option<Events>) -> Life {
+    /// Limits that whoever asked lowered.
+    pub(crate) fn lowered(&self) -> &Lowered {
+        &self.begin.lowered
+    }
+
         grant.limits.calls = grant.limits.calls.min(self.begin.limits.calls);
         let Self { row, version, begin, past } = self;
         let (version, given) = (Some(version), Arc::default());

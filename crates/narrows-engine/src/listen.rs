@@ -207,7 +207,10 @@ impl Run<'_> {
         if !wait {
             self.calls.fetch_add(1, Ordering::Relaxed);
         }
-        if !wait && !self.grant.calls() || flow.waits > WAITS_MAX {
+        if !wait && let Err(most) = self.grant.call() {
+            return Err(Ending::Limit(Limit::Calls, most.into()));
+        }
+        if flow.waits > WAITS_MAX {
             return Err(self.limit(Limit::Calls));
         }
         let id = call.id;

@@ -93,6 +93,7 @@ impl Shared {
             language: begin.language,
             engine: begin.engine,
             input: begin.input.clone(),
+            limits: begin.lowered,
             output_bytes: Some(begin.limits.output_bytes),
             ..RunAsk::default()
         };
