@@ -266,20 +266,7 @@ impl Run<'_> {
     }
 
     pub(crate) fn limit(&self, limit: Limit) -> Ending {
-        let limits = &self.grant.limits;
-        let allowed = match limit {
-            Limit::WallMs => limits.wall_ms,
-            Limit::CpuMs => limits.cpu_ms,
-            Limit::MemoryBytes => limits.memory_bytes,
-            Limit::DiskBytes => limits.disk_bytes,
-            Limit::Files => u64::from(limits.files),
-            Limit::Processes => u64::from(limits.processes),
-            Limit::Calls => u64::from(limits.calls),
-            Limit::ResultBytes => limits.result_bytes,
-            Limit::ValueBytes => limits.value_bytes,
-            Limit::Stack => 0,
-        };
-        Ending::Limit(limit, allowed)
+        Ending::Limit(limit, self.grant.limits.allowed(limit))
     }
 }
 

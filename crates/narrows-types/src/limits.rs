@@ -61,6 +61,24 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The value of one of them; of the stack, which has no number, 0.
+    pub fn allowed(&self, limit: Limit) -> u64 {
+        match limit {
+            Limit::WallMs => self.wall_ms,
+            Limit::CpuMs => self.cpu_ms,
+            Limit::MemoryBytes => self.memory_bytes,
+            Limit::DiskBytes => self.disk_bytes,
+            Limit::Files => u64::from(self.files),
+            Limit::Processes => u64::from(self.processes),
+            Limit::Calls => u64::from(self.calls),
+            Limit::ResultBytes => self.result_bytes,
+            Limit::ValueBytes => self.value_bytes,
+            Limit::Stack => 0,
+        }
+    }
+}
+
 /// Limits that somebody lowers for a run: the agent, an intent or a key. Nothing is ever raised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

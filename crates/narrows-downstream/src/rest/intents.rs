@@ -63,9 +63,17 @@ fn saved(body: Option<&RawValue>) -> Result<IntentsAsk, Fault> {
                 Intent { name, description, code, language, engine, limits, input_schema, tests };
             Ok(IntentsAsk::Save(Box::new(intent)))
         }
-        (None, Some(_)) if language.is_some() || !tests.is_empty() => Err(Fault::invalid(
-            "a run has its own language, and its tests come with a later version",
-        )),
+        (None, Some(_))
+            if language.is_some()
+                || engine.is_some()
+                || !limits.is_empty()
+                || !tests.is_empty() =>
+        {
+            Err(Fault::invalid(
+                "a run has its own language, engine and limits, and its tests come with a later \
+                 version",
+            ))
+        }
         (None, Some(of)) => {
             Ok(IntentsAsk::Promote { run: run(of), name, description, input_schema })
         }

@@ -3,6 +3,7 @@
 use super::args::AnswerArgs;
 use super::exit::Fail;
 use super::output::safe;
+use super::run::{BEGUN, Remedy};
 use super::{Desk, mismatch};
 use crate::config::Problem;
 use narrows_types::{Action, Answer, Asked, Response, RunId, RunView, RunsAsk, What};
@@ -37,7 +38,7 @@ impl Desk {
             Err(fail) => Err(fail),
         };
         house.close().await;
-        self.ran(answer?, None)
+        self.ran(answer?, &Remedy::of(&loaded, BEGUN))
     }
 
     /// Asks whoever sits at the terminal.

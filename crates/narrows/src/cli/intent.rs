@@ -4,9 +4,10 @@ use super::args::{IntentArgs, IntentWhat, Keeping, SaveArgs};
 use super::exit::{Fail, OK};
 use super::output::{Output, Tone, safe};
 use super::render::first_line;
+use super::run::Remedy;
 use super::when::moment;
 use super::{Desk, call, mismatch, run};
-use narrows_types::{Answer, Intent, IntentInfo, IntentTest, IntentsAsk, RunId, What};
+use narrows_types::{Answer, Intent, IntentInfo, IntentTest, IntentsAsk, Lowered, RunId, What};
 
 impl Desk {
     pub(super) async fn intent(&self, args: IntentArgs) -> Result<u8, Fail> {
@@ -46,7 +47,8 @@ impl Desk {
         let what = What::Intents(IntentsAsk::Call { name, input });
         let answer = self.watched(&house, what).await;
         house.close().await;
-        self.ran(answer.map_err(Fail::Fault)?, None)
+        let remedy = Remedy::of(&loaded, "the intent");
+        self.ran(answer.map_err(Fail::Fault)?, &remedy)
     }
 }
 
@@ -87,10 +89,16 @@ fn list_text(intents: &[IntentInfo], out: &Output) -> String {
 }
 
 fn show_text(info: &IntentInfo, out: &Output) -> String {
-    let Intent { name, description, code, input_schema, tests, .. } = &info.intent;
+    let Intent { name, description, code, language, engine, limits, input_schema, tests } =
+        &info.intent;
+    let engine = engine.map_or_else(String::new, |engine| format!(" by {engine}"));
+    let limits = match limits_text(limits) {
+        limits if limits.is_empty() => limits,
+        limits => format!("\nlimits {limits}"),
+    };
     let direct = info.direct.as_ref().map_or_else(String::new, |tool| format!(", calls {tool}"));
     format!(
-        "{} version {} of {}, {} tests{}\n{}\ninput {}\n\n{}\n",
+        "{} version {} of {}, {language}{engine}, {} tests{}\n{}\ninput {}{limits}\n\n{}\n",
         out.tint(&safe(name), Tone::Strong),
         info.version,
         info.versions,
@@ -100,6 +108,13 @@ fn show_text(info: &IntentInfo, out: &Output) -> String {
         safe(input_schema.get()),
         safe(code.trim_end()),
     )
+}
+
+/// Limits as `--limit` takes them.
+fn limits_text(limits: &Lowered) -> String {
+    let limits = serde_json::to_value(limits).unwrap_or_default();
+    let members = limits.as_object().into_iter().flatten();
+    members.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -129,9 +144,12 @@ mod tests {
         assert_eq!(intent.input_schema.get(), r#"{"type":"object"}"#);
         assert_eq!(intent.tests[0].expected.get(), "2");
         assert!(!intent.code.is_empty());
-        for wrong in [&words[..], &[&["run_x", "--file", file][..], &words].concat()] {
-            assert!(save(wrong).is_err(), "{wrong:?}");
+        // What a run has of its own is not silently left out.
+        for own in [&["--file", file][..], &["--engine", "wasm"], &["--limit", "calls=1"]] {
+            let wrong = [&["run_x"][..], own, &words].concat();
+            assert!(save(&wrong).is_err(), "{wrong:?}");
         }
+        assert!(save(&words).is_err());
         let wrong = ["--file", file, "--schema", "{}", "--tests", "{}"];
         let why = save(&[&wrong[..], &words].concat()).unwrap_err();
         assert!(why.starts_with("--tests is not understood"), "{why}");

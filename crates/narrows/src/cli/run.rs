@@ -4,9 +4,10 @@ use super::args::{Keeping, LanguageArg, RunArgs};
 use super::exit::{Fail, of_run};
 use super::output::{Output, Tone, safe};
 use super::{Desk, mismatch};
+use crate::config::Loaded;
 use narrows_types::{
-    Answer, Asked, Content, Event, Fault, Language, Limit, LogLevel, Lowered, RunAsk, RunEnd,
-    RunReport, SessionId, Shaped, Usage, What,
+    Answer, Asked, Content, Event, Fault, Language, Limit, Limits, LogLevel, Lowered, RunAsk,
+    RunEnd, RunReport, SessionId, Shaped, Usage, What,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -22,11 +23,11 @@ const EVENTS: usize = 64;
 impl Desk {
     pub(super) async fn run(&self, args: RunArgs) -> Result<u8, Fail> {
         let input = args.input.as_deref().map(input).transpose()?;
-        let timeout_ms = args.timeout_ms;
+        let (timeout_ms, limits) = (args.timeout_ms, lowered(&args.limits)?);
         let ask = RunAsk {
             input,
             engine: args.engine,
-            limits: lowered(&args.limits)?,
+            limits,
             timeout_ms,
             output_bytes: args.output_bytes,
             background: args.background,
@@ -36,11 +37,12 @@ impl Desk {
         let house = self.house(&loaded).await?;
         let answer = self.watched(&house, What::Run(ask)).await;
         house.close().await;
-        self.ran(answer.map_err(Fail::Fault)?, timeout_ms)
+        let remedy = Remedy { timeout_ms, limits, ..Remedy::of(&loaded, "its session") };
+        self.ran(answer.map_err(Fail::Fault)?, &remedy)
     }
 
     /// Tells how a program ended, or that it became a job.
-    pub(super) fn ran(&self, answer: Answer, timeout_ms: Option<u64>) -> Result<u8, Fail> {
+    pub(super) fn ran(&self, answer: Answer, remedy: &Remedy) -> Result<u8, Fail> {
         match answer {
             Answer::Run(mut report) => {
                 if self.out.json {
@@ -48,7 +50,7 @@ impl Desk {
                     report.text.clear();
                     self.out.value(&report)?;
                 } else {
-                    told(&report, timeout_ms, &self.out)?;
+                    told(&report, remedy, &self.out)?;
                 }
                 Ok(of_run(&report.end))
             }
@@ -79,6 +81,45 @@ impl Desk {
         };
         bar.finish_and_clear();
         answer
+    }
+}
+
+/// Who else lowered the limits of a run that goes on.
+pub(super) const BEGUN: &str = "what the run began with (`--limit`, an intent, a session)";
+
+/// What raises a limit that a run reached.
+pub(super) struct Remedy {
+    /// What this command said.
+    pub(super) timeout_ms: Option<u64>,
+    pub(super) limits: Lowered,
+    /// The config's.
+    config: Limits,
+    /// Who else may have lowered them.
+    others: &'static str,
+}
+
+impl Remedy {
+    /// For a command that lowers nothing itself.
+    pub(super) fn of(loaded: &Loaded, others: &'static str) -> Self {
+        let (config, limits) = (loaded.settings.limits.run(), Lowered::default());
+        Self { timeout_ms: None, limits, config, others }
+    }
+
+    fn text(&self, limit: Limit, allowed: u64) -> String {
+        let mut own = self.config;
+        self.limits.lower(&mut own);
+        let config = self.config.allowed(limit);
+        if limit == Limit::Stack {
+            "the recursion is too deep".to_owned()
+        } else if limit == Limit::WallMs && self.timeout_ms == Some(allowed) {
+            "--timeout-ms raises it".to_owned()
+        } else if allowed < config && own.allowed(limit) == allowed {
+            "--limit raises it".to_owned()
+        } else if allowed < config {
+            format!("{} has it lower than `[limits]`", self.others)
+        } else {
+            "`[limits]` in the config raises it".to_owned()
+        }
     }
 }
 
@@ -170,7 +211,7 @@ pub(super) fn json(name: &str, arg: &str) -> Result<Box<RawValue>, Fail> {
 }
 
 /// The value to standard output; logs, what was shown and the bill to standard error.
-fn told(report: &RunReport, timeout_ms: Option<u64>, out: &Output) -> Result<(), Fail> {
+fn told(report: &RunReport, remedy: &Remedy, out: &Output) -> Result<(), Fail> {
     for line in &report.logs {
         let tone = match line.level {
             LogLevel::Debug => Tone::Dim,
@@ -188,7 +229,7 @@ fn told(report: &RunReport, timeout_ms: Option<u64>, out: &Output) -> Result<(),
     match &report.end {
         RunEnd::Returned(shaped) => returned(shaped, out)?,
         end => {
-            for line in ended(report, timeout_ms) {
+            for line in ended(report, remedy) {
                 out.error(&line);
             }
             if matches!(end, RunEnd::Paused { .. }) {
@@ -234,7 +275,7 @@ pub(super) fn pretty(value: &RawValue) -> String {
 }
 
 /// How a run ended that returned nothing, line by line.
-fn ended(report: &RunReport, timeout_ms: Option<u64>) -> Vec<String> {
+fn ended(report: &RunReport, remedy: &Remedy) -> Vec<String> {
     match &report.end {
         RunEnd::Returned(_) => Vec::new(),
         RunEnd::Threw(error) => {
@@ -250,20 +291,15 @@ fn ended(report: &RunReport, timeout_ms: Option<u64>) -> Vec<String> {
                 .map(|f| format!("line {}, column {}: {}", f.at.line, f.at.column, f.message));
             std::iter::once("the program was not started:".to_owned()).chain(lines).collect()
         }
-        RunEnd::Limit { limit: limit @ Limit::WallMs, allowed } if timeout_ms == Some(*allowed) => {
+        RunEnd::Limit { limit, allowed } => {
+            let number =
+                if *limit == Limit::Stack { String::new() } else { format!(" = {allowed}") };
+            let remedy = remedy.text(*limit, *allowed);
             vec![
-                format!(
-                    "the program reached the limit {limit} = {allowed}; --timeout-ms raises it"
-                ),
+                format!("the program reached the limit {limit}{number}; {remedy}"),
                 used(&report.usage),
             ]
         }
-        RunEnd::Limit { limit, allowed } => vec![
-            format!(
-                "the program reached the limit {limit} = {allowed}; `[limits]` in the config raises it"
-            ),
-            used(&report.usage),
-        ],
         RunEnd::Deadlock => {
             vec!["the program waits for something that can never happen".to_owned()]
         }

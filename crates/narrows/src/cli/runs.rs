@@ -4,6 +4,7 @@ use super::args::{ResumeArgs, RunsArgs, RunsWhat};
 use super::exit::{FAILED, Fail, OK};
 use super::output::{Output, Tone, safe};
 use super::render::first_line;
+use super::run::{BEGUN, Remedy};
 use super::waterfall::{Bar, waterfall};
 use super::when::{moment, span};
 use super::{Desk, mismatch, run};
@@ -18,7 +19,8 @@ impl Desk {
         let what = What::Resume { run: RunId(args.run), answers: Vec::new(), background };
         let answer = self.watched(&house, what).await;
         house.close().await;
-        self.ran(answer.map_err(Fail::Fault)?, None)
+        let remedy = Remedy::of(&loaded, BEGUN);
+        self.ran(answer.map_err(Fail::Fault)?, &remedy)
     }
 
     pub(super) async fn runs(&self, args: RunsArgs) -> Result<u8, Fail> {

@@ -218,6 +218,12 @@ pub(in crate::rest) struct IntentRequest {
     /// `typescript` (default) or `python`.
     #[schema(required = false)]
     language: Option<String>,
+    /// What evaluates it: `quickjs`, `wasm`, `deno`, `monty`, `cpython`.
+    #[schema(required = false)]
+    engine: Option<String>,
+    /// Limits lower than the config's, such as `{"cpu_ms": 500}`.
+    #[schema(required = false)]
+    limits: Option<Value>,
     /// JSON Schema of `input`.
     #[schema(required = false)]
     input_schema: Option<Value>,
@@ -242,6 +248,12 @@ pub(in crate::rest) struct Intent {
     code: String,
     /// Its language.
     language: String,
+    /// What evaluates it, if not what the config says.
+    #[schema(required = false)]
+    engine: Option<String>,
+    /// Limits lower than the config's.
+    #[schema(required = false)]
+    limits: Option<Value>,
     /// JSON Schema of its input.
     input_schema: Value,
     /// The version in use.

@@ -342,7 +342,7 @@ pub(crate) enum IntentWhat {
 #[derive(Debug, Args)]
 pub(crate) struct SaveArgs {
     /// The run whose program is saved
-    #[arg(value_name = "RUN", required_unless_present = "file", conflicts_with_all = ["file", "language", "tests"])]
+    #[arg(value_name = "RUN", required_unless_present = "file", conflicts_with_all = ["file", "language", "engine", "limits", "tests"])]
     pub(crate) run: Option<String>,
     /// The program's file, `-` for standard input
     #[arg(long, value_name = "FILE", requires = "schema")]
@@ -359,10 +359,12 @@ pub(crate) struct SaveArgs {
     /// The program's language (default: by the file's extension, else TypeScript)
     #[arg(long, short, value_enum)]
     pub(crate) language: Option<LanguageArg>,
-    /// What evaluates it, if not what the config says: quickjs, wasm, deno, monty, cpython
+    /// What evaluates it, if not what the config says: quickjs, wasm, deno, monty, cpython (a run's
+    /// own is kept)
     #[arg(long, value_name = "ENGINE", value_parser = super::engine)]
     pub(crate) engine: Option<narrows_types::Engine>,
-    /// A limit lower than the config's, such as `cpu_ms=500`; can be given several times
+    /// A limit lower than the config's, such as `cpu_ms=500`; can be given several times (a run's own
+    /// are kept)
     #[arg(long = "limit", value_name = "NAME=NUMBER")]
     pub(crate) limits: Vec<String>,
     /// Checks, carried out before it is saved: an array of {input, expected, run?}

@@ -1,8 +1,14 @@
-use super::{by_extension, ended, input, pretty, shown};
-use narrows_types::{Content, Finding, Language, Limit, Position, ProgramError, RunEnd};
+use super::{Remedy, by_extension, ended, input, pretty, shown};
+use narrows_types::{
+    Content, Finding, Language, Limit, Limits, Lowered, Position, ProgramError, RunEnd,
+};
 use serde_json::json;
 use serde_json::value::RawValue;
 use std::path::Path;
+
+fn remedy(timeout_ms: Option<u64>, limits: Lowered) -> Remedy {
+    Remedy { timeout_ms, limits, config: Limits::default(), others: "the intent" }
+}
 
 fn raw(json: &str) -> Box<RawValue> {
     RawValue::from_string(json.to_owned()).unwrap()
@@ -49,7 +55,8 @@ fn every_end_has_its_words() {
         RunEnd::Deadlock,
         RunEnd::Lost { reason: "killed by signal 11".to_owned() },
     ];
-    let lines: Vec<String> = ends.iter().map(|end| ended(end, None).join("\n")).collect();
+    let lines: Vec<String> =
+        ends.iter().map(|end| ended(end, &remedy(None, Lowered::default())).join("\n")).collect();
     insta::assert_snapshot!(lines.join("\n"));
     let codes: Vec<u8> = ends.iter().map(crate::cli::exit::of_run).collect();
     assert_eq!(codes, [1, 3, 4, 1, 6]);
@@ -64,7 +71,18 @@ fn what_was_shown_is_named_not_dumped() {
 
 #[test]
 fn the_tighter_limit_is_named() {
-    let end = RunEnd::Limit { limit: Limit::WallMs, allowed: 500 };
-    assert!(ended(&end, Some(500)).concat().contains("--timeout-ms raises it"));
-    assert!(ended(&end, Some(900)).concat().contains("[limits]"));
+    let lowered = |wall_ms| Lowered { wall_ms, ..Lowered::default() };
+    for (allowed, timeout_ms, wall_ms, words) in [
+        (500, Some(500), None, "= 500; --timeout-ms raises it"),
+        (500, Some(900), Some(500), "= 500; --limit raises it"),
+        (500, Some(900), Some(700), "= 500; the intent has it lower than `[limits]`"),
+        (60_000, None, Some(70_000), "= 60000; `[limits]` in the config raises it"),
+    ] {
+        let end = RunEnd::Limit { limit: Limit::WallMs, allowed };
+        let told = ended(&end, &remedy(timeout_ms, lowered(wall_ms))).concat();
+        assert!(told.ends_with(words), "{told}");
+    }
+    let deep = RunEnd::Limit { limit: Limit::Stack, allowed: 0 };
+    let told = ended(&deep, &remedy(None, Lowered::default())).concat();
+    assert_eq!(told, "the program reached the limit stack; the recursion is too deep");
 }
