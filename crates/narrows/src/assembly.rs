@@ -1,15 +1,17 @@
 //! Puts the hands into the engine and the engine behind the doors.
 
+mod sandbox;
+
+pub(crate) use sandbox::sandbox_checks;
+
 use crate::cli::doctor::Check;
 use crate::compose;
 use crate::config::{Environment, Settings};
 use narrows_downstream as downstream;
 use narrows_engine::{Engine, Parts};
-use narrows_sandbox::{Choice, Sandbox};
+use narrows_sandbox::Sandbox;
 use narrows_store::{Clock, Store};
-use narrows_types::{
-    Answer, Ask, BackendKind, Event, Fault, Kind, Layer, LayerState, Origin, Principal, What,
-};
+use narrows_types::{Answer, Ask, Event, Fault, Kind, Origin, Principal, What};
 use narrows_upstream::{Fleet, Reloaded, ServerConfig};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -52,6 +54,7 @@ impl House {
         upstreams.servers.extend(more.iter().cloned());
         let fleet = Fleet::start(upstreams)?;
         let sandbox = Sandbox::start(compose::sandbox(settings, env, program()?)).await?;
+        sandbox::warn_of_basic(settings);
         let config = compose::engine(settings);
         let parts = Parts { fleet: fleet.clone(), sandbox, store, config };
         let engine = Engine::start(parts).await?;
@@ -64,6 +67,7 @@ impl House {
         let mut upstreams = compose::upstream(settings, env);
         upstreams.servers.extend(self.more.iter().cloned());
         let told = self.fleet.reload(upstreams)?;
+        sandbox::warn_of_basic(settings);
         self.engine.reload(compose::engine(settings));
         let Reloaded { kept, changed, added, removed } = told;
         let counts = [(kept, "kept"), (changed, "changed"), (added, "added"), (removed, "removed")];
@@ -194,69 +198,4 @@ pub(crate) async fn store_check(settings: &Settings) -> Option<Check> {
     };
     let fix = "mend `store.url`, or start what it names";
     Some(Check::fail("store", format!("{place}; it cannot be reached: {why}"), fix))
-}
-
-/// Where programs run here, which walls stand there, and which other back ends would work.
-pub(crate) async fn sandbox_checks(settings: &Settings, env: &Environment) -> Vec<Check> {
-    let fix = "programs cannot run here; see SECURITY.md for what the sandbox needs";
-    let started = async { Ok(Sandbox::start(compose::sandbox(settings, env, program()?)).await?) };
-    let sandbox: Sandbox = match started.await {
-        Ok(sandbox) => sandbox,
-        Err::<_, Fault>(fault) => return vec![Check::fail("sandbox", fault.message, fix)],
-    };
-    let mut checks = Vec::new();
-    let chosen = sandbox.choose().await;
-    let layers = sandbox.probe().await;
-    match (&chosen, &layers) {
-        (Ok(choice), Ok(layers)) => {
-            checks.push(choice_check(choice, settings));
-            checks.extend(layers.iter().map(layer_check));
-        }
-        (Err(error), _) | (_, Err(error)) => {
-            checks.push(Check::fail("sandbox", Fault::from(error.clone()).message, fix));
-        }
-    }
-    let chosen = chosen.ok().map(|choice| choice.backend);
-    for backend in BackendKind::ALL {
-        // Whether a process without walls starts tells nothing.
-        if Some(backend) != chosen && backend != BackendKind::Basic {
-            let state = sandbox.try_out(backend).await;
-            let found = if state.works() {
-                "works here".to_owned()
-            } else {
-                format!("not here: {}", state.why)
-            };
-            checks.push(Check::ok(format!("sandbox back end {backend}"), found));
-        }
-    }
-    sandbox.shutdown().await;
-    checks
-}
-
-fn choice_check(choice: &Choice, settings: &Settings) -> Check {
-    let what = "sandbox";
-    let said = settings.sandbox.backend.backend().is_some();
-    if choice.backend == BackendKind::Basic {
-        let fix = "say `sandbox.backend = \"auto\"` wherever programs are not your own";
-        return Check::warn(what, "programs run in basic, which locks nothing in", fix);
-    }
-    let how = if said { "as the config says" } else { "the strongest that works" };
-    let passed_over = choice.passed_over.iter().map(|(over, why)| format!("; not {over}: {why}"));
-    let passed_over: String = passed_over.collect();
-    let found = format!("programs run in {}, {how}{passed_over}", choice.backend);
-    Check::ok(what, found)
-}
-
-fn layer_check(state: &LayerState) -> Check {
-    let name = format!("sandbox: {}", state.layer);
-    if state.reached {
-        return Check::ok(name, "stands");
-    }
-    let found = if state.why.is_empty() { "missing" } else { &state.why };
-    let fix = match state.layer {
-        Layer::Landlock => "needs a kernel with landlock (5.13 or newer)",
-        layer if Layer::FLOOR.contains(&layer) => "part of the floor; without it nothing runs",
-        _ => "allow unprivileged user namespaces on this host",
-    };
-    Check::warn(name, found, fix)
 }
