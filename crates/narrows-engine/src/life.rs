@@ -127,8 +127,10 @@ impl Shared {
             let ended = match ended {
                 Ok(ended) => ended,
                 Err(fault) => {
-                    // No worker was to be had: it can be gone on with.
-                    row.state = RunState::Lost;
+                    // No worker was to be had: it can be gone on with, unless there can be none.
+                    let never = matches!(fault.kind, Kind::Invalid | Kind::Forbidden);
+                    let first = row.executions <= 1;
+                    row.state = if never && first { RunState::Rejected } else { RunState::Lost };
                     journal.row(None, row, None, false).await?.wait().await?;
                     return Err(fault);
                 }
