@@ -1,6 +1,7 @@
 //! The one way to call a tool, for programs and for direct calls.
 
 use crate::Shared;
+use crate::audit::Running;
 use crate::config::Config;
 use crate::snapshot::{Lesson, Snapshot};
 use narrows_catalog::{Catalog, Shape, ToolRef};
@@ -38,6 +39,8 @@ pub(crate) struct Called {
 pub(crate) struct CallContext<'a> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) principal: &'a Principal,
+    /// The run that makes it, if one does.
+    pub(crate) running: Option<Running<'a>>,
     pub(crate) deadline: Instant,
     pub(crate) progress: Option<mpsc::Sender<Event>>,
     /// Who asks, for turns at an upstream to be fair.
@@ -65,8 +68,20 @@ pub(crate) fn no_consent(server: &str, tool: &str) -> Fault {
 
 impl Shared {
     /// Resolves the names, checks the arguments against the tool's schema, asks the upstream.
-    /// A result with `is_error` is `Ok` here.
+    /// A result with `is_error` is `Ok` here. What is refused is recorded.
     pub(crate) async fn invoke(
+        self: &Arc<Self>,
+        context: CallContext<'_>,
+        server: &str,
+        tool: &str,
+        arguments: &RawValue,
+    ) -> Result<Called, Fault> {
+        let who = (context.running, context.principal);
+        let called = self.called(context, server, tool, arguments).await;
+        called.inspect_err(|fault| self.denied(who, (server, tool), fault))
+    }
+
+    async fn called(
         self: &Arc<Self>,
         context: CallContext<'_>,
         server: &str,

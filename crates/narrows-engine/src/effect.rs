@@ -147,6 +147,11 @@ impl Run<'_> {
             return self.make(call, snapshot, rounds).await;
         }
         let decided = response.as_ref().and_then(|r| Self::decided(call, first.kind, r));
+        if decided.is_some() && first.kind == AskedKind::Approve && !self.offline {
+            let who = (Some(self.running()), &self.grant.principal);
+            let tool = format!("{}.{}", call.server, call.tool);
+            self.shared.audit.denied(who, &tool, "a person declined it");
+        }
         match decided {
             Some(heard) => Ok(How::Outcome(heard)),
             None => self.make(call, snapshot, Rounds::default()).await,
@@ -328,6 +333,7 @@ impl Run<'_> {
             let context = CallContext {
                 snapshot,
                 principal,
+                running: Some(self.running()),
                 deadline,
                 progress: None,
                 caller: Caller::of(&principal.name, None),

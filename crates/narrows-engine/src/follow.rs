@@ -57,6 +57,7 @@ impl Shared {
         let context = CallContext {
             snapshot: &snapshot,
             principal,
+            running: None,
             deadline,
             progress: events,
             caller: Caller::of(&principal.name, client.session),

@@ -91,7 +91,9 @@ impl Shared {
             }
             IntentsAsk::Call { name, input } => {
                 if self.settings.borrow().wants_consent(NAMESPACE, &name) {
-                    return Err(no_consent(NAMESPACE, &name));
+                    let refused = no_consent(NAMESPACE, &name);
+                    self.denied((None, principal), (NAMESPACE, &name), &refused);
+                    return Err(refused);
                 }
                 let info = info(self.store.intent(owner, &name).await?)?;
                 if let (Some(direct), Some(arguments)) = (&info.direct, &input)
@@ -128,11 +130,11 @@ impl Shared {
         intent: Intent,
     ) -> Result<Answer, Fault> {
         sound(&intent, self.settings.borrow().limits.code_bytes)?;
-        self.check(principal, &intent).await?;
-        let name = intent.name.clone();
         if let Some(engine) = intent.engine {
             self.sandbox.offers(engine, intent.language)?;
         }
+        self.check(principal, &intent).await?;
+        let name = intent.name.clone();
         let saved = Saved { intent, saved_at_ms: crate::effects::now_ms() };
         let body = serde_json::to_string(&saved).map_err(|e| Fault::bug(e.to_string()))?;
         let head = self.store.save_intent(&principal.name, &name, &body).await?;
@@ -189,9 +191,9 @@ impl Shared {
                 engine: intent.engine,
                 input: Some(test.input.clone()),
                 limits: self.settings.borrow().limits,
+                lowered: intent.limits,
                 now_ms: known.as_ref().map_or_else(crate::effects::now_ms, |b| b.now_ms),
                 seed: known.map_or(0, |b| b.seed),
-                lowered: intent.limits,
                 durability: Durability::Off,
             };
             let run = test.run.clone().unwrap_or_else(|| RunId("run_test".to_owned()));
@@ -367,9 +369,9 @@ fn sound(intent: &Intent, code_bytes: u64) -> Result<(), Fault> {
     if intent.code.trim().is_empty() {
         return Err(Fault::invalid("the intent has no program"));
     }
+    crate::admit::leaves_something(&intent.limits)?;
     let code_max = usize::try_from(code_bytes).unwrap_or(usize::MAX);
     let tested = |test: &IntentTest| test.input.get().len() + test.expected.get().len();
-    crate::admit::leaves_something(&intent.limits)?;
     for (what, bytes, max) in [
         ("the program", intent.code.len(), code_max),
         ("the tests together", intent.tests.iter().map(tested).sum(), TESTS_BYTES_MAX),

@@ -50,6 +50,7 @@ pub use narrows_catalog::{Exposure, Prefix, ServerExposure, ToolExposure};
 use access::{Doorman, Switch};
 use admit::Gate;
 use arc_swap::ArcSwap;
+use audit::Audit;
 use cache::Cache;
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -68,6 +69,7 @@ use offers::Offers;
 use recall::{Owners, Tasks};
 use seal::Seal;
 use snapshot::{Library, Snapshot};
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,6 +114,7 @@ struct Shared {
     doorman: ArcSwap<Doorman>,
     switch: Switch,
     seal: Seal,
+    audit: Audit,
     gate: Gate,
     passes: Gate,
     library: Library,
@@ -158,6 +161,7 @@ impl Engine {
             doorman,
             switch: Switch::default(),
             seal,
+            audit: Audit::default(),
             gate,
             passes,
             library,
@@ -233,6 +237,11 @@ impl Engine {
     /// What was sealed for this principal; none if it is not ours, or not theirs.
     pub fn open_state(&self, principal: &Principal, sealed: &str) -> Option<Vec<u8>> {
         self.shared.seal.open(principal.name.as_bytes(), sealed)
+    }
+
+    /// How often each kind of audit record was written since the start.
+    pub fn audited(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.audit.counts()
     }
 
     /// Stops accepting, lets the engine's own tasks finish, ends workers and upstreams.

@@ -140,7 +140,7 @@ impl Shared {
             if journal.is_taken() {
                 return Err(taken(&row.run));
             }
-            let again = matches!(ended.end, Ending::Lost(_))
+            let again = matches!(ended.end, Ending::Lost(..))
                 && journal.kept()
                 && executions < EXECUTIONS_MAX;
             if !again {
@@ -311,20 +311,20 @@ impl Found {
             code: self.begin.code.clone(),
             language: self.begin.language,
             engine: self.begin.engine,
+            limits: self.begin.lowered,
             output_bytes: Some(self.begin.limits.output_bytes),
             session: self.row.session.clone(),
-            limits: self.begin.lowered,
             ..RunAsk::default()
         }
     }
 
-    /// It goes on, within a grant and no more than it could use at first.
-    pub(crate) fn go_on(self, mut grant: Grant, events: Option<Events>) -> Life {
     /// Limits that whoever asked lowered.
     pub(crate) fn lowered(&self) -> &Lowered {
         &self.begin.lowered
     }
 
+    /// It goes on, within a grant and no more than it could use at first.
+    pub(crate) fn go_on(self, mut grant: Grant, events: Option<Events>) -> Life {
         grant.limits.calls = grant.limits.calls.min(self.begin.limits.calls);
         let Self { row, version, begin, past } = self;
         let (version, given) = (Some(version), Arc::default());
@@ -358,7 +358,7 @@ pub(crate) fn end_of(end: &Ending) -> (RunState, Option<Box<RawValue>>, String) 
         Ending::Deadlock => plain(RunState::Deadlock),
         Ending::Paused(_) => plain(RunState::Paused),
         Ending::Diverged(why) => (RunState::Diverged, None, why.clone()),
-        Ending::Lost(why) => (RunState::Lost, None, why.clone()),
+        Ending::Lost(_, why) => (RunState::Lost, None, why.clone()),
         Ending::Broken(fault) => (RunState::Lost, None, fault.to_string()),
     }
 }

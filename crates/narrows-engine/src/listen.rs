@@ -11,7 +11,7 @@ use crate::trail::Trail;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use narrows_sandbox::{LeaseEnd, LeaseReceiver};
+use narrows_sandbox::{LeaseEnd, LeaseReceiver, Loss};
 use narrows_types::frame::{Call, CallError, Done, FromWorker, Reply};
 use narrows_types::{Limit, LogLine};
 use serde_json::value::RawValue;
@@ -89,7 +89,7 @@ impl Run<'_> {
                 }
                 room = replies.reserve(), if !flow.outbox.is_empty() => {
                     let Ok(room) = room else {
-                        return Err(Ending::Lost("the worker does not take its replies".to_owned()));
+                        return Err(Ending::died("the worker does not take its replies"));
                     };
                     if let Some(outbound) = flow.outbox.pop_front() {
                         room.send(outbound);
@@ -101,12 +101,12 @@ impl Run<'_> {
                     Err(end) => return Err(self.bury(end, &mut flow, trail, ledger).await),
                 },
                 end = &mut dying, if flow.dying.is_none() => {
-                    let end = end.unwrap_or_else(|_| LeaseEnd::Lost("its writer ended".to_owned()));
+                    let end = end.unwrap_or_else(|_| lost("its writer ended"));
                     flow.dying = Some((Instant::now() + GRACE, end));
                 }
                 () = tokio::time::sleep_until(give_up), if flow.dying.is_some() => {
                     let end = flow.dying.take().map_or_else(
-                        || LeaseEnd::Lost("the worker does not listen".to_owned()),
+                        || lost("the worker does not listen"),
                         |(_, end)| end,
                     );
                     return Err(self.bury(end, &mut flow, trail, ledger).await);
@@ -124,7 +124,7 @@ impl Run<'_> {
         trail: &mut Trail,
         ledger: &mut Ledger,
     ) -> Ending {
-        if matches!(end, LeaseEnd::Lost(_)) && ledger.journal().kept() {
+        if matches!(end, LeaseEnd::Lost(..)) && ledger.journal().kept() {
             while let Some((finished, _)) = flow.under_way.next().await {
                 flow.held.push_back(finished);
             }
@@ -167,7 +167,7 @@ impl Run<'_> {
                 }
                 self.idle(flow, trail, ledger).await
             }
-            other => Err(Ending::Lost(out_of_turn(&other))),
+            other => Err(out_of_turn(&other)),
         }
     }
 
@@ -202,7 +202,7 @@ impl Run<'_> {
         let count = if wait { &mut flow.waits } else { &mut flow.calls };
         *count += 1;
         if call.id != flow.calls.saturating_add(flow.waits) {
-            return Err(Ending::Lost("call ids are out of order".to_owned()));
+            return Err(Ending::Lost(Loss::Protocol, "call ids are out of order".to_owned()));
         }
         if !wait {
             self.calls.fetch_add(1, Ordering::Relaxed);
@@ -358,10 +358,15 @@ impl Run<'_> {
 pub(crate) fn ending(end: LeaseEnd) -> Ending {
     match end {
         LeaseEnd::Limit(limit, allowed) => Ending::Limit(limit, allowed),
-        LeaseEnd::Lost(reason) => Ending::Lost(reason),
+        LeaseEnd::Lost(loss, reason) => Ending::Lost(loss, reason),
     }
 }
 
-pub(crate) fn out_of_turn(frame: &FromWorker) -> String {
-    format!("the worker broke the protocol: `{}` out of turn", frame.name())
+fn lost(why: &str) -> LeaseEnd {
+    LeaseEnd::Lost(Loss::Died, why.to_owned())
+}
+
+pub(crate) fn out_of_turn(frame: &FromWorker) -> Ending {
+    let why = format!("the worker broke the protocol: `{}` out of turn", frame.name());
+    Ending::Lost(Loss::Protocol, why)
 }

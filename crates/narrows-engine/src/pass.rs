@@ -55,7 +55,7 @@ impl Shared {
         let (snapshot, ask) = (&*snapshot, &ask);
         let way = Way { shared: self, snapshot, ask, principal, client, events, deadline };
         match ask.method {
-            Method::CallTool => way.tool().await,
+            Method::CallTool => way.tool().await.inspect_err(|fault| way.denied(fault)),
             Method::GetPrompt | Method::CompletePrompt => way.prompt().await,
             Method::ReadResource
             | Method::Subscribe
@@ -69,6 +69,19 @@ impl Shared {
 }
 
 impl Way<'_> {
+    /// Records a call that was refused. The tool is known by the name that agents see.
+    fn denied(&self, fault: &Fault) {
+        let settings = Arc::clone(&self.shared.settings.borrow());
+        let states = self.shared.fleet.status();
+        let named = states.iter().find_map(|state| {
+            let prefix = settings.exposure.name(&state.server, "");
+            let tool = self.ask.about.strip_prefix(&prefix).filter(|_| !prefix.is_empty())?;
+            Some((state.server.as_str(), tool))
+        });
+        let named = named.unwrap_or(("", &self.ask.about));
+        self.shared.denied((None, self.principal), named, fault);
+    }
+
     async fn to(&self, server: &str, name: Option<&str>) -> Result<Passed, Fault> {
         let passing = Passing {
             method: self.ask.method,

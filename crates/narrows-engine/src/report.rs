@@ -75,7 +75,7 @@ impl Shared {
                 RunEnd::Diverged { reason: shape::fit_text(&reason, budget) }
             }
             Ending::Broken(fault) => RunEnd::Lost { reason: fault.to_string() },
-            Ending::Lost(reason) => RunEnd::Lost { reason: shape::fit_text(&reason, budget) },
+            Ending::Lost(_, reason) => RunEnd::Lost { reason: shape::fit_text(&reason, budget) },
         }
     }
 

@@ -5,16 +5,18 @@
 //! can never lock up with its host.
 
 use crate::admit::Grant;
+use crate::audit::Running;
 use crate::entry::Begin;
 use crate::ledger::Ledger;
 use crate::listen::{Outbound, ending, out_of_turn};
 use crate::snapshot::Snapshot;
 use crate::trail::Trail;
 use crate::{Events, Shared};
-use narrows_sandbox::{LeaseReceiver, LeaseSender, Want};
+use narrows_sandbox::{Lease, LeaseReceiver, LeaseSender, Loss, Want};
 use narrows_types::frame::{Done, End, FromWorker, Go, Program, Progress, ToWorker};
 use narrows_types::{
-    Asked, Durability, Event, Fault, Finding, Limit, Limits, RunId, SessionId, Usage, Uses,
+    Asked, BackendKind, Durability, Engine, Event, Fault, Finding, Limit, Limits, RunId, SessionId,
+    Usage, Uses,
 };
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ use tokio::time::Instant;
 pub(crate) const GRACE: Duration = Duration::from_millis(100);
 /// Searches that one run may make.
 const SEARCHES_MAX: u32 = 20;
+/// Tools that a program names and that are looked at, where it is not started.
+const DENIED_MAX: usize = 100;
 /// Replies that wait for the writer.
 const REPLIES_MAX: usize = 64;
 
@@ -46,9 +50,16 @@ pub(crate) enum Ending {
     Deadlock,
     Paused(Vec<Asked>),
     Diverged(String),
-    Lost(String),
+    Lost(Loss, String),
     /// The run cannot be served: no fault of its own.
     Broken(Fault),
+}
+
+impl Ending {
+    /// Its worker broke.
+    pub(crate) fn died(why: impl Into<String>) -> Self {
+        Self::Lost(Loss::Died, why.into())
+    }
 }
 
 impl From<Fault> for Ending {
@@ -75,6 +86,8 @@ pub(crate) struct Run<'a> {
     searches: AtomicU32,
     /// Calls that the program made, its timers not among them.
     pub(crate) calls: AtomicU32,
+    /// What launched its worker, and what evaluates it there.
+    at: (BackendKind, Engine),
 }
 
 /// What one execution is made of.
@@ -96,8 +109,11 @@ impl Shared {
         execution: Execution<'_>,
         ledger: &mut Ledger,
     ) -> Result<Ended, Fault> {
-        let Execution { grant, run, session, begin, offline, events, at_us } = execution;
         let started = Instant::now();
+        let mut lease = self.worker(&execution).await?;
+        lease.arm(&execution.grant.limits);
+        let at = lease.at();
+        let Execution { grant, run, session, begin, offline, events, at_us } = execution;
         let since_us = crate::effects::now_ms().saturating_sub(begin.now_ms).saturating_mul(1_000);
         let run = Run {
             shared: self,
@@ -113,37 +129,46 @@ impl Shared {
             places: Arc::new(Semaphore::new(grant.limits.calls_parallel.max(1) as usize)),
             searches: AtomicU32::new(0),
             calls: AtomicU32::new(0),
+            at,
         };
         let mut trail = Trail::default();
-        let backend = self.settings.borrow().access.backend(&grant.principal);
-        let want = Want { language: begin.language, backend, engine: begin.engine };
-        let mut lease = self.sandbox.lease(want, grant.deadline.into_std()).await?;
-        lease.arm(&grant.limits);
-        let at = lease.at();
         let (mut sender, mut receiver) = lease.split();
         let past = grant.deadline + GRACE;
         let outcome = tokio::select! {
             done = run.drive(&mut sender, &mut receiver, &mut trail, ledger) => done,
             () = tokio::time::sleep_until(past) => Err(run.wall()),
         };
-        let mut usage = Usage::default();
-        let end = match outcome {
-            Ok(Done { end, usage: used }) => {
-                usage = used;
-                run.ending(end)
-            }
+        let (end, used) = match outcome {
+            Ok(Done { end, usage: used }) => (run.ending(end), Some(used)),
             Err(end) => {
-                usage.cpu_us = receiver.cpu_us();
-                end
+                let cpu_us = receiver.cpu_us();
+                (end, (cpu_us > 0).then(|| Usage { cpu_us, ..Usage::default() }))
             }
         };
-        if matches!(end, Ending::Lost(_)) {
+        if matches!(end, Ending::Lost(..)) {
             grant.uncount(run.calls.load(Ordering::Relaxed));
         }
-        usage.wall_us = micros(started.elapsed());
-        crate::audit::ended(&end, (run.id, &grant.principal), at, &usage);
+        let wall_us = micros(started.elapsed());
+        if !offline {
+            let who = (run.running(), &grant.principal);
+            self.audit.ended(&end, who, (wall_us, used.as_ref()));
+        }
         trail.close();
+        let usage = Usage { wall_us, ..used.unwrap_or_default() };
         Ok(Ended { end, trail, usage })
+    }
+
+    /// A worker for an execution.
+    async fn worker(&self, execution: &Execution<'_>) -> Result<Lease, Fault> {
+        let Execution { grant, run, begin, offline, .. } = execution;
+        let backend = self.settings.borrow().access.backend(&grant.principal);
+        let want = Want { language: begin.language, backend, engine: begin.engine };
+        let lease = self.sandbox.lease(want, grant.deadline.into_std()).await;
+        lease.map_err(Fault::from).inspect_err(|fault| {
+            if !offline {
+                self.audit.no_worker(run, &grant.principal, want, fault);
+            }
+        })
     }
 }
 
@@ -160,7 +185,7 @@ impl Run<'_> {
         let uses = match receiver.receive().await.map_err(ending)? {
             FromWorker::Uses(uses) => uses,
             FromWorker::Done(done) => return Ok(*done),
-            other => return Err(Ending::Lost(out_of_turn(&other))),
+            other => return Err(out_of_turn(&other)),
         };
         let (snapshot, go) = self.check(&uses).await?;
         sender.send(&ToWorker::Go(go)).await.map_err(ending)?;
@@ -183,7 +208,7 @@ impl Run<'_> {
         };
         tokio::select! {
             done = self.listen(receiver, (trail, ledger), &snapshot, (replies, dying)) => done,
-            () = writer => Err(Ending::Lost("the run's writer ended".to_owned())),
+            () = writer => Err(Ending::died("the run's writer ended")),
         }
     }
 
@@ -203,15 +228,37 @@ impl Run<'_> {
     /// Checks what the program refers to. The snapshot that was checked is the one that is used.
     async fn check(&self, uses: &Uses) -> Result<(Arc<Snapshot>, Go), Ending> {
         let roots = uses.references.iter().map(|r| r.root.as_str());
-        let snapshot = self.shared.knowing(&self.grant.principal, roots, self.grant.deadline).await;
+        let principal = &self.grant.principal;
+        let snapshot = self.shared.knowing(principal, roots, self.grant.deadline).await;
         let mut checked = snapshot.catalog.check(uses, self.begin.language);
         let mut findings = uses.findings.clone();
         findings.append(&mut checked.findings);
         if findings.is_empty() {
             return Ok((snapshot, Go { namespaces: checked.namespaces }));
         }
+        if !self.offline {
+            self.record_denied(uses);
+        }
         findings.sort_by_key(|f| f.at);
         Err(Ending::Rejected(findings))
+    }
+
+    /// A program is not started for what it names; some of that may have been kept from it.
+    fn record_denied(&self, uses: &Uses) {
+        let principal = &self.grant.principal;
+        let mut named: Vec<(&str, &str)> = uses
+            .references
+            .iter()
+            .filter_map(|r| Some((r.root.as_str(), r.path.first()?.as_str())))
+            .collect();
+        named.sort_unstable();
+        named.dedup();
+        for (server, tool) in named.into_iter().take(DENIED_MAX) {
+            if let Some(why) = self.shared.withheld(principal, server, tool) {
+                let tool = format!("{server}.{tool}");
+                self.shared.audit.denied((Some(self.running()), principal), &tool, why);
+            }
+        }
     }
 
     pub(crate) async fn place(&self) -> OwnedSemaphorePermit {
@@ -234,6 +281,11 @@ impl Run<'_> {
                  search([\"...\", \"...\"])"
             )
         })
+    }
+
+    /// It and its worker, for the record.
+    pub(crate) fn running(&self) -> Running<'_> {
+        Running { run: self.id, at: self.at }
     }
 
     pub(crate) fn language(&self) -> narrows_types::Language {

@@ -18,8 +18,26 @@ const BURIAL: Duration = Duration::from_secs(5);
 pub enum LeaseEnd {
     /// It was ended at this limit, whose value was this, in the unit of its name.
     Limit(Limit, u64),
-    /// It broke, or it broke the protocol: one line why.
-    Lost(String),
+    /// It was lost: one line why.
+    Lost(Loss, String),
+}
+
+/// How a worker was lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// It broke, or something ended it.
+    Died,
+    /// It broke the protocol.
+    Protocol,
+    /// It made a system call that it is killed for.
+    Syscall,
+}
+
+impl LeaseEnd {
+    /// A worker that broke.
+    pub(crate) fn died(why: impl Into<String>) -> Self {
+        Self::Lost(Loss::Died, why.into())
+    }
 }
 
 /// A worker that is gone.
@@ -119,7 +137,7 @@ fn explain(
     limits: Option<&Limits>,
     carrier: &str,
 ) -> LeaseEnd {
-    let lost = |why: &str| LeaseEnd::Lost(why.to_owned());
+    let lost = |why: &str| LeaseEnd::died(why);
     if bite == Some(Bite::Deadline) {
         return limits.map_or_else(
             || lost("no program came before the deadline"),
@@ -130,7 +148,7 @@ fn explain(
         return lost("the sandbox is shutting down");
     }
     let Some(Ended { how, cpu_us }) = ended else {
-        return LeaseEnd::Lost(format!("the worker's {carrier} died"));
+        return LeaseEnd::died(format!("the worker's {carrier} died"));
     };
     let limited = |limit, of: fn(&Limits) -> u64| {
         limits.map_or_else(
@@ -147,7 +165,7 @@ fn explain(
         Death::Exit(EXIT_LINK) => lost("the worker's link broke"),
         Death::Exit(EXIT_PANIC) => lost("the interpreter panicked; this is a bug"),
         Death::Exit(EXIT_EVALUATOR) => lost("the interpreter ended without an answer"),
-        Death::Exit(code) => LeaseEnd::Lost(format!("the worker exited with code {code}")),
+        Death::Exit(code) => LeaseEnd::died(format!("the worker exited with code {code}")),
         Death::Signal(libc::SIGPROF | libc::SIGXCPU) => {
             limited(Limit::CpuMs, |limits| limits.cpu_ms)
         }
@@ -156,8 +174,10 @@ fn explain(
             lost("the worker was killed: it had closed its socket or broken the protocol")
         }
         Death::Signal(libc::SIGKILL) => lost("the worker was killed"),
-        Death::Signal(libc::SIGSYS) => lost("the worker made a forbidden system call"),
-        Death::Signal(signal) => LeaseEnd::Lost(format!("the worker crashed (signal {signal})")),
+        Death::Signal(libc::SIGSYS) => {
+            LeaseEnd::Lost(Loss::Syscall, "the worker made a forbidden system call".to_owned())
+        }
+        Death::Signal(signal) => LeaseEnd::died(format!("the worker crashed (signal {signal})")),
     }
 }
 
@@ -184,8 +204,10 @@ mod tests {
             (Death::Exit(EXIT_PANIC), "panicked"),
             (Death::Exit(9), "code 9"),
         ] {
-            let LeaseEnd::Lost(why) = death(how, 0) else { panic!("{how:?} is no limit") };
+            let LeaseEnd::Lost(loss, why) = death(how, 0) else { panic!("{how:?} is no limit") };
             assert!(why.contains(text), "{why}");
+            let forbidden = matches!(how, Death::Signal(libc::SIGSYS));
+            assert_eq!(loss == Loss::Syscall, forbidden, "{why}");
         }
         let wall = explain(Some(Bite::Deadline), None, Some(&limits), "zygote");
         assert_eq!(wall, LeaseEnd::Limit(Limit::WallMs, 7));
@@ -193,7 +215,7 @@ mod tests {
             explain(None, None, Some(&limits), "zygote"),
             explain(Some(Bite::Deadline), None, None, "zygote"),
         ] {
-            assert!(matches!(end, LeaseEnd::Lost(_)));
+            assert!(matches!(end, LeaseEnd::Lost(Loss::Died, _)));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::backend::{Read, Write};
 use crate::frames::{Broken, Frames};
-use crate::guard::{Gone, LeaseEnd, Order};
+use crate::guard::{Gone, LeaseEnd, Loss, Order};
 use narrows_types::frame::{FromWorker, ToWorker};
 use narrows_types::{BackendKind, Engine, Limits};
 use std::sync::Arc;
@@ -111,7 +111,7 @@ impl LeaseSender {
     /// # Errors
     /// As [`Lease::send`].
     pub async fn send(&mut self, frame: &ToWorker) -> Result<(), LeaseEnd> {
-        let bytes = frame.encode().map_err(|error| LeaseEnd::Lost(error.to_string()))?;
+        let bytes = frame.encode().map_err(|error| LeaseEnd::died(error.to_string()))?;
         match self.stream.write_all(&bytes).await {
             Ok(()) => Ok(()),
             Err(_closed) => Err(self.end.reason().await),
@@ -134,7 +134,7 @@ impl LeaseReceiver {
             Err(Broken::Closed) => self.end.reason().await,
             Err(Broken::Protocol(how)) => {
                 self.end.kill();
-                LeaseEnd::Lost(format!("the worker broke the protocol: {how}"))
+                LeaseEnd::Lost(Loss::Protocol, format!("the worker broke the protocol: {how}"))
             }
         };
         self.over = Some(end.clone());
@@ -163,10 +163,10 @@ impl End {
             let told = timeout(wait, self.told.wait_for(Option::is_some)).await;
             match told.map(|told| told.map(|gone| gone.clone())) {
                 Ok(Ok(Some(gone))) => return gone.end,
-                Ok(Err(_)) => return LeaseEnd::Lost("the sandbox is shutting down".to_owned()),
+                Ok(Err(_)) => return LeaseEnd::died("the sandbox is shutting down"),
                 Ok(Ok(None)) | Err(_) => self.kill(),
             }
         }
-        LeaseEnd::Lost("the worker closed its socket".to_owned())
+        LeaseEnd::died("the worker closed its socket")
     }
 }

@@ -22,7 +22,7 @@ mod zygote;
 
 pub use choice::Choice;
 pub use error::SandboxError;
-pub use guard::LeaseEnd;
+pub use guard::{LeaseEnd, Loss};
 pub use lease::{Lease, LeaseReceiver, LeaseSender};
 pub use microvm::{MicrovmConfig, MicrovmDriver};
 pub use owner::Health;

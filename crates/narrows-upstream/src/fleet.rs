@@ -176,6 +176,13 @@ impl Fleet {
         self.inner.board.cells().iter().map(|cell| cell.status()).collect()
     }
 
+    /// Whether the config keeps a tool back: its server is switched off, or the tool is hidden.
+    pub fn withholds(&self, server: &str, tool: &str) -> bool {
+        let cells = self.inner.board.cells();
+        let config = cells.iter().find(|cell| cell.name() == server).map(|cell| &cell.config);
+        config.is_some_and(|config| !config.enabled || !crate::listing::allowed(config, tool))
+    }
+
     /// Starts every upstream whose tools are not known, a few at once, and waits until each is
     /// listed or failed, or `wait` is over.
     pub async fn list_all(&self, wait: Duration) {

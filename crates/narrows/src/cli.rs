@@ -42,6 +42,9 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
+/// The log target of audit records.
+const AUDIT: &str = "narrows::audit";
+
 /// What every command has at hand.
 pub(crate) struct Desk {
     pub(crate) env: Environment,
@@ -186,7 +189,8 @@ impl Desk {
             2 => "debug",
             _ => "trace",
         };
-        let filter = EnvFilter::try_new(level).unwrap_or_else(|_checked| EnvFilter::new("warn"));
+        let filter = EnvFilter::try_new(with_audit(level));
+        let filter = filter.unwrap_or_else(|_checked| EnvFilter::new(with_audit("warn")));
         let lines = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(std::io::stderr)
@@ -197,6 +201,11 @@ impl Desk {
             LogFormat::Json => lines.json().try_init(),
         });
     }
+}
+
+/// The records of the audit are told at every level; a filter that names them says otherwise.
+fn with_audit(level: &str) -> String {
+    if level.contains(AUDIT) { level.to_owned() } else { format!("{level},{AUDIT}=info") }
 }
 
 /// An answer of another kind than the question's.

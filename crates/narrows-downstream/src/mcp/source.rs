@@ -5,6 +5,7 @@ use narrows_types::{
     Answer, Ask, Changes, ClientSession, Event, Fault, Mode, Offering, Principal, Update,
 };
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -36,6 +37,15 @@ impl Source {
             Self::Engine(engine) => engine.switch_mode(mode),
             #[cfg(test)]
             Self::Script(_) => Err(Fault::not_found("not in the script")),
+        }
+    }
+
+    /// How often each kind of audit record was written.
+    pub(crate) fn audited(&self) -> BTreeMap<&'static str, u64> {
+        match self {
+            Self::Engine(engine) => engine.audited(),
+            #[cfg(test)]
+            Self::Script(_) => BTreeMap::from([("limit", 2)]),
         }
     }
 

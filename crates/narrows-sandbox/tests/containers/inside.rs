@@ -5,7 +5,7 @@ use crate::daemon::Daemon;
 use crate::house::{config, run, sandbox, typescript};
 use crate::lifecycle::{client, containers};
 use bollard::query_parameters::InspectContainerOptions;
-use narrows_sandbox::{LeaseEnd, docker};
+use narrows_sandbox::{LeaseEnd, Loss, docker};
 use narrows_types::Language;
 use narrows_types::frame::FromWorker;
 use std::fs;
@@ -34,7 +34,10 @@ async fn nothing_is_open(docker: docker::Config) {
     let folder = tempfile::tempdir().unwrap();
     let sandbox = sandbox(docker::Config { worker: hostile(folder.path()), ..docker }).await;
     let ran = run(&sandbox, typescript("return 1;")).await;
-    assert_eq!(ran.unwrap_err(), LeaseEnd::Lost("the worker exited with code 32".to_owned()));
+    assert_eq!(
+        ran.unwrap_err(),
+        LeaseEnd::Lost(Loss::Died, "the worker exited with code 32".to_owned())
+    );
     sandbox.shutdown().await;
 }
 

@@ -82,7 +82,7 @@ async fn a_run_is_lost_with_its_daemon_and_the_next_is_told_why() {
     let sandbox = sandbox(config(&daemon)).await;
     let hangs = typescript("await host.hang({});");
     let ran = run_until(&sandbox, hangs, || daemon.kill()).await.unwrap();
-    let Err(LeaseEnd::Lost(why)) = &ran else { panic!("{ran:?}") };
+    let Err(LeaseEnd::Lost(_, why)) = &ran else { panic!("{ran:?}") };
     assert!(why.contains("daemon"), "{why}");
     // The one that stood ready is dead too, or nobody can make another one.
     let until = Instant::now() + LONG;

@@ -12,7 +12,7 @@ async fn attack(sandbox: &Sandbox, code: &str, limits: Limits) -> Ran {
 
 fn lost(ran: &Ran) -> &str {
     match &ran.end {
-        Err(LeaseEnd::Lost(why)) => why,
+        Err(LeaseEnd::Lost(_, why)) => why,
         other => panic!("not lost: {other:?}"),
     }
 }

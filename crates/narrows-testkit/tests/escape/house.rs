@@ -1,6 +1,6 @@
 //! A sandbox over the test's own worker binary, and runs in it.
 
-use narrows_sandbox::{Config, Health, LeaseEnd, Sandbox, Want};
+use narrows_sandbox::{Config, Health, LeaseEnd, Loss, Sandbox, Want};
 use narrows_types::frame::{CallError, Done, FromWorker, Go, Program, Reply, ToWorker};
 use narrows_types::{BackendKind, Engine, Language, Limits};
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ pub(crate) async fn run_by(sandbox: &Sandbox, want: impl Into<Want>, program: Pr
     lease.arm(&program.limits);
     let started = Instant::now();
     let mut ran = Ran {
-        end: Err(LeaseEnd::Lost("not begun".to_owned())),
+        end: Err(LeaseEnd::Lost(Loss::Died, "not begun".to_owned())),
         findings: Vec::new(),
         calls: 0,
         said: Vec::new(),
@@ -70,7 +70,7 @@ pub(crate) async fn run_by(sandbox: &Sandbox, want: impl Into<Want>, program: Pr
         let answer = match frame {
             FromWorker::Uses(uses) if !uses.findings.is_empty() => {
                 ran.findings = uses.findings.iter().map(|found| format!("{found:?}")).collect();
-                break Err(LeaseEnd::Lost("rejected".to_owned()));
+                break Err(LeaseEnd::Lost(Loss::Died, "rejected".to_owned()));
             }
             FromWorker::Uses(uses) => {
                 let mut namespaces: Vec<_> =

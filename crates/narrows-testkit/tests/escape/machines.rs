@@ -107,7 +107,7 @@ async fn a_kill_is_noticed(sandbox: &Sandbox, name: &str) {
         assert!(matches!(killed, Ok(()) | Err(nix::Error::ESRCH)), "{killed:?}");
     }
     match lease.receive().await {
-        Err(LeaseEnd::Lost(why)) => assert!(why.contains("killed"), "{why}"),
+        Err(LeaseEnd::Lost(_, why)) => assert!(why.contains("killed"), "{why}"),
         other => panic!("{other:?}"),
     }
     // The pool gets over it. Those that waited ready were killed too, and one may be handed out
@@ -120,7 +120,7 @@ async fn a_kill_is_noticed(sandbox: &Sandbox, name: &str) {
                 assert!(matches!(&done.end, End::Value(value) if value.get() == "7"), "{done:?}");
                 return;
             }
-            Err(LeaseEnd::Lost(_)) if Instant::now() < until => {}
+            Err(LeaseEnd::Lost(..)) if Instant::now() < until => {}
             other => panic!("{other:?}"),
         }
     }

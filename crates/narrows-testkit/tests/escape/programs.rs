@@ -62,7 +62,7 @@ pub(crate) fn words(ran: &Ran) -> Vec<String> {
             End::Deadlock => vec!["deadlock".to_owned()],
         },
         Err(LeaseEnd::Limit(limit, _)) => vec![format!("limit {limit}")],
-        Err(LeaseEnd::Lost(why)) => vec![format!("lost: {why}")],
+        Err(LeaseEnd::Lost(_, why)) => vec![format!("lost: {why}")],
     }
 }
 
