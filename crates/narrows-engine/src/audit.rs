@@ -187,19 +187,38 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::{Audit, Incident};
+    use super::{Audit, Incident, Running};
+    use crate::run::Ending;
+    use narrows_sandbox::Loss;
+    use narrows_types::{BackendKind, Engine, Limit, Principal, RunId};
 
     #[test]
-    fn each_kind_is_counted_by_itself() {
+    fn each_kind_of_end_is_counted_by_itself() {
         let audit = Audit::default();
-        audit.count(Incident::DeniedTool);
-        audit.count(Incident::DeniedTool);
-        audit.count(Incident::ProtocolViolation);
+        let (run, at) = (RunId("run_a".to_owned()), (BackendKind::Process, Engine::Quickjs));
+        let (running, local) = (Running { run: &run, at }, Principal::local());
+        for end in [
+            Ending::Limit(Limit::CpuMs, 5),
+            Ending::died("it crashed"),
+            Ending::Lost(Loss::Protocol, "it lied".to_owned()),
+            Ending::Lost(Loss::Syscall, "it broke out".to_owned()),
+            Ending::Lost(Loss::Syscall, "it broke out".to_owned()),
+            Ending::Deadlock,
+        ] {
+            audit.ended(&end, (running, &local), (1, None));
+        }
+        audit.denied((None, &local), "files.read", "it is kept back");
         let counts = audit.counts();
         assert_eq!(counts.len(), Incident::ALL.len());
-        assert_eq!(
-            (counts["denied_tool"], counts["protocol_violation"], counts["limit"]),
-            (2, 1, 0)
-        );
+        for (kind, count) in [
+            ("limit", 1),
+            ("worker_lost", 1),
+            ("protocol_violation", 1),
+            ("forbidden_syscall", 2),
+            ("no_worker", 0),
+            ("denied_tool", 1),
+        ] {
+            assert_eq!(counts[kind], count, "{kind}");
+        }
     }
 }

@@ -159,4 +159,23 @@ mod tests {
         }
         assert_eq!(Engine::named("v8"), None);
     }
+
+    #[test]
+    fn what_belongs_to_the_machine_is_not_in_a_container_nor_in_webassembly() {
+        let carries = |backend: BackendKind| {
+            let here = Engine::ALL.into_iter().filter(|engine| backend.carries(*engine));
+            here.map(Engine::name).collect::<Vec<_>>()
+        };
+        let embedded = ["quickjs", "monty", "wasm"];
+        for backend in [BackendKind::Docker, BackendKind::Microvm] {
+            assert_eq!(carries(backend), embedded, "{backend}");
+        }
+        assert_eq!(carries(BackendKind::Wasm), ["wasm"]);
+        assert_eq!(carries(BackendKind::Process).len(), Engine::ALL.len());
+        for backend in BackendKind::ALL {
+            let own = backend.engine(Language::TypeScript);
+            assert!(backend.carries(own), "{backend}");
+            assert_eq!(backend.runs(Language::Python), backend != BackendKind::Wasm);
+        }
+    }
 }

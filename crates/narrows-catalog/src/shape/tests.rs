@@ -197,6 +197,14 @@ warn: page 2 is empty
 }
 
 #[test]
+fn a_limit_of_nothing_is_no_recursion() {
+    let none = RunEnd::Limit { limit: Limit::Calls, allowed: 0 };
+    assert!(render_run(&report(none)).starts_with("limit reached: calls = 0; do less"));
+    let deep = RunEnd::Limit { limit: Limit::Stack, allowed: 0 };
+    assert!(render_run(&report(deep)).starts_with("limit reached: stack; the recursion"));
+}
+
+#[test]
 fn a_failure_says_what_and_where() {
     let at = |line, column| Position { line, column };
     let threw = RunEnd::Threw(ProgramError {

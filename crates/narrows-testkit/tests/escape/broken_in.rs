@@ -1,7 +1,7 @@
 //! Somebody broke out of an engine: what the jail still holds.
 
 use crate::house::{Ran, health, program, run, sandbox};
-use narrows_sandbox::{LeaseEnd, Sandbox};
+use narrows_sandbox::{LeaseEnd, Loss, Sandbox};
 use narrows_types::frame::End;
 use narrows_types::{Language, Limit, Limits};
 use std::time::Duration;
@@ -10,10 +10,10 @@ async fn attack(sandbox: &Sandbox, code: &str, limits: Limits) -> Ran {
     run(sandbox, program(Language::TypeScript, code, limits)).await
 }
 
-fn lost(ran: &Ran) -> &str {
+fn lost(ran: &Ran, how: Loss) -> &str {
     match &ran.end {
-        Err(LeaseEnd::Lost(_, why)) => why,
-        other => panic!("not lost: {other:?}"),
+        Err(LeaseEnd::Lost(loss, why)) if *loss == how => why,
+        other => panic!("not lost by {how:?}: {other:?}"),
     }
 }
 
@@ -22,7 +22,8 @@ async fn every_forbidden_call_kills_the_worker() {
     let sandbox = sandbox("broken-in").await;
     for name in FORBIDDEN {
         let ran = attack(&sandbox, &format!("call {name}"), Limits::default()).await;
-        assert_eq!(lost(&ran), "the worker made a forbidden system call", "{name}");
+        let why = lost(&ran, Loss::Syscall);
+        assert_eq!(why, "the worker made a forbidden system call", "{name}");
     }
     // The one zygote has survived all of it.
     let health = health(&sandbox, Language::TypeScript);
@@ -74,7 +75,7 @@ async fn every_other_death_has_its_reason() {
         ("overflow", "crashed (signal 11)"),
     ] {
         let ran = attack(&sandbox, code, Limits::default()).await;
-        assert!(lost(&ran).contains(why), "{code}: {ran:?}");
+        assert!(lost(&ran, Loss::Died).contains(why), "{code}: {ran:?}");
     }
     sandbox.shutdown().await;
 }
@@ -94,7 +95,7 @@ async fn every_lie_ends_the_lease() {
         ("a log before uses", "03000000437b7d".to_owned(), "bad frame"),
     ] {
         let ran = attack(&sandbox, &format!("bytes {hex}"), Limits::default()).await;
-        let reason = lost(&ran);
+        let reason = lost(&ran, Loss::Protocol);
         assert!(reason.starts_with("the worker broke the protocol: "), "{name}: {reason}");
         assert!(reason.contains(why), "{name}: {reason}");
     }
@@ -111,7 +112,7 @@ async fn a_flood_of_frames_costs_the_host_nothing() {
     let piece = format!("{uses}{log}");
     let before = resident_kib();
     let ran = attack(&sandbox, &format!("flood {piece}"), Limits::default()).await;
-    assert!(lost(&ran).contains("a uses frame out of turn"), "{ran:?}");
+    assert!(lost(&ran, Loss::Protocol).contains("a uses frame out of turn"), "{ran:?}");
     let grown = resident_kib().saturating_sub(before);
     assert!(grown < 32 << 10, "the host grew by {grown} KiB");
     sandbox.shutdown().await;

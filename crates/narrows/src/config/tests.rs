@@ -2,6 +2,7 @@
 
 mod durable;
 mod layers;
+mod sandbox;
 mod wrong;
 
 use super::{Environment, Flags, Loaded, load};

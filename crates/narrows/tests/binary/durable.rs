@@ -6,7 +6,7 @@ use std::process::{Child, Stdio};
 
 impl Desk {
     /// What a command gives as JSON, which must end with this code.
-    fn json(&self, code: i32, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, code: i32, args: &[&str]) -> Value {
         let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
         let said = self.run(&args);
         assert_eq!(said.code, code, "{args:?}: {} {}", said.out, said.err);

@@ -1,9 +1,10 @@
 //! The real binary, as a person or a script uses it.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod commands;
 mod durable;
 mod engine;
+mod lowered;
 mod modes;
 
 use std::path::Path;

@@ -174,7 +174,7 @@ impl From<LoweredSection> for Lowered {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Sandbox {
     /// Where programs run. `auto` is the first of `process`, `docker` and `wasm` that works and has
-    /// the walls of `require`; `narrows doctor` tells which works here.
+    /// the walls of `require` and the engines below; `narrows doctor` tells which works here.
     pub(crate) backend: Where,
     /// What evaluates TypeScript and JavaScript. The back end `wasm` has its own.
     pub(crate) typescript: TypeScript,
@@ -205,7 +205,8 @@ pub(crate) struct Sandbox {
     pub(crate) docker: Docker,
     /// How virtual machines are made, for the back end `microvm`.
     pub(crate) microvm: Microvm,
-    /// The interpreter of the engine `cpython`. Without it: `/usr/bin/python3`.
+    /// The interpreter of the engine `cpython`. Without it: `bin/python3` of `venv_path`, else
+    /// `/usr/bin/python3`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) cpython_path: Option<PathBuf>,
     /// A virtual environment whose packages the engine `cpython` has, read-only.

@@ -43,6 +43,36 @@ const TOML: &[(&str, &str)] = &[
     ("an address without a port", "[serve]\nhttp = \"localhost\"\n"),
     ("an unknown mode", "[serve]\nmode = \"cod\"\n"),
     ("an unknown wall", "[sandbox]\nrequire = [\"seccmp\"]\n"),
+    ("auto for a key", "[keys.g]\nkey = \"s\"\nbackend = \"auto\"\n"),
+    (
+        "nothing, which is everything to Docker",
+        "[sandbox.docker]\nmemory_bytes = 0\ncpus = 0\nprocesses = 0\ndisk_bytes = 0\n",
+    ),
+    ("a machine too small", "[sandbox.microvm]\nmemory_mib = 63\nboot_timeout_ms = 0\n"),
+    ("a key's limit of nothing", "[keys.\"a b\"]\nkey = \"s\"\nlimits = {wall_ms = 0}\n"),
+    ("a container smaller than a run", "[limits]\nmemory_bytes = 1073741824\n"),
+    ("a deno that is nowhere", "[sandbox]\ntypescript = \"deno\"\n"),
+    ("a deno that is offered and nowhere", "[sandbox]\noffer = [\"deno\"]\n"),
+    (
+        "the machine's Python in a container",
+        "[sandbox]\nbackend = \"docker\"\npython = \"cpython\"\n",
+    ),
+    (
+        "the same for a key",
+        "[sandbox]\npython = \"cpython\"\n[keys.g]\nkey = \"s\"\nbackend = \"microvm\"\n",
+    ),
+    (
+        "an engine that is offered where none runs it",
+        "[sandbox]\nbackend = \"wasm\"\noffer = [\"cpython\"]\n",
+    ),
+    (
+        "no walls beside an open door",
+        "[serve]\nhttp = \"0.0.0.0:7300\"\n[sandbox]\nbackend = \"basic\"\n",
+    ),
+    (
+        "a key without walls beside an open door",
+        "[serve]\nhttp = \"[::]:7300\"\n[keys.g]\nkey = \"s\"\nbackend = \"basic\"\n",
+    ),
     ("another store", "[store]\nurl = \"mysql://me:secret@h/db\"\n"),
     ("a store's password that is not encoded", "[store]\nurl = \"postgres://me:sec/ret@h/db\"\n"),
     ("an impossible prefix", "[store]\nurl = \"redis://:secret@h:6379?prefix=a b\"\n"),

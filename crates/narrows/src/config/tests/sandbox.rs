@@ -1,0 +1,115 @@
+//! The sandbox and the keys: what arrives, and what may stand together.
+
+use super::{environment, loaded};
+use crate::compose;
+use narrows_sandbox::{MicrovmDriver, docker};
+use narrows_types::{BackendKind, Engine, Layer, Lowered};
+use std::path::{Path, PathBuf};
+
+const FULL: &str = r#"
+[limits]
+runs_waiting = 9
+
+[sandbox]
+backend = "process"
+typescript = "deno"
+python = "cpython"
+offer = ["cpython"]
+warm = 1
+require = ["landlock", "user_namespace"]
+workers_max = 2
+forks_per_zygote = 3
+start_timeout_ms = 4
+worker = "~/worker"
+cpython_path = "/usr/bin/python3.11"
+venv_path = "~/venv"
+deno_path = "/opt/deno"
+
+[sandbox.docker]
+socket = "~/docker.sock"
+runtime = "runsc"
+memory_bytes = 5_000_000_000
+cpus = 6
+processes = 7
+disk_bytes = 8
+
+[sandbox.microvm]
+driver = "firecracker"
+program = "/opt/firecracker"
+jailer = "~/jailer"
+image = "~/image"
+memory_mib = 128
+boot_timeout_ms = 10
+
+[keys.guest]
+key = "s"
+backend = "wasm"
+limits = {wall_ms = 1, cpu_ms = 2, memory_bytes = 3, calls = 0, calls_parallel = 5, result_bytes = 6, value_bytes = 7, log_bytes = 8}
+
+[keys.other]
+key = "t"
+"#;
+
+#[test]
+fn every_key_reaches_the_sandbox() {
+    let settings = loaded("narrows.toml", FULL, &[]).settings;
+    let env = environment(Path::new("/of"), &[]);
+    let home = |name: &str| PathBuf::from("/of/home").join(name);
+    let sandbox = compose::sandbox(&settings, &env, PathBuf::from("/bin/narrows"));
+    assert_eq!(sandbox.backend, Some(BackendKind::Process));
+    assert_eq!(sandbox.engines, [Engine::Deno, Engine::Cpython, Engine::Cpython]);
+    assert_eq!((sandbox.warm, sandbox.concurrent_max, sandbox.waiting_max), (1, 2, 9));
+    assert_eq!((sandbox.forks_per_zygote, sandbox.start_ms), (3, 4));
+    assert_eq!(sandbox.require, [Layer::Landlock, Layer::UserNamespace]);
+    assert_eq!(sandbox.program, Path::new("/bin/narrows"));
+    let venv = home("venv");
+    let args = [
+        crate::WORKER,
+        "--python",
+        "/usr/bin/python3.11",
+        "--venv",
+        venv.to_str().unwrap(),
+        "--deno",
+        "/opt/deno",
+    ];
+    assert_eq!(sandbox.args, args);
+    let docker::Config { sockets, runtime, worker, memory_bytes, cpus, processes, disk_bytes } =
+        sandbox.docker.unwrap();
+    assert_eq!((sockets, worker), (vec![home("docker.sock")], home("worker")));
+    assert_eq!(runtime.as_deref(), Some("runsc"));
+    assert_eq!((memory_bytes, cpus, processes, disk_bytes), (5_000_000_000, 6, 7, 8));
+    let machines = sandbox.microvm.unwrap();
+    assert_eq!(machines.driver, MicrovmDriver::Firecracker { jailer: Some(home("jailer")) });
+    assert_eq!((machines.program, machines.image), ("/opt/firecracker".into(), home("image")));
+    assert_eq!((machines.worker, machines.memory_mib, machines.boot_ms), (home("worker"), 128, 10));
+}
+
+#[test]
+fn what_a_key_says_of_runs_reaches_the_engine() {
+    let engine = compose::engine(&loaded("narrows.toml", FULL, &[]).settings);
+    let [guest, other] = engine.access.keys.as_slice() else { panic!("two keys") };
+    // In WebAssembly TypeScript has an engine of its own, whatever others have.
+    assert_eq!((guest.backend, other.backend), (Some(BackendKind::Wasm), None));
+    let limits = Lowered {
+        wall_ms: Some(1),
+        cpu_ms: Some(2),
+        memory_bytes: Some(3),
+        calls: Some(0),
+        calls_parallel: Some(5),
+        result_bytes: Some(6),
+        value_bytes: Some(7),
+        log_bytes: Some(8),
+    };
+    assert_eq!((guest.limits, other.limits), (limits, Lowered::default()));
+}
+
+#[test]
+fn a_program_without_walls_is_for_this_machine_only() {
+    for http in ["127.0.0.1:7300", "[::1]:7300", "unix:/run/narrows.sock"] {
+        let text = format!(
+            "[serve]\nhttp = \"{http}\"\n[sandbox]\nbackend = \"basic\"\n[keys.g]\nkey = \"s\"\n\
+             backend = \"basic\"\n"
+        );
+        loaded("narrows.toml", &text, &[]);
+    }
+}
