@@ -35,6 +35,7 @@ mod resume;
 mod run;
 mod runs;
 mod schedules;
+mod scratch;
 mod seal;
 mod search;
 mod sessions;

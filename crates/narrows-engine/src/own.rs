@@ -65,12 +65,12 @@ struct KeysArguments {
     prefix: String,
 }
 
-fn read<T: DeserializeOwned>(call: &Call, usage: &str) -> Result<T, Fault> {
+pub(crate) fn read<T: DeserializeOwned>(call: &Call, usage: &str) -> Result<T, Fault> {
     serde_json::from_str(call.args.get())
         .map_err(|e| Fault::invalid(format!("{}: {e}", call.tool)).hint(usage))
 }
 
-fn json<T: serde::Serialize>(value: &T) -> Result<String, Fault> {
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> Result<String, Fault> {
     serde_json::to_string(value).map_err(|e| Fault::bug(e.to_string()))
 }
 
@@ -85,6 +85,9 @@ impl Run<'_> {
             "session_set" => self.session_set(call).await,
             "session_delete" => self.session_delete(call).await,
             "session_list" => self.session_list(call).await,
+            "scratch_keep" => self.scratch_keep(call).await,
+            "scratch_save" => self.scratch_save(call).await,
+            "scratch_load" => self.scratch_load().await,
             other => Err(Fault::not_found(format!("there is no {NAMESPACE}.{other}"))
                 .hint("there are search(query) and artifact(handle)")),
         };
@@ -143,7 +146,7 @@ impl Run<'_> {
     }
 
     /// The session that the run belongs to.
-    fn own_session(&self) -> Result<&SessionId, Fault> {
+    pub(crate) fn own_session(&self) -> Result<&SessionId, Fault> {
         self.session.ok_or_else(|| {
             Fault::invalid("this run has no session")
                 .hint("make one (`narrows session create`) and run with `session`")

@@ -208,6 +208,12 @@ fn javascript_does_the_same_again() {
             1,
         ),
         (
+            "scratch.write('a', `${Math.random()}`); const add = async i => scratch.append('a', `${(await host.f({ ms: i % 3, i })).i},`);\n\
+             await Promise.all([...Array(9).keys()].map(add)); console.log(scratch.read('a')); await scratch.keep('a');\n\
+             return scratch.bytes('a')",
+            0,
+        ),
+        (
             "let ticks = 0; const i = setInterval(() => { ticks++; if (ticks % 4 == 0) host.tick({ ms: 3, ticks }) }, 2);\n\
              await host.long({ ms: 40 }); clearInterval(i); await new Promise(r => setTimeout(r, 50_000));\n\
              const t = setTimeout(() => console.log('never'), 5); const p = host.after({ ms: 1 }); await p; clearTimeout(t);\n\
@@ -241,6 +247,9 @@ fn python_does_the_same_again() {
          await asyncio.gather(*[one(t) for t in ts])\nreturn out",
         "ts = [host.f(ms=i % 4, i=i) for i in range(20)]\nhost.g(ms=9)\nout = []\n\
          for t in ts:\n    out.append((await t)['i'])\nreturn out",
+        "async def add(i):\n    r = await host.f(ms=i % 3, i=i)\n    scratch.append('a', str(r['i']))\n\
+         await asyncio.gather(*[add(i) for i in range(9)])\nprint(scratch.read('a'))\nawait scratch.keep('a')\n\
+         open('b', 'w').write('x')\nreturn scratch.list()",
         "class A:\n    pass\nxs = [A() for i in range(5)]\nprint(len({hash(x) for x in xs}), [id(x) for x in xs])\n\
          print({('a', i) for i in range(9)}, {x: 1 for x in 'zyx'}, [repr(x) for x in xs])\n\
          try:\n    await host.fail(ms=1)\nexcept ToolError as e:\n    print(e)\n\

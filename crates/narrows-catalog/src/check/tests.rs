@@ -100,6 +100,8 @@ fn built_ins_are_known_unless_a_server_has_their_name() {
         ("session", &[], false),
         ("session", &["get"], true),
         ("session", &["list"], false),
+        ("scratch", &["write"], true),
+        ("scratch", &[], false),
     ] {
         assert_eq!(found(root, path, called), [] as [&str; 0], "{root} {path:?}");
     }
@@ -110,6 +112,12 @@ fn built_ins_are_known_unless_a_server_has_their_name() {
             "session.put does not exist; it has get, set, delete and list",
         ),
         ("session", &[], "session is no function; it has get, set, delete and list"),
+        (
+            "scratch",
+            &["open"],
+            "scratch.open does not exist; it has write, append, read, bytes, list, exists, delete, \
+             keep, save and load",
+        ),
         ("ask", &["user"], "ask is a function: write ask(\"question\")"),
     ] {
         assert_eq!(found(root, path, true), [said]);

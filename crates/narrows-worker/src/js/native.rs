@@ -19,8 +19,6 @@ struct Kit<'js> {
     fire: Function<'js>,
     finish: Function<'js>,
     describe: Function<'js>,
-    load: Function<'js>,
-    left: Function<'js>,
 }
 
 impl<'js> Kit<'js> {
@@ -32,8 +30,6 @@ impl<'js> Kit<'js> {
             fire: kit.get("fire")?,
             finish: kit.get("finish")?,
             describe: kit.get("describe")?,
-            load: kit.get("load")?,
-            left: kit.get("left")?,
         })
     }
 }
@@ -106,15 +102,6 @@ impl Realm for Native<'_, '_> {
     fn give(&mut self, name: &str, json: &str) -> Result<(), Failure<Kept>> {
         let value = self.outcome(self.ctx.json_parse(json))?;
         self.outcome(self.ctx.globals().set(name, value))
-    }
-
-    fn load(&mut self, json: &str) -> Result<(), Failure<Kept>> {
-        let files = self.outcome(self.ctx.json_parse(json))?;
-        self.outcome(self.kit.load.call((files,)))
-    }
-
-    fn left(&mut self) -> Result<String, Failure<Kept>> {
-        self.outcome(self.kit.left.call(()))
     }
 
     fn start(&mut self) -> Result<(), Failure<Kept>> {

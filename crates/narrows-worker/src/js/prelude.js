@@ -428,7 +428,7 @@
     list: kept("list", ["namespace", "prefix"], 0, 0),
   });
   namespaces.session = session;
-  const { scratch, load, left } = scratchFiles({ host, invoke, uncurry, plain, kindOf });
+  const scratch = scratchFiles({ host, invoke, uncurry, plain, kindOf });
   namespaces.scratch = scratch;
   const globals = {
     __proto__: null,
@@ -474,7 +474,5 @@
     fire,
     finish,
     describe,
-    load,
-    left,
   };
 })

@@ -82,8 +82,9 @@ impl Reader<'_> {
         } else if path.is_empty() && chain.whole {
             ASKING.contains(&root.as_str())
         } else {
-            // All but one of the functions for scratch files give their results at once.
-            let scratch = root == "scratch" && path.first().is_none_or(|name| name != "keep");
+            // Most functions for scratch files give their results at once.
+            let leaves = |name: &String| ["keep", "save", "load"].contains(&name.as_str());
+            let scratch = root == "scratch" && !path.first().is_some_and(leaves);
             !scratch && !self.globals.contains(&root)
         };
         tool.then(|| {

@@ -39,12 +39,6 @@ pub(crate) trait Realm {
     /// Makes a value a global.
     fn give(&mut self, name: &str, json: &str) -> Result<(), Failure<Self::Error>>;
 
-    /// Puts scratch files there, as `left` gave them.
-    fn load(&mut self, json: &str) -> Result<(), Failure<Self::Error>>;
-
-    /// The scratch files that are there, as JSON.
-    fn left(&mut self) -> Result<String, Failure<Self::Error>>;
-
     /// Starts what was compiled.
     fn start(&mut self) -> Result<(), Failure<Self::Error>>;
 

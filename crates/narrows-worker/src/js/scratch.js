@@ -1,8 +1,9 @@
 // A program's scratch files: a small file system in the heap of its own realm, which counts as its
 // memory and is gone with it. Nothing of it is journaled: a program that is run again writes the
 // same again. The program shares this realm; if it breaks what this uses, it breaks its own files.
-(function ({ host, invoke, uncurry, plain, kindOf }) {
+(function (prelude) {
   "use strict";
+  const { host, invoke, uncurry, plain, kindOf } = prelude;
   const { Array, ArrayBuffer, Error, Map, Object, String, TypeError, Uint8Array } = globalThis;
   const { isArray } = Array;
   const { isView } = ArrayBuffer;
@@ -23,7 +24,6 @@
   const slice = uncurry(String.prototype.slice);
   const starts = uncurry(String.prototype.startsWith);
   const wellFormed = uncurry(String.prototype.toWellFormed);
-  const view = uncurry(Uint8Array.prototype.subarray);
   const copy = uncurry(Uint8Array.prototype.set);
 
   // --- text as bytes
@@ -248,21 +248,28 @@
       const { path, file } = fileAt("keep", given);
       return await invoke("narrows", "scratch_keep", "scratch.keep", { path, ...saved(file) });
     },
+    async save() {
+      const all = { __proto__: null };
+      const names = paths("");
+      for (let i = 0; i < names.length; i++) all[names[i]] = saved(get(files, names[i]));
+      await invoke("narrows", "scratch_save", "scratch.save", { files: all });
+    },
+    async load() {
+      const all = await invoke("narrows", "scratch_load", "scratch.load", {});
+      const names = objectKeys(all);
+      for (let i = 0; i < names.length; i++) {
+        const { text, base64 } = all[names[i]];
+        put("load", names[i], text ?? unpacked(base64), false);
+      }
+      return sort(names);
+    },
   };
 
-  // --- what a session keeps from one program to the next
+  // --- files as they leave
 
   function saved(file) {
     const all = whole(file);
     return typeof all === "string" ? { text: all } : { base64: base64(all) };
-  }
-
-  function load(kept) {
-    const names = objectKeys(kept);
-    for (let i = 0; i < names.length; i++) {
-      const { text, base64 } = kept[names[i]];
-      put("write", names[i], text ?? unpacked(base64), false);
-    }
   }
 
   function unpacked(text) {
@@ -276,12 +283,5 @@
     return bytes;
   }
 
-  function left() {
-    const all = { __proto__: null };
-    const names = paths("");
-    for (let i = 0; i < names.length; i++) all[names[i]] = saved(get(files, names[i]));
-    return stringify(all);
-  }
-
-  return { __proto__: null, scratch: Object.freeze(scratch), load, left };
+  return Object.freeze(scratch);
 })

@@ -109,6 +109,10 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
 
     /// What a reply is to the program.
     pub(super) fn outcome(&mut self, reply: &Reply) -> Result<ExtFunctionResult, Stop> {
+        if reply.ok && self.loads.remove(&reply.id) {
+            let loaded = self.scratch.load(&reply.body);
+            return loaded.map_err(|limit| Stop::End(End::Limit(limit)));
+        }
         if reply.ok {
             return match value::from_json(&reply.body) {
                 Ok(value) => Ok(value.into()),

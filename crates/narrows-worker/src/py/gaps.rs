@@ -138,9 +138,10 @@ fn module(name: &str) -> &'static str {
         "requests" | "httpx" | "aiohttp" | "urllib" | "urllib3" | "socket" | "http" => {
             "programs have no network: call a tool"
         }
-        "os" | "subprocess" | "shutil" | "glob" | "tempfile" | "io" => {
-            "programs have no files and no processes: call a tool"
+        "os" | "shutil" | "glob" | "tempfile" | "io" => {
+            "for scratch files use pathlib.Path, open, or scratch.write and scratch.read"
         }
+        "subprocess" => "programs have no processes: call a tool",
         "time" => "use datetime.datetime.now(); there is nothing to sleep for",
         "random" | "secrets" | "uuid" => "take random values from `input` or a tool",
         "csv" => "use text.splitlines() and line.split(',')",
@@ -279,9 +280,6 @@ impl<'a> Finder<'a> {
             call.arguments.keywords.iter().find(is).map(Ranged::start)
         };
         match call.func.as_ref() {
-            Expr::Name(name) if name.id.as_str() == "open" => {
-                self.gap(name.start(), "open", "programs have no files: call a tool");
-            }
             Expr::Name(name) if name.id.as_str() == "print" => {
                 if let Some(at) = keyword("file") {
                     self.gap(at, "print(file=...)", "leave `file` out: every line is captured");

@@ -15,6 +15,7 @@ mod probe;
 mod reader;
 mod runtime;
 mod scope;
+mod scratch;
 mod source;
 mod uses;
 mod value;

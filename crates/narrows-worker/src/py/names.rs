@@ -5,6 +5,7 @@ use monty_types::{
 };
 
 use super::own::{self, Own};
+use super::scratch;
 use super::source::{MARK, Site};
 
 /// Bytes of one name of a server's or a tool's; no name is longer.
@@ -13,8 +14,9 @@ pub(super) const NAME_BYTES_MAX: usize = 512;
 /// Namespaces that a program may reach through computed names.
 const NAMESPACES_MAX: usize = 1_000;
 
-/// The namespace that is ours unless there is a server of that name.
+/// The namespaces that are ours unless there is a server of that name.
 const SESSION: &str = "session";
+const SCRATCH: &str = "scratch";
 
 /// What a call from the program goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +25,8 @@ pub(super) enum Target {
     Tool { server: String, tool: String, wait: bool },
     /// What Narrows answers itself.
     Own { own: &'static Own, wait: bool },
+    /// A function for scratch files.
+    Scratch { name: String, wait: bool },
     /// `progress(fraction, message)`.
     Progress,
     /// `show(value)`.
@@ -37,8 +41,8 @@ pub(super) enum Target {
 #[derive(Debug)]
 pub(super) struct Names {
     namespaces: Vec<String>,
-    /// `session` is the built-in, for there is no such server.
-    session: bool,
+    /// Those that are ours, for there is no such server.
+    ours: Vec<&'static str>,
     sites: Vec<Site>,
     /// The program awaits nothing, so that every call gives its result.
     plain: bool,
@@ -51,11 +55,10 @@ impl Names {
         (sites, plain): (Vec<Site>, bool),
         input: MontyObject,
     ) -> Self {
-        let session = !namespaces.iter().any(|name| name == SESSION);
-        if session {
-            namespaces.push(SESSION.to_owned());
-        }
-        Self { namespaces, session, sites, plain, input }
+        let mut ours = vec![SESSION, SCRATCH];
+        ours.retain(|own| !namespaces.iter().any(|name| name == own));
+        namespaces.extend(ours.iter().map(|own| (*own).to_owned()));
+        Self { namespaces, ours, sites, plain, input }
     }
 
     /// Every global name with its value. Names are bound before the run, for there are places
@@ -153,10 +156,13 @@ impl Names {
 
     /// The member of a namespace, which may be ours.
     fn tool(&self, server: String, tool: &str, wait: bool) -> Target {
-        if !self.session || server != SESSION {
+        if !self.ours.contains(&server.as_str()) {
             return Target::Tool { server, tool: tool.to_owned(), wait };
         }
-        let name = format!("{SESSION}.{tool}");
+        let name = format!("{server}.{tool}");
+        if server == SCRATCH && scratch::has(tool) {
+            return Target::Scratch { name: tool.to_owned(), wait };
+        }
         match own::find(&name) {
             Some(own) => Target::Own { own, wait },
             None => Target::NoFunction(name),

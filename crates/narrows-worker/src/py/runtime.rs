@@ -9,7 +9,7 @@ use narrows_types::fault::clip;
 use narrows_types::frame::{Done, End, FromWorker, Program, Reply};
 use narrows_types::{Finding, Limit, Position, ProgramError, Usage};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
@@ -20,6 +20,7 @@ use super::clock::Clock;
 use super::names::{NAME_BYTES_MAX, Names, Target};
 use super::output::Output;
 use super::probe::Probe;
+use super::scratch::{self, Scratch};
 use super::source::Rewritten;
 use super::uses::{self, Reading};
 use super::value::{self, Strange, Unfit};
@@ -101,6 +102,9 @@ impl Prepared {
             notices: 0,
             shown_bytes: 0,
             pending: HashMap::new(),
+            ready: HashMap::new(),
+            scratch: Scratch::new(&program.limits),
+            loads: HashSet::new(),
             replies: Vec::new(),
             tool_errors: Vec::new(),
         };
@@ -178,6 +182,11 @@ pub(super) struct Session<'l, S> {
     pub(super) shown_bytes: u64,
     /// Our ids of calls whose futures are out, with Monty's.
     pub(super) pending: HashMap<u32, u32>,
+    /// What is known of futures that were never sent anywhere, by Monty's ids.
+    ready: HashMap<u32, ExtFunctionResult>,
+    pub(super) scratch: Scratch,
+    /// Our ids of calls that bring files.
+    pub(super) loads: HashSet<u32>,
     /// Replies that came before anybody asked for them, in the order in which they came: Monty
     /// itself lists what it waits for in another order each time.
     pub(super) replies: Vec<Reply>,
@@ -274,6 +283,7 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
                     Err(error) => self.turn(|print| call.resume(error, print)),
                 }
             }
+            Target::Scratch { name, wait } => self.scratch(call, &name, wait),
             Target::Progress => {
                 let result = self.progress(&call)?;
                 self.turn(|print| call.resume(result, print))
@@ -293,7 +303,33 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
         }
     }
 
+    /// A function for scratch files: most have done what they do when they return.
+    fn scratch(&mut self, call: FunctionCall, name: &str, wait: bool) -> Result<RunProgress, Stop> {
+        if scratch::leaves(name) {
+            return match self.scratch.leave(name, &call) {
+                Ok((tool, args)) => {
+                    if name == scratch::LOAD {
+                        self.loads.insert(self.calls + 1);
+                    }
+                    self.call(call, ("narrows".to_owned(), tool, args), wait)
+                }
+                Err(error) => self.turn(|print| call.resume(error, print)),
+            };
+        }
+        let result =
+            self.scratch.call(name, &call).map_err(|limit| Stop::End(End::Limit(limit)))?;
+        if wait {
+            return self.turn(|print| call.resume(result, print));
+        }
+        self.ready.insert(call.call_id, result);
+        self.turn(|print| call.resume_pending(print))
+    }
+
     fn os_call(&mut self, call: OsCall) -> Result<RunProgress, Stop> {
+        if let Some(result) = self.scratch.os(&call.function_call) {
+            let result = result.map_err(|limit| Stop::End(End::Limit(limit)))?;
+            return self.turn(|print| call.resume(result, print));
+        }
         let result: ExtFunctionResult = match &call.function_call {
             OsFunctionCall::DateToday => MontyObject::Date(self.clock.today()).into(),
             OsFunctionCall::DateTimeNow(zone) => {
@@ -301,7 +337,7 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
             }
             other => {
                 let message = format!(
-                    "{} is not available: programs have no files and no environment; call a tool",
+                    "{} is not available: programs have no environment; call a tool",
                     other.name()
                 );
                 MontyException::new(ExcType::PermissionError, Some(message)).into()
@@ -312,6 +348,12 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
 
     /// Everybody waits: answer those whose replies are here, else wait for one more.
     fn futures(&mut self, futures: ResolveFutures) -> Result<RunProgress, Stop> {
+        let ids = futures.pending_call_ids().iter();
+        let ready = ids.filter_map(|id| Some((*id, self.ready.remove(id)?)));
+        let ready: Vec<_> = ready.collect();
+        if !ready.is_empty() {
+            return self.turn(|print| futures.resume(ready, print));
+        }
         let mut results = self.arrived(futures.pending_call_ids());
         while results.is_empty() {
             let wanted = futures.pending_call_ids();

@@ -161,6 +161,11 @@ fn both_send_the_same_frames() {
         "const re = /(?<y>\\d{4})-(?<m>\\d\\d)/; return re.exec('on 2026-11-21').groups",
         "return [2n ** 200n, -7n / 2n, BigInt.asIntN(8, 255n), (10n ** 30n).toString(36)]",
         "return new Function('a', 'return a * 2')(21)",
+        "scratch.write('a', 'ä€'); scratch.append('a', new Uint8Array([255])); return [scratch.bytes('a'), scratch.list(), scratch.exists('b')]",
+        "scratch.write('o/a', { x: 1 }); await scratch.keep('o/a'); return scratch.read('o')",
+        "for (let i = 0; ; i++) try { scratch.write(`f${i}`, '') } catch (e) { console.log(e) }",
+        "try { scratch.write('a', new Uint8Array(1 << 25)) } catch (e) { return `${e}` }",
+        "scratch.write('../a', '')",
         "host.a({}); host.b({}); await host.c({}); for (const i of [1, 2]) await host.d({ i })",
     ] {
         same(code);

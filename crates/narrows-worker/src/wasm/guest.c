@@ -77,7 +77,7 @@ enum { UNHEARD_MAX = 8, TEXTS = 3, REFUSAL_BYTES = 256 };
 static JSRuntime *rt;
 static JSContext *ctx;
 static JSClassID host_class;
-static JSValue kit_bind, kit_settle, kit_fire, kit_finish, kit_describe, kit_define, kit_load, kit_left;
+static JSValue kit_bind, kit_settle, kit_fire, kit_finish, kit_describe, kit_define;
 static JSValue compiled, main_promise, thrown;
 static struct { JSValue promise, error; } unheard[UNHEARD_MAX];
 static int unheard_count;
@@ -245,7 +245,6 @@ static JSValue invoke(JSValueConst function, int count, JSValue *args) {
 EXPORT(setup) int setup(size_t stack_bytes) {
     compiled = main_promise = thrown = JS_UNDEFINED;
     kit_bind = kit_settle = kit_fire = kit_finish = kit_describe = kit_define = JS_UNDEFINED;
-    kit_load = kit_left = JS_UNDEFINED;
     rt = JS_NewRuntime2(&memory, NULL);
     if (!rt) return 1;
     JS_SetMaxStackSize(rt, stack_bytes);
@@ -267,8 +266,6 @@ EXPORT(prelude) int prelude(text code, size_t length) {
     kit_finish = JS_GetPropertyStr(ctx, kit, "finish");
     kit_describe = JS_GetPropertyStr(ctx, kit, "describe");
     kit_define = JS_GetPropertyStr(ctx, kit, "define");
-    kit_load = JS_GetPropertyStr(ctx, kit, "load");
-    kit_left = JS_GetPropertyStr(ctx, kit, "left");
     return outcome(kit);
 }
 
@@ -324,19 +321,6 @@ EXPORT(input) int input(text json, size_t length, text name) {
     int failed = JS_SetPropertyStr(ctx, global, name, value) < 0;
     JS_FreeValue(ctx, global);
     return failed ? outcome(JS_EXCEPTION) : 0;
-}
-
-// Puts scratch files there, as `left` gave them.
-EXPORT(load) int load(text json, size_t length) {
-    JSValue files = JS_ParseJSON(ctx, json, length, "<input>");
-    return JS_IsException(files) ? outcome(files) : outcome(invoke(kit_load, 1, &files));
-}
-
-// The scratch files that are there, as text.
-EXPORT(left) int left(void) {
-    JSValue json = invoke(kit_left, 0, NULL);
-    if (!JS_IsException(json)) give(0, json);
-    return outcome(json);
 }
 
 EXPORT(start) int start(void) {

@@ -42,8 +42,6 @@ struct Functions {
     compile: TypedFunc<(u32, u32, u32), u32>,
     bind: TypedFunc<Text, u32>,
     input: TypedFunc<(u32, u32, u32), u32>,
-    load: TypedFunc<Text, u32>,
-    left: TypedFunc<(), u32>,
     start: TypedFunc<(), u32>,
     state: TypedFunc<(), u32>,
     value: TypedFunc<(), u32>,
@@ -64,8 +62,8 @@ impl Functions {
             };
         }
         Ok(functions! {
-            limit alloc release prelude extend ask ready compile bind input load left start state
-            value job fire settle fail describe threw_null next_unheard
+            limit alloc release prelude extend ask ready compile bind input start state value job
+            fire settle fail describe threw_null next_unheard
         })
     }
 }
@@ -269,17 +267,6 @@ impl Realm for Guest {
         let outcome = call!(self, input, at, length, name);
         self.release(name)?;
         self.done(outcome, at)
-    }
-
-    fn load(&mut self, json: &str) -> Outcome<()> {
-        let (at, length) = self.put(json)?;
-        let outcome = call!(self, load, at, length);
-        self.done(outcome, at)
-    }
-
-    fn left(&mut self) -> Outcome<String> {
-        came(call!(self, left))?;
-        self.text(0)
     }
 
     fn start(&mut self) -> Outcome<()> {

@@ -6,6 +6,7 @@ mod locale;
 mod models;
 mod own;
 mod runs;
+mod scratch;
 mod time;
 mod web;
 

@@ -5,6 +5,7 @@ mod hostile;
 mod idioms;
 mod own;
 pub(crate) mod runs;
+mod scratch;
 mod time;
 mod uses;
 
