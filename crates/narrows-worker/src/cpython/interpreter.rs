@@ -17,6 +17,7 @@ const ZYGOTE: &str = include_str!("zygote.py");
 const EVALUATOR: &str = concat!(
     include_str!("evaluator.py"),
     include_str!("values.py"),
+    include_str!("scratch.py"),
     include_str!("names.py"),
     include_str!("program.py")
 );

@@ -49,7 +49,8 @@ class World:
         self.sites = begin["sites"]
         self.plain = begin["plain"]
         self.namespaces = begin["namespaces"]
-        self.session = "session" not in self.namespaces
+        self.ours = [name for name in ("session", "scratch") if name not in self.namespaces]
+        self.scratch = Scratch(host, getattr(host, "scratch", None))
 
     def globals(self):
         names = {"ToolError": ToolError, "progress": self.host.progress, "show": self.show}
@@ -59,8 +60,8 @@ class World:
         for index, site in enumerate(self.sites):
             if site["name"] in ("search", "artifact", "ask"):
                 names[f"{MARK}{index}"] = self.own(site["name"], True)
-        if self.session:
-            names["session"] = Namespace("session", self)
+        for name in self.ours:
+            names[name] = Namespace(name, self)
         for name in self.namespaces:
             names[name] = Namespace(name, self)
         return names
@@ -76,10 +77,12 @@ class World:
 
     def member(self, server, name):
         name, wait = self.site(name)
-        if self.session and server == "session":
-            if f"session.{name}" not in OWN:
-                return self.refuse(f"session.{name} is not a function")
-            return self.own(f"session.{name}", wait)
+        if server in self.ours:
+            if server == "scratch" and name in SCRATCH:
+                return self.file(name, wait)
+            if f"{server}.{name}" not in OWN:
+                return self.refuse(f"{server}.{name} is not a function")
+            return self.own(f"{server}.{name}", wait)
         return self.tool(server, name, wait)
 
     def refuse(self, message):
@@ -119,6 +122,40 @@ class World:
         except Unfit as why:
             raise TypeError(f"show: {why}") from None
 
+    def file(self, name, wait):
+        """A function for scratch files: what does not leave is done when it returns."""
+        function = getattr(self.scratch, name)
+        names = SCRATCH[name]
+
+        async def loading(future):
+            return self.scratch.loaded(await future)
+
+        def done(*args, **given):
+            if len(args) > len(names) or not set(given) <= set(names[len(args) :]):
+                raise TypeError(f"scratch.{name} takes {' and '.join(names)}")
+            if name != "list" and len(args) + len(given) < len(names):
+                args = (*args, *(given.pop(key, None) for key in names[len(args) :]))
+            return function(*args, **given)
+
+        def call(*args, **given):
+            if name in LEAVING:
+                arguments = self.arguments(f"scratch.{name}", done(*args, **given))
+                result = self.host.call("narrows", f"scratch_{name}", arguments, wait)
+                if name != "load":
+                    return result
+                return self.scratch.loaded(result) if wait else loading(result)
+            if wait:
+                return done(*args, **given)
+            future = self.host.loop.create_future()
+            try:
+                future.set_result(done(*args, **given))
+            except Exception as error:
+                future.set_exception(error)
+            return future
+
+        call.__name__ = call.__qualname__ = f"scratch.{name}"
+        return call
+
     def own(self, shown, wait):
         tool, positional, optional, keywords = OWN[shown]
 
@@ -129,6 +166,11 @@ class World:
         call.__name__ = call.__qualname__ = shown
         return call
 
+
+# What the functions for scratch files take.
+SCRATCH = {name: ["path"] for name in ("read", "bytes", "exists", "delete", "keep")}
+SCRATCH |= {"write": ["path", "data"], "append": ["path", "data"]}
+SCRATCH |= {"list": ["prefix"], "save": [], "load": []}
 
 # Name for the program: (name for the host, arguments that may stand without their names, how many
 # of them may be left out, what else there is).
