@@ -120,7 +120,7 @@ fn sorted(items: impl Iterator<Item = String>) -> Vec<String> {
 fn masked(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     match words[0] {
-        "time" | "won" => format!("{} {}", words[0], words[1]),
+        "time" | "won" | "file" => format!("{} {}", words[0], words[1]),
         "got" => words[..3].join(" "),
         _ => line.to_owned(),
     }

@@ -28,6 +28,10 @@ pub(crate) enum Step {
     Timer(u8),
     /// Looks at the clock and at randomness.
     Time,
+    /// Writes after what is in a file, and looks at all of it: what others wrote meanwhile too.
+    File(u8),
+    /// Gives a file away.
+    Keep(u8),
     /// A question to a person.
     Ask,
     /// The same again and again.
@@ -66,6 +70,8 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (0..6_u8).prop_map(Step::Deadline),
         1 => (0..6_u8).prop_map(Step::Timer),
         1 => Just(Step::Time),
+        1 => (0..3_u8).prop_map(Step::File),
+        1 => (0..3_u8).prop_map(Step::Keep),
         1 => Just(Step::Ask),
     ];
     leaf.prop_recursive(2, 10, 3, |step| {
@@ -189,6 +195,12 @@ impl Writer {
                 "later.push((l => new Promise(r => setTimeout(r, {ms})).then(() => console.log(\"tick\", l)))({label}));"
             ),
             Step::Time => format!("console.log(\"time\", {label}, Date.now(), Math.random());"),
+            Step::File(k) => format!(
+                "scratch.append(\"f{k}\", {label} + \"=\" + x + \";\"); console.log(\"file\", {label}, scratch.read(\"f{k}\"), scratch.list());"
+            ),
+            Step::Keep(k) => {
+                format!("scratch.write(\"k{k}\", \"{k}\"); await scratch.keep(\"k{k}\");")
+            }
             Step::Ask => {
                 format!("console.log(\"said\", {label}, await ask(\"what of \" + {label}));")
             }
@@ -255,6 +267,12 @@ impl Writer {
                 format!("f{n} = host.echo(k={k})")
             }
             Step::Time | Step::Timer(_) => format!("print(\"time\", {label}, datetime.now())"),
+            Step::File(k) => format!(
+                "scratch.append(\"f{k}\", {label} + \"=\" + str(x) + \";\")\nprint(\"file\", {label}, open(\"f{k}\").read(), scratch.list())"
+            ),
+            Step::Keep(k) => {
+                format!("scratch.write(\"k{k}\", \"{k}\")\nawait scratch.keep(\"k{k}\")")
+            }
             Step::Ask => format!("print(\"said\", {label}, await ask(\"what of \" + {label}))"),
             Step::Loop(times, block) => {
                 let inner = depth + 1;

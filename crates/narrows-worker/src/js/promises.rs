@@ -24,6 +24,9 @@ use std::collections::{HashMap, HashSet};
 /// Functions of the prelude that give promises.
 const ASKING: [&str; 3] = ["search", "artifact", "ask"];
 
+/// Functions for scratch files that leave as calls; the others give their results at once.
+const LEAVING: [&str; 3] = ["keep", "save", "load"];
+
 /// The members that a promise has.
 const MEMBERS: [&str; 3] = ["then", "catch", "finally"];
 
@@ -82,11 +85,11 @@ impl Reader<'_> {
         } else if path.is_empty() && chain.whole {
             ASKING.contains(&root.as_str())
         } else {
-            // Most functions for scratch files give their results at once.
-            let leaves = |name: &String| ["keep", "save", "load"].contains(&name.as_str());
-            let scratch = root == "scratch" && !path.first().is_some_and(leaves);
-            !scratch && !self.globals.contains(&root)
+            !self.globals.contains(&root)
         };
+        if at_once(&root, &path) {
+            return None;
+        }
         tool.then(|| {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             let dots = if chain.whole { "" } else { "[...]" };
@@ -189,6 +192,13 @@ impl Reader<'_> {
             self.findings.push(Finding { at: self.lines.at(span.start), message });
         }
     }
+}
+
+/// `scratch.read` and its like, also as `tools.scratch.read`.
+fn at_once(root: &str, path: &[String]) -> bool {
+    let mut names = std::iter::once(root).chain(path.iter().map(String::as_str));
+    let first = names.find(|name| *name != "tools");
+    first == Some("scratch") && !names.next().is_some_and(|name| LEAVING.contains(&name))
 }
 
 /// A function that stands in the text: its parameters, whether it is asynchronous, and what it gives

@@ -127,3 +127,38 @@ fn sessions_and_intents_come_and_go() {
     assert_eq!(desk.run(&["intent", "delete", "twice"]).code, 0);
     assert_eq!(desk.json(0, &["intent", "list"]), json!([]));
 }
+
+#[test]
+fn scratch_files_outlive_their_run_only_where_asked() {
+    let desk = Desk::new();
+    let program = "scratch.write('out/a.json', {n: 5}); scratch.write('b.bin', new Uint8Array([255]));
+        const sure = await ask('sure?'); scratch.append('b.bin', sure);
+        return [await scratch.keep('out/a.json'), scratch.bytes('b.bin')]";
+    let asks = desk.json(7, &["run", "--eval", program]);
+    let run = asks["run"].as_str().unwrap();
+    let went_on = desk.json(0, &["answer", run, "x"]);
+    assert_eq!(went_on["value"][1], json!([255, 120]), "{went_on}");
+    assert_eq!(desk.json(0, &["runs", "replay", run])["same"], true);
+    let handle = went_on["value"][0].as_str().unwrap();
+    let program = format!("scratch.exists('b.bin') or (await artifact('{handle}'))['n']");
+    let read = desk.run(&["run", "-q", "--language", "python", "--eval", &program]);
+    assert_eq!(read.out, "5\n", "{}", read.err);
+
+    let session = desk.json(0, &["session", "create"]);
+    let session = session["session"].as_str().unwrap();
+    let run = |language: &str, program: &str| {
+        let args = ["run", "-q", "--session", session, "--language", language, "--eval", program];
+        desk.run(&args)
+    };
+    let save = "scratch.write('a.txt', 'ä'); scratch.write('b', new Uint8Array([255])); await scratch.save(); return 1";
+    assert_eq!(run("typescript", save).code, 0);
+    assert_eq!(run("typescript", "return scratch.list()").out, "[]\n");
+    let load = "p = await scratch.load()\nscratch.append('a.txt', 'b')\nscratch.delete('b')\nawait scratch.save()\np";
+    let loaded = run("python", load);
+    assert_eq!(loaded.out, "[\"a.txt\",\"b\"]\n", "{}", loaded.err);
+    let load = "return [await scratch.load(), scratch.read('a.txt')]";
+    assert_eq!(run("typescript", load).out, "[[\"a.txt\"],\"äb\"]\n");
+    let alone = desk.run(&["run", "--eval", "return await scratch.load()"]);
+    assert!(alone.err.contains("session") || alone.out.contains("session"), "{}", alone.out);
+    assert_ne!(alone.code, 0);
+}
