@@ -23,6 +23,7 @@ cargo xtask worker        build the static worker for containers and virtual mac
 cargo xtask microvm [DIR] make the kernel of microvm guests (.cache/microvm)
 cargo xtask bench [NAME [PART]]  benchmarks, as ratios in one run
 cargo xtask fuzz [SECS]   each fuzz target for SECS seconds (60)
+cargo xtask fuzz sandbox [MINUTES]  generated programs and forged frames against a gateway (30)
 cargo xtask guest         build the module of WebAssembly that programs are evaluated in
 cargo xtask docs          write docs/reference anew from the code
 ";
@@ -83,18 +84,22 @@ fn ci() -> Result<(), Fail> {
     test(&[])
 }
 
-/// The worker by itself, linked statically: what goes into images of containers and of virtual
-/// machines. Built for a named target, so that the flags are not those of build scripts too.
+/// The worker by itself: what goes into images of containers and of virtual machines.
 fn worker() -> Result<PathBuf, Fail> {
+    linked_statically(&["--bin", "narrows-worker"], "narrows-worker")
+}
+
+/// A program of the worker's room that needs nothing of the machine that it runs on. Built for a
+/// named target, so that the flags are not those of build scripts too.
+fn linked_statically(what: &[&str], path: &str) -> Result<PathBuf, Fail> {
     let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let bin = ["--package", "narrows-worker", "--bin", "narrows-worker"];
-    let profile = ["build", "--release", "--target", &target];
-    let mut build = shell::cargo(&[&profile[..], &bin].concat());
+    let profile = ["build", "--release", "--target", &target, "--package", "narrows-worker"];
+    let mut build = shell::cargo(&[&profile[..], what].concat());
     build.env("RUSTFLAGS", "-C target-feature=+crt-static");
     build.run()?;
     let folder = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| shell::root().join("target"));
-    Ok(folder.join(target).join("release/narrows-worker"))
+    Ok(folder.join(target).join("release").join(path))
 }
 
 /// All tests against real parts.
@@ -106,6 +111,7 @@ fn test(args: &[String]) -> Result<(), Fail> {
     let workspace = |words: &[&str]| shell::cargo(&[words, &["--workspace"], &BROKERS].concat());
     workspace(&["build", "--bins"]).run()?;
     let worker = worker()?;
+    let broken_in = linked_statically(&["--example", "broken-in"], "examples/broken-in")?;
     let nextest = shell::works("cargo", &["nextest", "--version"]);
     if nextest && args.is_empty() {
         // nextest does not run the examples in documentation.
@@ -118,6 +124,7 @@ fn test(args: &[String]) -> Result<(), Fail> {
     };
     run.args(args);
     run.env("NARROWS_STATIC_WORKER", &worker.to_string_lossy());
+    run.env("NARROWS_STATIC_BROKEN_IN", &broken_in.to_string_lossy());
     parts.describe(&mut run);
     let services = services::start(Care::None)?;
     services.describe(&mut run);
@@ -144,8 +151,11 @@ fn bench(args: &[String]) -> Result<(), Fail> {
     outcome
 }
 
-/// Fuzz targets need the nightly compiler and `cargo fuzz`.
+/// Fuzz targets need the nightly compiler and `cargo fuzz`; the siege of the sandbox needs neither.
 fn fuzz(args: &[String]) -> Result<(), Fail> {
+    if args.first().is_some_and(|what| what == "sandbox") {
+        return siege(args.get(1).map_or("30", String::as_str));
+    }
     let seconds = args.first().map_or("60", String::as_str);
     if !shell::works("cargo", &["fuzz", "--version"]) {
         shell::cargo(&["install", "--locked", "cargo-fuzz"]).run()?;
@@ -161,6 +171,17 @@ fn fuzz(args: &[String]) -> Result<(), Fail> {
         run.run()?;
     }
     Ok(())
+}
+
+/// Its tests take a short share of time in each test run; here they take all of it.
+fn siege(minutes: &str) -> Result<(), Fail> {
+    let parts = parts::install()?;
+    shell::cargo(&["build", "-p", "narrows", "-p", "narrows-testkit", "--bins"]).run()?;
+    let siege = ["test", "-p", "narrows-testkit", "--test", "siege", "--", "--nocapture"];
+    let mut run = shell::cargo(&siege);
+    run.env("NARROWS_SIEGE_MINUTES", minutes);
+    parts.describe(&mut run);
+    run.run()
 }
 
 /// The generated reference.

@@ -2,7 +2,7 @@
 //! them alike, byte for byte: the value, the error with its places, and all that is said on the way.
 
 use crate::house::{config, program, run_by};
-use crate::places;
+use crate::places::{self, Inside};
 use crate::programs::{Hostile, all, deno, words};
 use narrows_sandbox::{Config, Sandbox, Want};
 use narrows_types::frame::Program;
@@ -93,21 +93,21 @@ async fn a_program_does_the_same_without_walls() {
 
 #[tokio::test]
 async fn a_program_does_the_same_in_a_container() {
-    if let Some(config) = places::containers(None) {
+    if let Some(config) = places::containers(None, Inside::Worker) {
         alike(config, &BOTH).await;
     }
 }
 
 #[tokio::test]
 async fn a_program_does_the_same_in_gvisor() {
-    if let Some(config) = places::containers(Some("runsc")) {
+    if let Some(config) = places::containers(Some("runsc"), Inside::Worker) {
         alike(config, &BOTH).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_does_the_same_in_a_machine() {
-    if let Some(config) = places::machines() {
+    if let Some(config) = places::machines(Inside::Worker) {
         alike(config, &BOTH).await;
     }
 }

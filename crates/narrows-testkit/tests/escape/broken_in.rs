@@ -1,10 +1,13 @@
 //! Somebody broke out of an engine: what the jail still holds.
 
-use crate::house::{Ran, health, program, run, sandbox};
-use narrows_sandbox::{LeaseEnd, Loss, Sandbox};
+use crate::house::{LONG, Ran, health, program, run, sandbox};
+use crate::places::{self, Inside};
+use narrows_sandbox::{Config, LeaseEnd, Loss, Sandbox};
 use narrows_types::frame::End;
-use narrows_types::{Language, Limit, Limits};
-use std::time::Duration;
+use narrows_types::{BackendKind, Language, Limit, Limits};
+
+/// Of so many calls one is made where each costs a machine or a kernel of its own.
+const SOME: usize = 6;
 
 async fn attack(sandbox: &Sandbox, code: &str, limits: Limits) -> Ran {
     run(sandbox, program(Language::TypeScript, code, limits)).await
@@ -17,14 +20,78 @@ fn lost(ran: &Ran, how: Loss) -> &str {
     }
 }
 
+async fn ends(sandbox: &Sandbox, code: &str, limits: Limits, expected: LeaseEnd) {
+    let ran = attack(sandbox, code, limits).await;
+    assert_eq!(ran.end.unwrap_err(), expected, "{code}");
+    assert!(ran.took < LONG, "{code} took {:?}", ran.took);
+}
+
+/// Each forbidden call, or one of so many, is the worker's end.
+async fn calls_kill(sandbox: &Sandbox, one_of: usize) {
+    for name in FORBIDDEN.iter().step_by(one_of) {
+        let ran = attack(sandbox, &format!("call {name}"), Limits::default()).await;
+        assert_eq!(lost(&ran, Loss::Syscall), "the worker made a forbidden system call", "{name}");
+    }
+}
+
+/// What has no time, and what takes it.
+async fn time_is_limited(sandbox: &Sandbox) {
+    let limits = Limits { cpu_ms: 200, wall_ms: 20_000, ..Limits::default() };
+    ends(sandbox, "spin", limits, LeaseEnd::Limit(Limit::CpuMs, 200)).await;
+    let limits = Limits { wall_ms: 200, ..limits };
+    for code in ["silent", "drip", "bytes 00", "bytes 0a00000041"] {
+        ends(sandbox, code, limits, LeaseEnd::Limit(Limit::WallMs, 200)).await;
+    }
+}
+
+async fn memory_is_limited(sandbox: &Sandbox) {
+    let limits = Limits { memory_bytes: 32 << 20, ..Limits::default() };
+    ends(sandbox, "eat", limits, LeaseEnd::Limit(Limit::MemoryBytes, 32 << 20)).await;
+}
+
+async fn deaths_have_reasons(sandbox: &Sandbox) {
+    for (code, why) in [
+        ("exit", "without an answer"),
+        ("close", "closed its socket"),
+        ("overflow", "crashed (signal 11)"),
+    ] {
+        let ran = attack(sandbox, code, Limits::default()).await;
+        assert!(lost(&ran, Loss::Died).contains(why), "{code}: {ran:?}");
+    }
+}
+
+/// A lie ends the lease, and so does whatever else is forged.
+async fn lies_end(sandbox: &Sandbox, seeds: u64) {
+    let uses = "19000000417b227265666572656e636573223a5b5d2c2266696e64696e6773223a5b5d7d";
+    let uses = fix_length(uses);
+    for (name, hex, why) in [
+        ("an empty frame", "00000000".to_owned(), "an empty frame"),
+        ("4 GiB", "ffffffff46".to_owned(), "4294967295 bytes"),
+        ("a host's frame", "020000000100".to_owned(), "unknown kind 1"),
+        ("garbage", "03000000416e6f".to_owned(), "bad frame"),
+        ("no utf-8", "0300000046ff00".to_owned(), "bad frame"),
+        ("uses twice", format!("{uses}{uses}"), "a uses frame out of turn"),
+        ("a second hello", "03000000485b5d".to_owned(), "a hello frame out of turn"),
+        ("a log before uses", "03000000437b7d".to_owned(), "bad frame"),
+    ] {
+        let ran = attack(sandbox, &format!("bytes {hex}"), Limits::default()).await;
+        let reason = lost(&ran, Loss::Protocol);
+        assert!(reason.starts_with("the worker broke the protocol: "), "{name}: {reason}");
+        assert!(reason.contains(why), "{name}: {reason}");
+    }
+    let limits = Limits { cpu_ms: 2_000, wall_ms: 4_000, ..Limits::default() };
+    for seed in 0..seeds {
+        let ran = attack(sandbox, &format!("forge {seed}"), limits).await;
+        assert!(ran.took < LONG, "forge {seed} took {:?}", ran.took);
+    }
+    let ran = attack(sandbox, "answer 7", Limits::default()).await;
+    assert!(matches!(ran.end.unwrap().end, End::Value(value) if value.get() == "7"));
+}
+
 #[tokio::test]
 async fn every_forbidden_call_kills_the_worker() {
     let sandbox = sandbox("broken-in").await;
-    for name in FORBIDDEN {
-        let ran = attack(&sandbox, &format!("call {name}"), Limits::default()).await;
-        let why = lost(&ran, Loss::Syscall);
-        assert_eq!(why, "the worker made a forbidden system call", "{name}");
-    }
+    calls_kill(&sandbox, 1).await;
     // The one zygote has survived all of it.
     let health = health(&sandbox, Language::TypeScript);
     assert_eq!((health.started, health.ready), (1, true), "{health:?}");
@@ -45,61 +112,75 @@ async fn what_is_allowed_is_of_no_use() {
 }
 
 #[tokio::test]
-async fn every_limit_holds_from_outside() {
+async fn processes_hold_from_outside() {
     let sandbox = sandbox("broken-in").await;
-    let limits =
-        Limits { cpu_ms: 200, wall_ms: 20_000, memory_bytes: 32 << 20, ..Limits::default() };
-    for (code, expected) in [
-        ("spin", LeaseEnd::Limit(Limit::CpuMs, 200)),
-        ("eat", LeaseEnd::Limit(Limit::MemoryBytes, 32 << 20)),
-    ] {
-        let ran = attack(&sandbox, code, limits).await;
-        assert_eq!(ran.end.unwrap_err(), expected, "{code}");
-        assert!(ran.took < Duration::from_secs(10), "{code} took {:?}", ran.took);
-    }
-    let limits = Limits { wall_ms: 200, ..limits };
-    for code in ["silent", "bytes 00", "bytes 0a00000041"] {
-        let ran = attack(&sandbox, code, limits).await;
-        assert_eq!(ran.end.unwrap_err(), LeaseEnd::Limit(Limit::WallMs, 200), "{code}");
-        assert!(ran.took >= Duration::from_millis(200), "{code} took {:?}", ran.took);
-    }
+    time_is_limited(&sandbox).await;
+    memory_is_limited(&sandbox).await;
+    deaths_have_reasons(&sandbox).await;
+    lies_end(&sandbox, 60).await;
+    sandbox.shutdown().await;
+}
+
+/// The same walls are around a WebAssembly machine, for whoever gets out of it.
+#[tokio::test]
+async fn processes_around_webassembly_hold_too() {
+    let sandbox = broken_in(places::here(BackendKind::Wasm)).await;
+    calls_kill(&sandbox, 1).await;
+    time_is_limited(&sandbox).await;
+    memory_is_limited(&sandbox).await;
+    deaths_have_reasons(&sandbox).await;
+    lies_end(&sandbox, 20).await;
+    sandbox.shutdown().await;
+}
+
+/// There are no walls: only what the gateway itself does about frames and time is left, and no call
+/// is tried, for it would succeed.
+#[tokio::test]
+async fn without_walls_only_frames_and_limits_hold() {
+    let sandbox = broken_in(places::here(BackendKind::Basic)).await;
+    time_is_limited(&sandbox).await;
+    memory_is_limited(&sandbox).await;
+    lies_end(&sandbox, 20).await;
     sandbox.shutdown().await;
 }
 
 #[tokio::test]
-async fn every_other_death_has_its_reason() {
-    let sandbox = sandbox("broken-in").await;
-    for (code, why) in [
-        ("exit", "without an answer"),
-        ("close", "closed its socket"),
-        ("overflow", "crashed (signal 11)"),
-    ] {
-        let ran = attack(&sandbox, code, Limits::default()).await;
-        assert!(lost(&ran, Loss::Died).contains(why), "{code}: {ran:?}");
-    }
+async fn containers_hold_too() {
+    let Some(config) = places::containers(None, Inside::BrokenIn) else { return };
+    let sandbox = Sandbox::start(config).await.unwrap();
+    calls_kill(&sandbox, 1).await;
+    time_is_limited(&sandbox).await;
+    memory_is_limited(&sandbox).await;
+    lies_end(&sandbox, 10).await;
     sandbox.shutdown().await;
 }
 
+/// A kernel in front of the kernel. Nothing eats memory here: without control groups it would eat
+/// the machine's.
 #[tokio::test]
-async fn every_lie_ends_the_lease() {
-    let sandbox = sandbox("broken-in").await;
-    let uses = "19000000417b227265666572656e636573223a5b5d2c2266696e64696e6773223a5b5d7d";
-    let uses = fix_length(uses);
-    for (name, hex, why) in [
-        ("an empty frame", "00000000".to_owned(), "an empty frame"),
-        ("4 GiB", "ffffffff46".to_owned(), "4294967295 bytes"),
-        ("a host's frame", "020000000100".to_owned(), "unknown kind 1"),
-        ("garbage", "03000000416e6f".to_owned(), "bad frame"),
-        ("no utf-8", "0300000046ff00".to_owned(), "bad frame"),
-        ("uses twice", format!("{uses}{uses}"), "a uses frame out of turn"),
-        ("a log before uses", "03000000437b7d".to_owned(), "bad frame"),
-    ] {
-        let ran = attack(&sandbox, &format!("bytes {hex}"), Limits::default()).await;
-        let reason = lost(&ran, Loss::Protocol);
-        assert!(reason.starts_with("the worker broke the protocol: "), "{name}: {reason}");
-        assert!(reason.contains(why), "{name}: {reason}");
-    }
+async fn gvisor_holds_too() {
+    let Some(config) = places::containers(Some("runsc"), Inside::BrokenIn) else { return };
+    let sandbox = Sandbox::start(config).await.unwrap();
+    calls_kill(&sandbox, SOME).await;
+    lies_end(&sandbox, 2).await;
     sandbox.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn machines_hold_too() {
+    let Some(config) = places::machines(Inside::BrokenIn) else { return };
+    let sandbox = Sandbox::start(config).await.unwrap();
+    calls_kill(&sandbox, SOME).await;
+    time_is_limited(&sandbox).await;
+    memory_is_limited(&sandbox).await;
+    lies_end(&sandbox, 5).await;
+    sandbox.shutdown().await;
+}
+
+/// A worker of this binary's kind, broken into.
+async fn broken_in(config: Config) -> Sandbox {
+    let args = vec!["broken-in".to_owned()];
+    Sandbox::start(Config { args, ..config }).await.unwrap()
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //! `expect: limit cpu_ms | threw`. A second line may tighten limits: `limits: cpu_ms=300`.
 
 use crate::house::{Ran, config, health, program, run_by};
-use crate::places;
+use crate::places::{self, Inside};
 use narrows_sandbox::{Config, LeaseEnd, Sandbox, Want};
 use narrows_types::frame::End;
 use narrows_types::{BackendKind, Engine, Language, Limits};
@@ -151,7 +151,7 @@ async fn limits_hold_where_there_are_no_walls() {
 #[tokio::test]
 async fn containers_end_them_alike() {
     for language in [Language::Python, Language::TypeScript] {
-        if let Some(config) = places::containers(None) {
+        if let Some(config) = places::containers(None, Inside::Worker) {
             table(config, language).await;
         }
     }
@@ -160,7 +160,7 @@ async fn containers_end_them_alike() {
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_end_them_alike() {
     for language in [Language::Python, Language::TypeScript] {
-        if let Some(config) = places::machines() {
+        if let Some(config) = places::machines(Inside::Worker) {
             table(config, language).await;
         }
     }

@@ -8,9 +8,16 @@ use std::fs;
 use std::path::Path;
 
 /// Changes to one program, at most.
-const CHANGES_MAX: usize = 6;
+const CHANGES_MAX: usize = 4;
+/// Words up to this length are no statements.
+const SHORT: usize = 12;
 /// A program that grew beyond this is cut.
 const CODE_BYTES_MAX: usize = 60_000;
+
+const BRACKETS: [&str; 11] =
+    ["(", "[", "{", "`${", "\"", "-", "not ", "()=>", "await ", "*", "\n "];
+const STRANGE: [&str; 10] =
+    ["\u{0}", "\u{feff}", "\u{202e}", "\u{2028}", "\r", "é", "\u{1f600}", "\\u{110000}", "#", "//"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Attack {
@@ -27,8 +34,8 @@ impl Attack {
             Self::Programs => &[
                 ("quickjs", "typescript", 3),
                 ("wasm", "typescript", 2),
-                ("monty", "python", 3),
-                ("cpython", "python", 1),
+                ("monty", "python", 2),
+                ("cpython", "python", 2),
                 ("deno", "typescript", 1),
             ],
             Self::Frames => &[("quickjs", "typescript", 5), ("monty", "python", 5)],
@@ -102,8 +109,7 @@ impl Quarry {
             Attack::Programs => (self.program(language, &mut dice), 0),
             Attack::Frames => frames(seed, &mut dice),
         };
-        let limits =
-            json!({"cpu_ms": 400, "wall_ms": 1_500, "memory_bytes": 48 << 20, "calls": 60});
+        let limits = json!({"cpu_ms": 400, "wall_ms": 800, "memory_bytes": 48 << 20, "calls": 200});
         let body = json!({"code": code, "language": language, "engine": engine, "limits": limits});
         Case { seed, body, frames }
     }
@@ -116,10 +122,19 @@ impl Quarry {
         };
         let any = |dice: &mut Dice| files.get(dice.below(files.len())).map_or("", String::as_str);
         let mut tokens = split(any(dice));
+        // Most is to get past the parser.
+        let gentle = !dice.one_in(3);
         for _ in 0..=dice.below(CHANGES_MAX) {
             let other = split(any(dice));
             let word = words.get(dice.below(words.len())).cloned().unwrap_or_default();
-            change(&mut tokens, &other, word, dice);
+            if tokens.is_empty() {
+                break;
+            }
+            if gentle {
+                nudge(&mut tokens, &other, word, dice);
+            } else {
+                change(&mut tokens, &other, word, dice);
+            }
         }
         let mut code = tokens.concat();
         while code.len() > CODE_BYTES_MAX || !code.is_char_boundary(code.len()) {
@@ -190,51 +205,78 @@ fn split(code: &str) -> Vec<String> {
 
 fn change(tokens: &mut Vec<String>, other: &[String], word: String, dice: &mut Dice) {
     let from = dice.below(tokens.len());
-    let to = (from + dice.below(20)).min(tokens.len());
-    match dice.below(9) {
+    let to = (from + dice.below(6)).min(tokens.len());
+    match dice.below(16) {
         0 => drop(tokens.drain(from..to)),
         1 => {
-            let start = dice.below(other.len());
-            let end = (start + dice.below(60)).min(other.len());
-            tokens.splice(from..to, other[start..end].iter().cloned());
-        }
-        2 => {
             let piece = tokens[from..to].concat();
             tokens.insert(from, piece.repeat(dice.below(40)));
         }
-        3 if !tokens.is_empty() => {
+        2 => {
             let with = dice.below(tokens.len());
             tokens.swap(from, with);
         }
-        4 => {
-            let bracket =
-                dice.pick(&["(", "[", "{", "`${", "\"", "-", "not ", "()=>", "await ", "*", "\n "]);
+        3 => {
             let most = if dice.one_in(10) { 5_000 } else { 30 };
-            let times = dice.below(most);
-            tokens.insert(from, bracket.repeat(times));
+            tokens.insert(from, dice.pick(&BRACKETS).repeat(dice.below(most)));
         }
-        5 => {
-            let strange = [
-                "\u{0}",
-                "\u{feff}",
-                "\u{202e}",
-                "\u{2028}",
-                "\r",
-                "é",
-                "\u{1f600}",
-                "\\u{110000}",
-                "#",
-                "//",
-            ];
-            tokens.insert(from, dice.pick(&strange).to_owned());
+        4 => tokens.insert(from, dice.pick(&STRANGE).to_owned()),
+        5 | 6 => drop(tokens.splice(from..from + 1, [word])),
+        7..10 => {
+            // Lines of another program.
+            let (at, start) = (line(tokens, dice), line(other, dice));
+            let end = (start + dice.below(200)).min(other.len());
+            let end = other[end..]
+                .iter()
+                .position(|token| token == "\n")
+                .map_or(other.len(), |n| end + n + 1);
+            tokens.splice(at..at, other[start..end].iter().cloned());
         }
-        6 => drop(tokens.splice(from..(from + 1).min(tokens.len()), [word])),
+        10..12 => {
+            // A name, a number or a mark of another program in the place of one like it.
+            let likes: Vec<&String> =
+                other.iter().filter(|token| alike(token, &tokens[from])).collect();
+            if let Some(with) = likes.get(dice.below(likes.len())) {
+                tokens[from] = (*with).clone();
+            }
+        }
         _ => {
             // As a statement of its own.
-            let lines = tokens.iter().enumerate().filter(|(_, token)| *token == "\n");
-            let lines: Vec<usize> = lines.map(|(at, _)| at + 1).collect();
-            let at = lines.get(dice.below(lines.len())).copied().unwrap_or(tokens.len());
+            let at = line(tokens, dice);
             tokens.insert(at, format!("{word}\n"));
         }
     }
+}
+
+/// Changes a program so that it may well still be one.
+fn nudge(tokens: &mut Vec<String>, other: &[String], word: String, dice: &mut Dice) {
+    if word.len() > SHORT && !dice.one_in(3) {
+        let at = line(tokens, dice);
+        return tokens.insert(at, format!("{word}\n"));
+    }
+    let from = dice.below(tokens.len());
+    let named = |token: &&String| token.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let likes = other.iter().filter(named).filter(|token| alike(token, &tokens[from]));
+    let likes: Vec<&String> = likes.collect();
+    if let Some(with) = likes.get(dice.below(likes.len())) {
+        tokens[from] = (*with).clone();
+    }
+}
+
+/// Where a line begins that belongs to nothing before it.
+fn line(tokens: &[String], dice: &mut Dice) -> usize {
+    let ends = tokens.iter().enumerate().filter(|(_, token)| *token == "\n");
+    let free = |at: &usize| {
+        let first = tokens.get(*at).and_then(|token| token.chars().next());
+        first.is_none_or(|c| c.is_alphabetic())
+    };
+    let starts: Vec<usize> = ends.map(|(at, _)| at + 1).filter(free).collect();
+    starts.get(dice.below(starts.len())).copied().unwrap_or(0)
+}
+
+fn alike(one: &str, other: &str) -> bool {
+    let kind = |token: &str| {
+        token.chars().next().map(|c| (c.is_alphabetic(), c.is_numeric(), c.is_whitespace()))
+    };
+    one != other && kind(one) == kind(other)
 }

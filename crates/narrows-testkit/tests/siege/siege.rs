@@ -113,14 +113,20 @@ fn wrong(status: u16, answer: &Value, secret: &str) -> Option<String> {
     None
 }
 
-/// How a run ended, in a word or two.
+/// How a run ended, in a few words.
 fn word(status: u16, answer: &Value) -> String {
-    let text: String = answer.to_string().chars().take(100).collect();
-    let end = answer.get("end").or_else(|| answer.pointer("/error/kind"));
-    end.map_or(format!("{status} {text}"), |end| {
-        let end: String = end.to_string().chars().take(70).collect();
-        format!("{status} {end}")
-    })
+    let text = |path: &str| answer.pointer(path).and_then(Value::as_str);
+    let end = text("/end").or_else(|| text("/error/kind")).unwrap_or("?");
+    let more = match end {
+        "lost" => text("/reason"),
+        "limit" => text("/limit"),
+        "threw" => text("/name"),
+        "rejected" => text("/findings/0/message"),
+        _ => None,
+    };
+    let more: String = more.unwrap_or_default().chars().take(60).collect();
+    // Numbers would make a kind of each.
+    format!("{status} {end} {}", more.replace(|c: char| c.is_ascii_digit(), "_"))
 }
 
 fn fail(seed: &str, why: &str, body: &Value) -> ! {

@@ -4,7 +4,6 @@ use narrows_worker::Wire;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
 
 /// Steps of one run, at most.
 const STEPS_MAX: u64 = 120;
@@ -15,6 +14,8 @@ const LARGE_BYTES: usize = 17 << 20;
 
 /// Kinds of frames: ours, the host's, and none's.
 const KINDS: [u8; 14] = [65, 66, 67, 68, 69, 70, 71, 72, 1, 2, 3, 4, 0, 255];
+/// Kinds that the host expects of a program that runs.
+const HONEST: [u8; 7] = [CALL, CALL, CALL, CALL, 67, 68, 69];
 const USES: u8 = 65;
 const CALL: u8 = 66;
 const DONE: u8 = 70;
@@ -36,7 +37,7 @@ const TOOLS: [&str; 14] = [
     "session_list",
     "",
     "constructor",
-    "\\ud800",
+    "\\u00e9",
     "tools/call",
 ];
 /// Values, each of which something may choke on.
@@ -61,6 +62,10 @@ const WORDS: [&str; 19] = [
     "{\"__proto__\":{\"a\":1}}",
     "{\"a\":1,\"a\":2}",
 ];
+/// Texts among them.
+const TEXTS: [&str; 4] = ["\"\"", "\"\\u0000\"", "\"\\u001b[2J\"", "\"\\ud83d\\ude00\""];
+/// Numbers that count something.
+const NUMBERS: [&str; 4] = ["0", "1", "18446744073709551615", "9007199254740993"];
 /// What is no JSON, or hardly.
 const NOISE: [&str; 6] = ["1e400", "\"\\ud800\"", "nul", "\"", "\u{feff}1", "\u{0}"];
 /// Keys that something inside of the gateway may listen to.
@@ -124,6 +129,8 @@ pub struct Step {
 pub struct Forger {
     dice: Dice,
     left: u64,
+    /// Whether any frame is made wrong on purpose, or each is only strange.
+    lies: bool,
     calls: u64,
     begun: bool,
     done: bool,
@@ -134,7 +141,8 @@ impl Forger {
     pub fn new(seed: &str) -> Self {
         let mut dice = Dice::new(seed.trim().parse().unwrap_or_default());
         let left = dice.roll() % STEPS_MAX;
-        Self { dice, left, calls: 0, begun: false, done: false }
+        let lies = dice.one_in(2);
+        Self { dice, left, lies, calls: 0, begun: false, done: false }
     }
 
     /// A frame with a true length.
@@ -170,7 +178,7 @@ impl Forger {
                 let size = if self.dice.one_in(40) { LARGE_BYTES } else { 40_000 };
                 format!("\"{}\"", "x".repeat(self.dice.below(size)))
             }
-            _ if self.dice.one_in(60) => self.dice.pick(&NOISE).to_owned(),
+            _ if self.lies && self.dice.one_in(60) => self.dice.pick(&NOISE).to_owned(),
             _ => self.dice.pick(&WORDS).to_owned(),
         }
     }
@@ -181,7 +189,7 @@ impl Forger {
         match kind {
             USES => self.uses(&value),
             CALL => {
-                if !self.dice.one_in(30) {
+                if !self.lies || !self.dice.one_in(30) {
                     self.calls = self.calls.wrapping_add(1);
                 }
                 let (server, tool) = (self.dice.pick(&SERVERS), self.dice.pick(&TOOLS));
@@ -196,31 +204,50 @@ impl Forger {
                 )
             }
             67 => {
-                let level = self.dice.pick(&["debug", "info", "warn", "error", "fatal"]);
-                format!("{{\"level\":\"{level}\",\"text\":{value}}}")
+                let level = self.dice.pick(&["debug", "info", "warn", "error"]);
+                format!("{{\"level\":\"{level}\",\"text\":{}}}", self.text(value))
             }
             68 => {
-                let fraction = self.dice.pick(&WORDS);
-                format!("{{\"fraction\":{fraction},\"message\":{value}}}")
+                let fraction = self.number();
+                format!("{{\"fraction\":{fraction},\"message\":{}}}", self.text(value))
             }
             DONE => {
                 let limit = self.dice.pick(&["wall_ms", "calls", "stack", "none"]);
                 let end = match self.dice.below(5) {
                     0 => format!("{{\"limit\":\"{limit}\"}}"),
                     1 => "\"deadlock\"".to_owned(),
-                    2 => format!(
-                        "{{\"threw\":{{\"name\":{value},\"message\":\"\\u0000\",\"at\":[]}}}}"
-                    ),
+                    2 => {
+                        let name = self.text(value);
+                        format!(
+                            "{{\"threw\":{{\"name\":{name},\"message\":\"\\u0000\",\"at\":[]}}}}"
+                        )
+                    }
                     _ => format!("{{\"value\":{value}}}"),
                 };
-                let used = self.dice.pick(&WORDS);
+                let used = self.number();
                 format!(
                     "{{\"end\":{end},\"usage\":{{\"wall_us\":{used},\"cpu_us\":{used},\"memory_bytes\":{used}}}}}"
                 )
             }
-            71 if !self.dice.one_in(20) => String::new(),
+            71 if !self.lies || !self.dice.one_in(20) => String::new(),
             _ => value,
         }
+    }
+
+    /// Where a text is expected.
+    fn text(&mut self, value: String) -> String {
+        if value.starts_with('"') || self.lies && self.dice.one_in(10) {
+            return value;
+        }
+        self.dice.pick(&TEXTS).to_owned()
+    }
+
+    /// Where a number is expected.
+    fn number(&mut self) -> &'static str {
+        if self.lies && self.dice.one_in(10) {
+            return self.dice.pick(&WORDS);
+        }
+        self.dice.pick(&NUMBERS)
     }
 
     fn uses(&mut self, value: &str) -> String {
@@ -228,7 +255,7 @@ impl Forger {
         let references: Vec<_> = (0..count)
             .map(|_| {
                 let (root, member) = (self.dice.pick(&SERVERS), self.dice.pick(&TOOLS));
-                let guarded = self.dice.one_in(2);
+                let guarded = !self.lies || self.dice.one_in(2);
                 format!(
                     "{{\"root\":\"{root}\",\"path\":[\"{member}\"],\"at\":{{\"line\":1,\"column\":0}},\
                      \"arguments\":[{{\"keyword\":null,\"value\":{{\"known\":{value}}},\"at\":{{\"line\":4294967295,\"column\":1}}}}],\
@@ -263,24 +290,21 @@ impl Forger {
         }
     }
 
+    fn kind(&mut self) -> u8 {
+        let of = |from: &[u8], dice: &mut Dice| from.get(dice.below(from.len())).copied();
+        let kind = if self.lies && self.dice.one_in(8) {
+            of(&KINDS, &mut self.dice)
+        } else {
+            Some(USES).filter(|_| !self.begun).or_else(|| of(&HONEST, &mut self.dice))
+        };
+        kind.unwrap_or_default()
+    }
+
     fn step(&mut self) -> Step {
-        // Most of what is said first is what the host expects: else no lie would get any further.
-        let mut kind = KINDS.get(self.dice.below(KINDS.len())).copied().unwrap_or_default();
-        if kind > 72 || kind < USES || !self.begun && kind != DONE {
-            kind = if self.dice.one_in(8) {
-                kind
-            } else if self.begun {
-                CALL
-            } else {
-                USES
-            };
-        }
-        if matches!(kind, DONE | USES) && self.begun && !self.dice.one_in(10) {
-            kind = CALL;
-        }
+        let kind = self.kind();
         let payload = self.payload(kind);
         let mut bytes = Self::frame(kind, payload.as_bytes());
-        let lie = self.begun && self.dice.one_in(12);
+        let lie = self.lies && self.begun && self.dice.one_in(12);
         self.begun = true;
         let mut frames = 1;
         if lie {
@@ -320,7 +344,7 @@ pub(super) fn forge(mut wire: Wire, forger: Forger) -> io::Result<()> {
         for piece in step.bytes.chunks(size) {
             wire.write_all(piece)?;
             if step.pieces > 1 {
-                pause(Duration::from_micros(300));
+                pause()?;
             }
         }
         if step.listens {
@@ -330,12 +354,18 @@ pub(super) fn forge(mut wire: Wire, forger: Forger) -> io::Result<()> {
     Ok(())
 }
 
-/// No call that a sealed worker may make sleeps.
-fn pause(time: Duration) {
-    let begun = Instant::now();
-    while begun.elapsed() < time {
-        std::hint::spin_loop();
-    }
+/// Sends the longest frame there is, byte by byte.
+pub(super) fn drip(mut wire: Wire) -> io::Result<()> {
+    let frame = Forger::frame(67, &[b' '; 60_000]);
+    frame.iter().try_for_each(|byte| {
+        wire.write_all(&[*byte])?;
+        pause()
+    })
+}
+
+/// A millisecond.
+fn pause() -> io::Result<()> {
+    Ok(poll(&mut [], PollTimeout::from(1_u8)).map(drop)?)
 }
 
 /// Takes what the host says next, if it does within a short time.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use std::io::{Read, Write};
 
 /// The program's text says what it does: `call NAME`, `bytes HEX`, `flood HEX`, `answer JSON`,
-/// `forge SEED`, `spin`, `eat`, `exit`, `close`, `silent`, `overflow`.
+/// `forge SEED`, `drip`, `spin`, `eat`, `exit`, `close`, `silent`, `overflow`.
 #[derive(Debug)]
 pub struct BrokenIn;
 
@@ -37,6 +37,7 @@ impl Engine for BrokenIn {
                 }
             }
             "forge" => return forge::forge(stream, Forger::new(how)).map_err(stopped),
+            "drip" => return forge::drip(stream).map_err(stopped),
             "answer" => value(how),
             "spin" => loop {
                 std::hint::spin_loop();
