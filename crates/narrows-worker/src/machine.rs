@@ -97,10 +97,15 @@ impl Orders {
     fn wall_in(&self, report: &mut Report, user: (u32, u32)) -> Result<(), String> {
         let view = View { read: &self.show, write: &self.open, processes: true };
         let alone = Uid::effective().is_root() && user.0 != walls::NOBODY;
-        if walls::separate_as(report, true, &view, user) {
+        walls::gain_rights(report);
+        walls::cut_off(report);
+        // Only behind the fork can the new namespace's processes be shown instead of all.
+        if walls::part_processes(report) {
             enter_pid_namespace()?;
         }
-        report.note(Layer::Rlimits, self.limit(if alone { THREADS_MAX } else { SHARED_THREADS_MAX }));
+        walls::close_in(report, &view, user);
+        report
+            .note(Layer::Rlimits, self.limit(if alone { THREADS_MAX } else { SHARED_THREADS_MAX }));
         walls::give_up_but(report, &view);
         let filtered = filter::hypervisor().and_then(|filter| filter::apply(&filter));
         report.note(Layer::Seccomp, filtered);
@@ -109,7 +114,8 @@ impl Orders {
 
     /// What leaves the program the rights to raise walls itself.
     fn wall_off(&self, report: &mut Report) -> Result<(), String> {
-        if walls::separate_processes(report) {
+        walls::cut_off(report);
+        if walls::part_processes(report) {
             enter_pid_namespace()?;
             // Such a program changes its user, which takes the promise to die with the parent away:
             // its parent is the namespace's first process, without which nobody lives there.

@@ -6,7 +6,8 @@ use crate::guard::Ended;
 use crate::spawn::Machine;
 use crate::zygote::log;
 use narrows_types::control::Death;
-use narrows_types::guest::{ENDED, FAILED, LISTENS};
+use narrows_types::guest::{ENDED, FAILED, LISTENS, STARTS, WALL};
+use narrows_types::{Layer, LayerState};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
@@ -43,6 +44,23 @@ impl<R: AsyncRead + Unpin> Console<R> {
         Self { from, buffer: Vec::new(), logged: 0, last: Vec::new(), listens: false, ended: None }
     }
 
+    /// Waits until the hypervisor starts, and gives the walls around it. No guest speaks before that.
+    pub(crate) async fn starts(&mut self) -> Result<Vec<LayerState>, String> {
+        let mut walls = Vec::new();
+        while let Some(line) = self.line().await {
+            match line.split_once(' ').unwrap_or((line.trim(), "")) {
+                (STARTS, _) => return Ok(walls),
+                (WALL, state) => walls.extend(wall(state)),
+                _ => {
+                    if let Said::Failed(why) = self.hear(&line) {
+                        return Err(why);
+                    }
+                }
+            }
+        }
+        Err(self.reason())
+    }
+
     /// Waits until the worker listens.
     pub(crate) async fn listens(&mut self) -> Result<(), String> {
         while !self.listens {
@@ -52,11 +70,6 @@ impl<R: AsyncRead + Unpin> Console<R> {
             }
         }
         Ok(())
-    }
-
-    /// What it is read from. What has been read of it and not looked at is lost.
-    pub(crate) fn into_inner(self) -> R {
-        self.from
     }
 
     /// Reads until the machine is gone, and tells how its worker ended if it said so.
@@ -117,6 +130,12 @@ impl<R: AsyncRead + Unpin> Console<R> {
     }
 }
 
+/// A wall's name and, where it does not hold, why.
+fn wall(said: &str) -> Option<LayerState> {
+    let (name, why) = said.trim().split_once(' ').unwrap_or((said.trim(), ""));
+    Some(LayerState { layer: Layer::named(name)?, reached: why.is_empty(), why: why.to_owned() })
+}
+
 fn read(line: &str) -> Said {
     let mut words = line.split_whitespace();
     match words.next() {
@@ -152,6 +171,17 @@ pub(crate) async fn bury(
     let _unheard = tell.send(said.unwrap_or(machine));
 }
 
+/// Ends a machine and waits until it is gone, with all that it had open: the process that we started
+/// only waits for the hypervisor, so that its own end says too little.
+pub(crate) async fn end(mut machine: Machine, mut console: Console) {
+    let ended = machine.ended.take();
+    drop(machine);
+    console.drain().await;
+    if let Some(ended) = ended {
+        drop(ended.await);
+    }
+}
+
 /// The console of a machine.
 pub(crate) fn of(machine: &mut Machine) -> Result<Console, String> {
     machine.output.take().map(Console::new).ok_or_else(|| "the machine has no console".to_owned())
@@ -177,6 +207,21 @@ mod tests {
         ] {
             assert_eq!(read(line), said, "{line}");
         }
+    }
+
+    #[tokio::test]
+    async fn walls_are_told_before_anything_else() {
+        let said = "narrows-wall seccomp \nnarrows-wall landlock the kernel has no landlock\n\
+                    narrows-starts\nnarrows-wall rlimits\n";
+        let mut console = Console::new(said.as_bytes());
+        let walls = console.starts().await.unwrap();
+        assert_eq!(walls.len(), 2);
+        assert!(walls[0].reached && walls[0].layer == Layer::Seccomp);
+        assert_eq!((walls[1].reached, &*walls[1].why), (false, "the kernel has no landlock"));
+        let mut console = Console::new(&b"narrows-failed /x: no such file\n"[..]);
+        assert_eq!(console.starts().await, Err("/x: no such file".to_owned()));
+        let mut console = Console::new(&b"what is this\n"[..]);
+        assert!(console.starts().await.unwrap_err().contains("what is this"));
     }
 
     #[tokio::test]

@@ -2,11 +2,13 @@
 //! which is gone as soon as the machine runs: it has by then opened all that it needs, and a guest
 //! that asks for another connection to the host finds nothing there.
 
+use super::console::{self, Console};
 use super::image::command_line;
-use super::{Driver, Guest, MicrovmConfig, api, console};
+use super::walls::{Wanted, both};
+use super::{Driver, Guest, MicrovmConfig, api};
 use crate::frames;
-use crate::spawn::{Hypervisor, Machine, machine};
-use narrows_types::Engine;
+use crate::spawn::{Machine, machine};
+use narrows_types::{Engine, LayerState};
 use serde_json::json;
 use std::ffi::OsString;
 use std::fs;
@@ -26,6 +28,8 @@ const GUEST: u32 = 3;
 const STEP: Duration = Duration::from_secs(10);
 /// The longest answer to a request for a connection: `OK` and a number.
 const ANSWER_BYTES_MAX: usize = 32;
+/// What a hypervisor writes to files beside its guest's memory.
+const FILE_BYTES: u64 = 64 << 20;
 /// Names in a machine's folder.
 const API: &str = "api.sock";
 const WIRE: &str = "wire.sock";
@@ -48,8 +52,19 @@ pub(crate) struct Firecracker {
 #[derive(Debug)]
 pub(crate) struct Booted {
     machine: Machine,
+    console: Console,
+    place: Place,
+}
+
+/// A machine's place in the file system.
+#[derive(Debug)]
+struct Place {
+    /// Ours; gone when this is dropped.
     folder: TempDir,
+    /// In it, what belongs to the machine.
     root: PathBuf,
+    /// Whom that is.
+    user: (u32, u32),
 }
 
 /// A machine that was saved.
@@ -85,12 +100,11 @@ impl Firecracker {
     }
 
     async fn boot_now(&self, engine: Engine) -> Result<Booted, String> {
-        let (folder, root) = self.folder()?;
-        let (config, to) = (self.config.clone(), root.clone());
+        let place = self.place()?;
+        let (config, to) = (self.config.clone(), place.root.clone());
         let copied = tokio::task::spawn_blocking(move || parts(&config, &to)).await;
         copied.map_err(|error| error.to_string())??;
-        let mut machine = self.start(&folder, &root).await?;
-        let mut console = console::of(&mut machine)?;
+        let (machine, mut console, _) = self.start(&place).await?;
         let line = command_line(engine, &format!("vsock:{PORT}"));
         let memory = self.config.memory_mib;
         let orders = [
@@ -107,7 +121,7 @@ impl Firecracker {
             ("/vsock", json!({ "guest_cid": GUEST, "uds_path": WIRE })),
             ("/actions", json!({ "action_type": "InstanceStart" })),
         ];
-        let socket = root.join(API);
+        let socket = place.root.join(API);
         for (path, body) in &orders {
             tokio::select! {
                 done = api::request(&socket, "PUT", path, body) => done?,
@@ -115,13 +129,12 @@ impl Firecracker {
             }
         }
         console.listens().await?;
-        machine.output = Some(console.into_inner());
-        Ok(Booted { machine, folder, root })
+        Ok(Booted { machine, console, place })
     }
 
     async fn save_now(&self, booted: Booted) -> Result<Saved, String> {
-        let Booted { mut machine, folder, root } = booted;
-        let socket = root.join(API);
+        let Booted { machine, console, place } = booted;
+        let socket = place.root.join(API);
         api::request(&socket, "PATCH", "/vm", &json!({ "state": "Paused" })).await?;
         let snapshot = json!({
             "snapshot_type": "Full",
@@ -129,29 +142,25 @@ impl Firecracker {
             "mem_file_path": MEMORY,
         });
         api::request(&socket, "PUT", "/snapshot/create", &snapshot).await?;
-        let ended = machine.ended.take();
-        drop(machine);
-        if let Some(ended) = ended {
-            drop(ended.await);
-        }
+        console::end(machine, console).await;
         // Out of the reach of every machine, and never written again.
         let kept = self.private()?;
         for name in [STATE, MEMORY] {
             let to = kept.path().join(name);
-            keep(&root.join(name), &to).map_err(|error| format!("keep {name}: {error}"))?;
+            keep(&place.root.join(name), &to).map_err(|error| format!("keep {name}: {error}"))?;
         }
-        drop(folder);
+        drop(place);
         Ok(Saved { folder: kept })
     }
 
     async fn restore_now(&self, saved: &Saved) -> Result<Guest, String> {
-        let (folder, root) = self.folder()?;
+        let place = self.place()?;
+        let root = &place.root;
         for name in [STATE, MEMORY] {
             let linked = fs::hard_link(saved.folder.path().join(name), root.join(name));
             linked.map_err(|error| format!("restore {name}: {error}"))?;
         }
-        let mut machine = self.start(&folder, &root).await?;
-        let mut console = console::of(&mut machine)?;
+        let (machine, mut console, around) = self.start(&place).await?;
         let load = json!({
             "snapshot_path": STATE,
             "mem_backend": { "backend_type": "File", "backend_path": MEMORY },
@@ -169,61 +178,71 @@ impl Firecracker {
             _ended = console.drain() => Err(console.reason()),
         };
         let (wire, layers) = done?;
-        Ok(Guest { machine, console, wire, layers })
+        Ok(Guest { machine, console, wire, layers: both(layers, &around) })
     }
 
-    /// Starts the hypervisor, alone in its folder.
-    async fn start(&self, folder: &TempDir, root: &Path) -> Result<Machine, String> {
-        let program = self.jailer.as_ref().unwrap_or(&self.config.program);
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => format!(
+    /// Starts the hypervisor, alone in its place. Gives the walls around it, too.
+    async fn start(&self, place: &Place) -> Result<(Machine, Console, Vec<LayerState>), String> {
+        let missing = |program: &Path| {
+            format!(
                 "{} is not there: install Firecracker, or set `sandbox.microvm.program`",
                 program.display()
-            ),
-            _ => format!("cannot start {}: {error}", program.display()),
+            )
         };
-        let user = self.config.user();
-        let what = Hypervisor {
-            program: program.clone(),
-            args: self.args(folder.path()),
-            folder: root.to_owned(),
-            // The jailer becomes that user once it has built the jail.
-            user: user.filter(|_| self.jailer.is_none()),
+        let found = self.config.program().ok_or_else(|| missing(&self.config.program))?;
+        let (program, user) = match &self.jailer {
+            // It becomes that user once it has built the jail.
+            Some(jailer) => (fs::canonicalize(jailer).map_err(|_gone| missing(jailer))?, None),
+            None => (found.clone(), Some(place.user)),
+        };
+        let wanted = Wanted {
+            args: self.args(place, &found),
             fds: Vec::new(),
+            folder: Some(place.root.clone()),
+            // The guest's memory, when it is saved.
+            file_bytes: self.config.memory_bytes().saturating_add(FILE_BYTES),
         };
-        machine(what).await.map_err(failed)
+        let failed = |error: io::Error| format!("cannot start {}: {error}", program.display());
+        let what = self.config.walled(program.clone(), user, wanted);
+        let mut machine = machine(what).await.map_err(failed)?;
+        let mut console = console::of(&mut machine)?;
+        let around = console.starts().await?;
+        Ok((machine, console, around))
     }
 
-    fn args(&self, base: &Path) -> Vec<OsString> {
+    fn args(&self, place: &Place, program: &Path) -> Vec<OsString> {
         let own = ["--api-sock", API].map(OsString::from);
         if self.jailer.is_none() {
             return [&["--id", ID].map(OsString::from)[..], &own[..]].concat();
         }
-        let (uid, gid) = self.config.user().unwrap_or((super::NOBODY, super::NOBODY));
-        let (uid, gid) = (uid.to_string(), gid.to_string());
-        let program = self.config.program.as_os_str().to_owned();
-        let mut args = vec!["--id".into(), ID.into(), "--exec-file".into(), program];
+        let (uid, gid) = (place.user.0.to_string(), place.user.1.to_string());
+        let mut args = vec!["--id".into(), ID.into(), "--exec-file".into(), program.into()];
         args.extend(["--uid", &uid, "--gid", &gid, "--chroot-base-dir"].map(OsString::from));
-        args.push(base.as_os_str().to_owned());
+        args.push(place.folder.path().into());
         args.extend(["--resource-limit", "no-file=64", "--"].map(OsString::from));
         args.extend(own);
         args
     }
 
-    /// A folder that only we can enter, and in it the one that the machine has as its root.
-    fn folder(&self) -> Result<(TempDir, PathBuf), String> {
+    /// A folder of ours that nobody else can look into, and in it the one that is the machine's.
+    fn place(&self) -> Result<Place, String> {
         let folder = self.private()?;
-        let root = match (&self.jailer, self.config.program.file_name()) {
+        let program = self.config.program();
+        let root = match (&self.jailer, program.as_deref().and_then(Path::file_name)) {
             // Where the jailer will look for it.
             (Some(_), Some(name)) => folder.path().join(name).join(ID).join("root"),
-            _ => folder.path().to_owned(),
+            _ => folder.path().join("root"),
         };
-        let made = fs::create_dir_all(&root).and_then(|()| match self.config.user() {
-            Some((uid, gid)) => chown(&root, Some(uid), Some(gid)),
-            None => Ok(()),
-        });
-        made.map_err(|error| format!("{}: {error}", root.display()))?;
-        Ok((folder, root))
+        let user = self.config.user();
+        let own = || {
+            fs::create_dir_all(&root)?;
+            fs::set_permissions(&root, fs::Permissions::from_mode(0o700))?;
+            chown(&root, Some(user.0), Some(user.1))?;
+            // The machine's user passes through it; what else is there it cannot find.
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))
+        };
+        own().map_err(|error| format!("{}: {error}", root.display()))?;
+        Ok(Place { folder, root, user })
     }
 
     fn private(&self) -> Result<TempDir, String> {
@@ -242,7 +261,12 @@ fn parts(config: &MicrovmConfig, root: &Path) -> Result<(), String> {
     let kernel = image.kernel();
     fs::copy(&kernel, root.join(KERNEL)).map_err(|error| image.missing(&kernel, &error))?;
     let initrd = image.initrd(config.memory_bytes())?;
-    fs::write(root.join(INITRD), initrd).map_err(|error| format!("a guest's root: {error}"))
+    // Others read them, whatever our own files are for.
+    let readable = |name| fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o444));
+    fs::write(root.join(INITRD), initrd)
+        .and_then(|()| readable(INITRD))
+        .and_then(|()| readable(KERNEL))
+        .map_err(|error| format!("a guest's root: {error}"))
 }
 
 /// Moves a file to where machines get it from. It becomes ours, for everybody to read.
@@ -278,25 +302,35 @@ async fn connect(path: &Path) -> Result<UnixStream, String> {
 mod tests {
     use super::*;
 
-    fn driver(jailer: Option<&str>) -> Firecracker {
-        let mut config = MicrovmConfig::qemu("/image".into(), "/worker".into());
-        config.program = "/usr/bin/firecracker".into();
-        config.user = Some((1_234, 5_678));
-        Firecracker::new(config, jailer.map(PathBuf::from))
+    fn line(jailer: Option<PathBuf>) -> String {
+        let config = MicrovmConfig {
+            program: "sh".into(),
+            user: Some((nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())),
+            ..MicrovmConfig::qemu("/image".into(), "/worker".into())
+        };
+        let driver = Firecracker::new(config, jailer);
+        let place = driver.place().unwrap();
+        let folder = place.folder.path().to_string_lossy().into_owned();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(place.folder.path()), mode(&place.root)), (0o711, 0o700));
+        let place = Place { user: (1_234, 5_678), ..place };
+        let args = driver.args(&place, &driver.config.program().unwrap());
+        args.join(std::ffi::OsStr::new(" ")).to_string_lossy().replace(&folder, "BASE")
     }
 
     #[test]
     fn the_jailer_is_told_whom_to_lock_up_and_where() {
-        let args = driver(Some("/usr/bin/jailer")).args(Path::new("/run/x"));
-        let line = args.join(std::ffi::OsStr::new(" "));
+        // The jailer takes no name that it would have to look for.
+        let shell = fs::canonicalize("/bin/sh").unwrap();
         assert_eq!(
-            line.to_string_lossy(),
-            "--id narrows --exec-file /usr/bin/firecracker --uid 1234 --gid 5678 \
-             --chroot-base-dir /run/x --resource-limit no-file=64 -- --api-sock api.sock"
+            line(Some("/usr/bin/jailer".into())),
+            format!(
+                "--id narrows --exec-file {} --uid 1234 --gid 5678 --chroot-base-dir BASE \
+                 --resource-limit no-file=64 -- --api-sock api.sock",
+                shell.display()
+            )
         );
-        let args = driver(None).args(Path::new("/run/x"));
-        let line = args.join(std::ffi::OsStr::new(" "));
-        assert_eq!(line.to_string_lossy(), "--id narrows --api-sock api.sock");
+        assert_eq!(line(None), "--id narrows --api-sock api.sock");
     }
 
     #[tokio::test]

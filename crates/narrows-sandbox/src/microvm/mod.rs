@@ -7,6 +7,7 @@ mod firecracker;
 mod image;
 mod qemu;
 mod qmp;
+mod walls;
 
 use crate::backend::{Backend, Ender, Fresh, Launched};
 use crate::guard::Ended;
@@ -17,7 +18,6 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use image::Image;
 use narrows_types::{Engine, LayerState};
-use nix::unistd::Uid;
 use qemu::Qemu;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,8 +28,6 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-/// The user that a hypervisor runs as where we are root.
-const NOBODY: u32 = 65_534;
 /// How long machines that have been killed may take to be buried.
 const BURIAL: Duration = Duration::from_secs(2);
 
@@ -48,7 +46,8 @@ pub struct MicrovmConfig {
     pub memory_mib: u32,
     /// Milliseconds that a guest may take to boot.
     pub boot_ms: u64,
-    /// As whom a hypervisor runs: user and group. `None`: as nobody where we are root, else as we.
+    /// As whom a hypervisor runs: user and group. `None`: each as somebody of its own where
+    /// we are root, else as we.
     pub user: Option<(u32, u32)>,
     /// Where private folders are made for machines that want any.
     pub folder: PathBuf,
@@ -87,10 +86,6 @@ impl MicrovmConfig {
 
     fn memory_bytes(&self) -> u64 {
         u64::from(self.memory_mib) << 20
-    }
-
-    fn user(&self) -> Option<(u32, u32)> {
-        self.user.or_else(|| Uid::effective().is_root().then_some((NOBODY, NOBODY)))
     }
 }
 

@@ -5,9 +5,10 @@
 
 use super::image::{self, command_line};
 use super::qmp::Qmp;
+use super::walls::{Wanted, both};
 use super::{Driver, Guest, MicrovmConfig, console};
 use crate::frames;
-use crate::spawn::{FIRST_FD, Hypervisor, Machine, machine};
+use crate::spawn::{FIRST_FD, Machine, machine};
 use narrows_types::{Engine, LayerState};
 use serde_json::json;
 use std::ffi::OsString;
@@ -15,7 +16,7 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Socket;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -115,6 +116,9 @@ impl Driver for Qemu {
 /// A machine with the ends of its sockets.
 struct Started {
     machine: Machine,
+    console: console::Console,
+    /// The walls around it.
+    around: Vec<LayerState>,
     wire: UnixStream,
     qmp: UnixStream,
 }
@@ -150,8 +154,7 @@ impl Qemu {
         let mut args = args.to_vec();
         args.push(command_line(engine, LINK).into());
         let started = self.start((accelerator, "on"), ram, vec![kernel, initrd], args).await?;
-        let Started { mut machine, mut wire, qmp } = started;
-        let mut console = console::of(&mut machine)?;
+        let Started { machine, mut console, around: _, mut wire, qmp } = started;
         let layers = tokio::select! {
             layers = frames::hello(&mut wire) => match layers {
                 Ok(layers) => layers,
@@ -172,8 +175,7 @@ impl Qemu {
         let args = ["-incoming", "defer"].map(OsString::from).to_vec();
         let with = (saved.accelerator, "off");
         let started = self.start(with, memory, vec![theirs.into()], args).await?;
-        let Started { mut machine, wire, qmp } = started;
-        let mut console = console::of(&mut machine)?;
+        let Started { machine, mut console, around, wire, qmp } = started;
         let mut state = nonblocking(ours).map_err(failed)?;
         let restored = async {
             let mut qmp = Qmp::open(qmp).await?;
@@ -191,7 +193,8 @@ impl Qemu {
             _ended = console.drain() => Err(console.reason()),
         };
         done?;
-        Ok(Guest { machine, console, wire, layers: saved.layers.clone() })
+        let layers = both(saved.layers.clone(), &around);
+        Ok(Guest { machine, console, wire, layers })
     }
 
     /// Starts QEMU with the memory, the wire, the control socket and `more` as its descriptors.
@@ -202,30 +205,27 @@ impl Qemu {
         more: Vec<OwnedFd>,
         args: Vec<OsString>,
     ) -> Result<Started, String> {
-        let program = &self.config.program;
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => format!(
+        let program = self.config.program().ok_or_else(|| {
+            format!(
                 "{} is not there: install qemu-system-x86, or set `sandbox.microvm.program`",
-                program.display()
-            ),
-            _ => format!("cannot start {}: {error}", program.display()),
-        };
+                self.config.program.display()
+            )
+        })?;
+        let failed = |error: io::Error| format!("cannot start {}: {error}", program.display());
         let (wire, wire_there) = Socket::pair().map_err(failed)?;
         let (qmp, qmp_there) = Socket::pair().map_err(failed)?;
         let mut fds = vec![memory, wire_there.into(), qmp_there.into()];
         fds.extend(more);
         let mut all = self.args(accelerator, shared);
         all.extend(args);
-        let what = Hypervisor {
-            program: program.clone(),
-            args: all,
-            folder: PathBuf::from("/"),
-            user: self.config.user(),
-            fds,
-        };
-        let machine = machine(what).await.map_err(failed)?;
+        // It has no business with any file.
+        let wanted = Wanted { args: all, fds, folder: None, file_bytes: 0 };
+        let what = self.config.walled(program.clone(), Some(self.config.user()), wanted);
+        let mut machine = machine(what).await.map_err(failed)?;
+        let mut console = console::of(&mut machine)?;
+        let around = console.starts().await?;
         let (wire, qmp) = (nonblocking(wire).map_err(failed)?, nonblocking(qmp).map_err(failed)?);
-        Ok(Started { machine, wire, qmp })
+        Ok(Started { machine, console, around, wire, qmp })
     }
 
     /// The same for a machine that boots and for one that is restored, or its state would not fit.
@@ -292,12 +292,8 @@ async fn save(booted: Booted) -> Result<Saved, String> {
     read.map_err(failed)?;
     qmp.until("query-migrate", "completed").await?;
     // Nobody may write to the memory that others start from: first the last writer has to be gone.
-    let Guest { mut machine, layers, .. } = guest;
-    let ended = machine.ended.take();
-    drop(machine);
-    if let Some(ended) = ended {
-        drop(ended.await);
-    }
+    let Guest { machine, console, layers, .. } = guest;
+    console::end(machine, console).await;
     image::seal(&memory).map_err(|error| format!("seal the memory: {error}"))?;
     Ok(Saved { memory, state, layers, accelerator })
 }

@@ -1,5 +1,5 @@
-//! Starts hypervisors: programs of the machine's that are handed descriptors and run as somebody
-//! who may do nothing else.
+//! Starts hypervisors: programs of the machine's that are handed descriptors and run behind walls
+//! as somebody who may do nothing else.
 
 use super::plain::wait;
 use super::{Pidfd, pidfd_open, take_over};
@@ -25,14 +25,14 @@ const PARKED_FD: RawFd = 64;
 /// What is started.
 #[derive(Debug)]
 pub(crate) struct Hypervisor {
+    /// The static worker, which raises walls and becomes the hypervisor.
+    pub(crate) launcher: PathBuf,
+    /// Its orders about them.
+    pub(crate) orders: Vec<OsString>,
     /// The binary.
     pub(crate) program: PathBuf,
     /// Its arguments.
     pub(crate) args: Vec<OsString>,
-    /// Where it starts.
-    pub(crate) folder: PathBuf,
-    /// As whom it runs. `None`: as we do.
-    pub(crate) user: Option<(u32, u32)>,
     /// Its descriptors from [`FIRST_FD`] on.
     pub(crate) fds: Vec<OwnedFd>,
 }
@@ -96,18 +96,19 @@ pub(crate) async fn machine(what: Hypervisor) -> io::Result<Machine> {
 #[expect(unsafe_code, reason = "descriptors are handed to fixed numbers between fork and exec")]
 fn begin(what: &Hypervisor, output: &io::PipeWriter) -> io::Result<Child> {
     #[expect(clippy::disallowed_methods, reason = "the one place that starts hypervisors")]
-    let mut command = Command::new(&what.program);
+    let mut command = Command::new(&what.launcher);
     command
+        .arg(narrows_types::guest::HYPERVISOR)
+        .args(&what.orders)
+        .arg("--")
+        .arg(&what.program)
         .args(&what.args)
         .env_clear()
-        .current_dir(&what.folder)
+        .current_dir("/")
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
         .stderr(output.try_clone()?);
-    if let Some((uid, gid)) = what.user {
-        command.gid(gid).uid(uid);
-    }
     let parked: Vec<OwnedFd> = what.fds.iter().map(park).collect::<io::Result<_>>()?;
     let numbers: Vec<(RawFd, RawFd)> =
         parked.iter().map(AsRawFd::as_raw_fd).zip(FIRST_FD..PARKED_FD).collect();

@@ -80,16 +80,20 @@ async fn limits_hold(sandbox: &Sandbox) {
     }
 }
 
-/// Our children that are machines.
+/// The machines of ours. Between them and us is who waits for them.
 fn machines(name: &str) -> Vec<i32> {
-    let own = std::process::id().to_string();
-    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let pid = entry.ok()?.file_name().to_str()?.parse::<i32>().ok()?;
+    let own = i32::try_from(std::process::id()).unwrap();
+    let stat = |pid: i32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (head, rest) = stat.rsplit_once(')')?;
         let mut fields = rest.split_whitespace();
         let alive = fields.next() != Some("Z");
-        (alive && head.contains(name) && fields.next() == Some(&own)).then_some(pid)
+        Some((alive && head.contains(name), fields.next()?.parse::<i32>().ok()?))
+    };
+    let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let (machine, parent) = stat(pid)?;
+        (machine && (parent == own || stat(parent)?.1 == own)).then_some(pid)
     });
     processes.collect()
 }

@@ -24,11 +24,8 @@ pub(super) fn replace(view: &View<'_>) -> Result<(), String> {
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     text("mount private", mount(none, "/", none, private, none))?;
     let bare = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    let (flags, options) = if view.is_empty() {
-        (bare | MsFlags::MS_RDONLY, OPTIONS_EMPTY)
-    } else {
-        (bare, OPTIONS)
-    };
+    let (flags, options) =
+        if view.is_empty() { (bare | MsFlags::MS_RDONLY, OPTIONS_EMPTY) } else { (bare, OPTIONS) };
     let mut error = "no folder to mount on".to_owned();
     // One that holds nothing which is to be shown.
     let shown = || view.read.iter().chain(view.write);
@@ -96,8 +93,7 @@ fn show(path: &Path, also: MsFlags) -> Result<(), String> {
     text(&what, mount(none, at, none, flags | MsFlags::MS_REMOUNT | MsFlags::MS_BIND, none))
 }
 
-/// Shows the processes of the namespace that the next fork enters, or all of them where there is
-/// none or where it may not be mounted.
+/// Shows the processes of this namespace, or those of the old root where they may not be mounted.
 fn show_processes() -> Result<(), String> {
     let at = Path::new(PROC).strip_prefix("/").map_err(|error| error.to_string())?;
     show(Path::new(PROC), MsFlags::empty())?;

@@ -40,41 +40,40 @@ impl<'a> View<'a> {
 }
 
 /// Separate namespaces, the mount namespace with a root that only shows `visible` among them.
-pub(crate) fn separate(report: &mut Report, forks: bool, visible: &[PathBuf]) -> bool {
-    separate_as(report, forks, &View::of(visible), (NOBODY, NOBODY))
-}
-
-/// The same with another view, and another user for root to become.
 ///
 /// Ordinary users get the rights for it from a user namespace of their own, so that comes first;
 /// root does it with its own rights, becomes nobody, and enters a user namespace as nobody.
 /// Returns whether the next fork enters a new process namespace, which is only tried where there
 /// is to be one.
-pub(crate) fn separate_as(
-    report: &mut Report,
-    forks: bool,
-    view: &View<'_>,
-    user: (u32, u32),
-) -> bool {
-    let is_root = Uid::effective().is_root();
-    if !is_root {
-        report.note(Layer::UserNamespace, own_user_namespace());
-    }
+pub(crate) fn separate(report: &mut Report, forks: bool, visible: &[PathBuf]) -> bool {
+    gain_rights(report);
     cut_off(report);
     let enters = forks && part_processes(report);
+    close_in(report, &View::of(visible), (NOBODY, NOBODY));
+    enters
+}
+
+/// Ordinary users get the rights for all that follows.
+pub(crate) fn gain_rights(report: &mut Report) {
+    if !Uid::effective().is_root() {
+        report.note(Layer::UserNamespace, own_user_namespace());
+    }
+}
+
+/// No files but those of the view, and for root another user.
+pub(crate) fn close_in(report: &mut Report, view: &View<'_>, user: (u32, u32)) {
     let own = enter(CloneFlags::CLONE_NEWNS).and_then(|()| root::replace(view));
     report.note(Layer::MountNamespace, own);
-    if is_root {
+    if Uid::effective().is_root() {
         // Where we are root of a container only, not everybody exists.
         let became = become_user(user).or_else(|_unknown| become_user((NOBODY, NOBODY)));
         report.note(Layer::Capabilities, became);
         report.note(Layer::UserNamespace, enter(CloneFlags::CLONE_NEWUSER));
     }
-    enters
 }
 
 /// No network, no message queues and no host name of the machine's.
-fn cut_off(report: &mut Report) {
+pub(crate) fn cut_off(report: &mut Report) {
     for (layer, flag) in [
         (Layer::NetNamespace, CloneFlags::CLONE_NEWNET),
         (Layer::IpcNamespace, CloneFlags::CLONE_NEWIPC),
@@ -88,18 +87,12 @@ fn cut_off(report: &mut Report) {
     }
 }
 
-fn part_processes(report: &mut Report) -> bool {
+/// Whether the next fork enters a new process namespace.
+pub(crate) fn part_processes(report: &mut Report) -> bool {
     let parted = enter(CloneFlags::CLONE_NEWPID);
     let enters = parted.is_ok();
     report.note(Layer::PidNamespace, parted);
     enters
-}
-
-/// The namespaces that leave all rights within them. Returns whether the next fork enters a new
-/// process namespace.
-pub(crate) fn separate_processes(report: &mut Report) -> bool {
-    cut_off(report);
-    part_processes(report)
 }
 
 /// Everything that is given up for good. After this nothing but seccomp is missing.

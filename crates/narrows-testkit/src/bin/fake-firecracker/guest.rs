@@ -2,18 +2,16 @@
 #![expect(clippy::exit, reason = "the process stands for a machine, which is switched off")]
 
 use crate::api::refuse;
-use std::fs;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 /// The head of an entry of a `newc` archive.
 const HEAD: usize = 110;
-/// The first program of a guest, in the machine's folder.
-const INIT: &str = "./guest-init";
 
 /// What the guest boots from.
 #[derive(Debug, Default)]
@@ -59,9 +57,9 @@ impl Guest {
         };
         let listener = listener.try_clone().map_err(|error| error.to_string())?;
         let args = args.clone();
-        unpack(archive)?;
+        let init = unpack(archive)?;
         println!("\n{}", narrows_types::guest::LISTENS);
-        std::thread::spawn(move || serve(&listener, &args));
+        std::thread::spawn(move || serve(&listener, &init, &args));
         Ok(())
     }
 
@@ -85,8 +83,9 @@ impl Guest {
     }
 }
 
-/// Takes the first entry, the first program, out of the archive.
-fn unpack(archive: &[u8]) -> Result<(), String> {
+/// Takes the first entry, the first program, out of the archive: into memory, for a hypervisor may
+/// not execute what it has written to its folder.
+fn unpack(archive: &[u8]) -> Result<File, String> {
     let bad = || "this is no archive whose first entry is the first program".to_owned();
     let number = |at: usize| {
         let digits = archive.get(at..at + 8).and_then(|digits| std::str::from_utf8(digits).ok());
@@ -98,13 +97,15 @@ fn unpack(archive: &[u8]) -> Result<(), String> {
     }
     let start = (HEAD + length).next_multiple_of(4);
     let program = archive.get(start..start + size).ok_or_else(bad)?;
-    fs::write(INIT, program)
-        .and_then(|()| fs::set_permissions(INIT, fs::Permissions::from_mode(0o700)))
-        .map_err(|error| error.to_string())
+    let text = |error: std::io::Error| error.to_string();
+    let file = memfd_create(c"init", MFdFlags::MFD_CLOEXEC).map_err(|error| error.to_string())?;
+    let mut file = File::from(file);
+    file.write_all(program).map_err(text)?;
+    Ok(file)
 }
 
 /// Lets the host connect to the guest's port, and runs the worker on the connection.
-fn serve(listener: &UnixListener, args: &[String]) {
+fn serve(listener: &UnixListener, init: &File, args: &[String]) {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let ["guest", "--engine", engine, "--link", link, rest @ ..] = words.as_slice() else {
         println!("\n{} it has other arguments", narrows_types::guest::FAILED);
@@ -119,7 +120,7 @@ fn serve(listener: &UnixListener, args: &[String]) {
         // The real one closes a connection to a port that nobody listens on.
         return;
     }
-    let status = run(connection, engine, rest);
+    let status = run(connection, init, engine, rest);
     let (kind, number) = match (status.code(), status.signal()) {
         (Some(code), _) => ("exit", code),
         (_, signal) => ("signal", signal.unwrap_or_default()),
@@ -128,11 +129,16 @@ fn serve(listener: &UnixListener, args: &[String]) {
     std::process::exit(0);
 }
 
-fn run(mut connection: UnixStream, engine: &str, rest: &[&str]) -> std::process::ExitStatus {
+fn run(
+    mut connection: UnixStream,
+    init: &File,
+    engine: &str,
+    rest: &[&str],
+) -> std::process::ExitStatus {
     // The number of the host's port, which means nothing to it.
     connection.write_all(b"OK 1073741824\n").expect("a connection");
     let out = OwnedFd::from(connection.try_clone().expect("a descriptor"));
-    let mut command = Command::new(INIT);
+    let mut command = Command::new(format!("/proc/self/fd/{}", init.as_raw_fd()));
     command.args(["--engine", engine, "--link", "stdio"]).args(rest);
     let mut child = command.stdin(OwnedFd::from(connection)).stdout(out).spawn().expect("a worker");
     // The command holds the connection, which has to end with the worker.
