@@ -80,6 +80,9 @@ pub(super) fn request(
         // Where we end, so does its input, and the worker with it.
         stdin_once: Some(true),
         tty: Some(false),
+        // It has nothing to put in order.
+        stop_signal: Some("SIGKILL".to_owned()),
+        stop_timeout: Some(0),
         network_disabled: Some(true),
         host_config: Some(walls(config, traits, profiles)),
         ..ContainerCreateBody::default()

@@ -8,11 +8,12 @@ use bollard::container::AttachContainerResults;
 use bollard::errors::Error;
 use bollard::models::ContainerCreateBody;
 use bollard::query_parameters::{
-    AttachContainerOptionsBuilder, CreateContainerOptions, InspectContainerOptions,
-    RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
+    KillContainerOptionsBuilder, RemoveContainerOptionsBuilder, WaitContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
 use narrows_types::control::{Death, EXIT_MEMORY};
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -23,6 +24,9 @@ const SIGNALLED: i64 = 128;
 /// How often and when a removal that failed is tried again.
 const REMOVALS_MAX: u32 = 3;
 const BETWEEN_REMOVALS: Duration = Duration::from_millis(200);
+/// The same for one of which nobody knows whether it was made.
+const REMOVALS_OF_UNKNOWN: u32 = 10;
+const BETWEEN_REMOVALS_OF_UNKNOWN: Duration = Duration::from_secs(1);
 /// How often and when a container that cannot be looked at is looked at again.
 const LOOKS_MAX: u32 = 20;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -61,9 +65,22 @@ impl Keeper {
         request: ContainerCreateBody,
         answer: oneshot::Sender<Result<Wire, Unstarted>>,
     ) {
-        let id = match self.daemon.create_container(None::<CreateContainerOptions>, request).await {
+        let name = match name() {
+            Ok(name) => name,
+            Err(error) => return drop(answer.send(Err(Unstarted::Refused(error.to_string())))),
+        };
+        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        let id = match self.daemon.create_container(Some(options), request).await {
             Ok(made) => made.id,
-            Err(error) => return drop(answer.send(Err(unstarted("make", error)))),
+            Err(error) => {
+                let refused = matches!(error, Error::DockerResponseServerError { .. });
+                drop(answer.send(Err(unstarted("make", error))));
+                // The daemon may have made it all the same, or may be about to.
+                if !refused {
+                    remove_once_made(&self.daemon, &name).await;
+                }
+                return;
+            }
         };
         match self.start(&id).await {
             Ok(wire) => {
@@ -73,7 +90,10 @@ impl Keeper {
                     let _unheard = self.tell.send(ended);
                 }
             }
-            Err(error) => drop(answer.send(Err(unstarted("start", error)))),
+            Err(error) => {
+                drop(answer.send(Err(unstarted("start", error))));
+                kill(&self.daemon, &id).await;
+            }
         }
         remove(&self.daemon, &id).await;
     }
@@ -110,6 +130,7 @@ impl Keeper {
 
     /// Kills it, unless it has ended: Podman is a quarter of a second late to say so.
     async fn end(&self, id: &str) -> Option<Ended> {
+        kill(&self.daemon, id).await;
         let how = match self.ended(id).await {
             Some((code, oom)) => death(code, oom),
             None if remove(&self.daemon, id).await => Death::Signal(libc::SIGKILL),
@@ -157,7 +178,33 @@ async fn exit_code(daemon: &Daemon, id: &str) -> Option<i64> {
     }
 }
 
-/// Kills it and takes it away. `false`: the daemon does not do it, or not any more.
+/// Nobody else has this name, whichever gateways share the daemon.
+fn name() -> io::Result<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid")?;
+    Ok(format!("narrows-{}", id.trim()))
+}
+
+/// Sends `SIGKILL` to one that runs. Left to a removal, Podman asks nicely first, for ten seconds.
+async fn kill(daemon: &Daemon, id: &str) {
+    let options = KillContainerOptionsBuilder::new().signal("SIGKILL").build();
+    // It may have ended by itself; if it lives on, its removal says so.
+    drop(daemon.kill_container(id, Some(options)).await);
+}
+
+/// Takes away a container that a daemon was asked for and did not speak of.
+async fn remove_once_made(daemon: &Daemon, name: &str) {
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    for _ in 0..REMOVALS_OF_UNKNOWN {
+        tokio::time::sleep(BETWEEN_REMOVALS_OF_UNKNOWN).await;
+        kill(daemon, name).await;
+        if daemon.remove_container(name, Some(options.clone())).await.is_ok() {
+            tracing::warn!(container = name, "removed a container that was made too late");
+            return;
+        }
+    }
+}
+
+/// Takes it away, and ends what is left of it. `false`: the daemon does not do it, or not any more.
 async fn remove(daemon: &Daemon, id: &str) -> bool {
     let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
     let mut left = REMOVALS_MAX;
@@ -167,8 +214,9 @@ async fn remove(daemon: &Daemon, id: &str) -> bool {
             Ok(()) | Err(Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {
                 return true;
             }
-            // Podman trips over one that ends by itself in that moment.
-            Err(Error::DockerResponseServerError { .. }) if left > 0 => {
+            // Podman trips over one that ends by itself in that moment; daemons start anew.
+            Err(error) if left > 0 => {
+                tracing::debug!(container = id, %error, "a container is not removed yet");
                 left -= 1;
                 tokio::time::sleep(BETWEEN_REMOVALS).await;
             }
