@@ -14,8 +14,11 @@ profile narrows-worker flags=(attach_disconnected,mediate_deleted) {
   /tmp/ rw,
   /tmp/** rw,
 
-  # The daemon starts it and ends it.
+  # The daemon starts it and ends it, itself or by its runtime; where these have profiles of their
+  # own (Ubuntu from 23.10 on), they are known by those.
   signal (receive) peer=unconfined,
+  signal (receive) peer={runc,crun,runsc,conmon,podman,rootlesskit},
+  signal (receive) peer={dockerd,/usr/bin/dockerd,/usr/sbin/dockerd,snap.docker.dockerd},
   signal (send, receive) peer=narrows-worker,
 
   deny network,

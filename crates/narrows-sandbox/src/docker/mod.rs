@@ -117,6 +117,9 @@ impl Docker {
         if ready.profiles.apparmor
             && let Err(why) = self.start(&ready, Engine::Quickjs).await
         {
+            if !names_apparmor(&why) {
+                return Err(why);
+            }
             let name = container::APPARMOR;
             tracing::warn!(why, "containers get the daemon's own AppArmor profile: load {name}");
             ready.profiles.apparmor = false;
@@ -202,6 +205,11 @@ impl Backend for Docker {
     }
 }
 
+/// A daemon refuses a profile that is not loaded. Whatever else fails, it is not for the profile.
+fn names_apparmor(why: &str) -> bool {
+    why.to_ascii_lowercase().contains("apparmor")
+}
+
 /// The walls that the worker has raised, and around them those that the container is.
 fn outer(mut layers: Vec<LayerState>, traits: &Traits) -> Vec<LayerState> {
     let raised = [
@@ -224,4 +232,21 @@ fn outer(mut layers: Vec<LayerState>, traits: &Traits) -> Vec<LayerState> {
         }
     }
     layers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refused_profile_is_given_up() {
+        for (why, refused) in [
+            ("runc create failed: unable to apply apparmor profile: no such file", true),
+            ("AppArmor profile \"narrows-worker\" specified but not loaded", true),
+            ("the container daemon does not start a container: no space left on device", false),
+            ("the container daemon does not make a container: Timeout error", false),
+        ] {
+            assert_eq!(names_apparmor(why), refused, "{why}");
+        }
+    }
 }
