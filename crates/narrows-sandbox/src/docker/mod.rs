@@ -210,13 +210,10 @@ fn names_apparmor(why: &str) -> bool {
     why.to_ascii_lowercase().contains("apparmor")
 }
 
-/// The walls that the worker has raised, and around them those that the container is.
+/// The walls that the worker has raised, and the namespaces of the container around them: whether
+/// it has these, a worker that may make none cannot see.
 fn outer(mut layers: Vec<LayerState>, traits: &Traits) -> Vec<LayerState> {
-    let raised = [
-        (Layer::NoNewPrivs, true),
-        (Layer::Seccomp, traits.seccomp),
-        (Layer::Rlimits, true),
-        (Layer::Capabilities, true),
+    let around = [
         (Layer::UserNamespace, traits.user_namespace),
         (Layer::PidNamespace, true),
         (Layer::MountNamespace, true),
@@ -224,7 +221,7 @@ fn outer(mut layers: Vec<LayerState>, traits: &Traits) -> Vec<LayerState> {
         (Layer::IpcNamespace, true),
         (Layer::UtsNamespace, true),
     ];
-    for (layer, _) in raised.into_iter().filter(|(_, holds)| *holds) {
+    for (layer, _) in around.into_iter().filter(|(_, holds)| *holds) {
         let state = LayerState { layer, reached: true, why: String::new() };
         match layers.iter_mut().find(|known| known.layer == layer) {
             Some(known) => *known = state,
@@ -237,6 +234,31 @@ fn outer(mut layers: Vec<LayerState>, traits: &Traits) -> Vec<LayerState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_worker_says_of_itself_stands() {
+        let said =
+            |layer, why: &str| LayerState { layer, reached: why.is_empty(), why: why.to_owned() };
+        let inside = vec![
+            said(Layer::NoNewPrivs, "no"),
+            said(Layer::Seccomp, "no filters here"),
+            said(Layer::Rlimits, "no"),
+            said(Layer::Capabilities, ""),
+            said(Layer::UserNamespace, "not permitted"),
+            said(Layer::NetNamespace, "not permitted"),
+        ];
+        let traits = Traits { seccomp: true, ..Traits::default() };
+        let all = outer(inside, &traits);
+        let holds = |layer| all.iter().any(|state| state.layer == layer && state.reached);
+        for layer in [Layer::NoNewPrivs, Layer::Seccomp, Layer::Rlimits, Layer::UserNamespace] {
+            assert!(!holds(layer), "{layer}");
+        }
+        for layer in [Layer::Capabilities, Layer::NetNamespace, Layer::PidNamespace] {
+            assert!(holds(layer), "{layer}");
+        }
+        let traits = Traits { user_namespace: true, ..traits };
+        assert!(outer(all, &traits).iter().any(|s| s.layer == Layer::UserNamespace && s.reached));
+    }
 
     #[test]
     fn only_a_refused_profile_is_given_up() {
