@@ -2,10 +2,14 @@
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::query_parameters::CreateImageOptionsBuilder;
+use bollard::models::ImageSummary;
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ListImagesOptionsBuilder, RemoveImageOptions,
+};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
@@ -17,6 +21,10 @@ pub(super) const WORKER: &str = "/narrows-worker";
 const NAME: &str = "localhost/narrows-worker";
 /// A worker larger than this is none: about 40 times the real one's size.
 const WORKER_BYTES_MAX: u64 = 512 << 20;
+/// Between an image and one that is older.
+const APART_SECONDS: i64 = 60 * 60;
+/// More older images than this stay until the next start.
+const REMOVED_MAX: usize = 100;
 /// Bytes of the hash that become the tag.
 const TAG_BYTES: usize = 16;
 
@@ -47,6 +55,36 @@ pub(super) async fn provide(daemon: &Docker, worker: &Path) -> Result<String, St
         .map_err(|error| format!("the daemon does not take the image {name}: {error}"))?;
     tracing::info!(image = name, "worker image made");
     Ok(name)
+}
+
+/// Removes the images of older workers that no container is made of. Whoever still wants one makes
+/// it anew.
+pub(super) async fn remove_older(daemon: &Docker, current: &str) {
+    let filters = HashMap::from([("reference".to_owned(), vec![NAME.to_owned()])]);
+    let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+    let found = match daemon.list_images(Some(options)).await {
+        Ok(found) => found,
+        Err(error) => return tracing::warn!(%error, "images of older workers stay"),
+    };
+    for name in older(&found, current).into_iter().take(REMOVED_MAX) {
+        match daemon.remove_image(name, None::<RemoveImageOptions>, None).await {
+            Ok(_) => tracing::info!(image = name, "removed the image of an older worker"),
+            // A container is made of it, or it is gone already.
+            Err(error) => tracing::debug!(image = name, %error, "an older image stays"),
+        }
+    }
+}
+
+/// Those that were made a good while before the current one: gateways that start at the same time,
+/// each with a worker of its own, leave each other's alone.
+fn older<'a>(images: &'a [ImageSummary], current: &str) -> Vec<&'a str> {
+    let of = |image: &ImageSummary| image.repo_tags.iter().any(|tag| tag == current);
+    let Some(made) = images.iter().find(|image| of(image)).map(|image| image.created) else {
+        return Vec::new();
+    };
+    let old = images.iter().filter(|image| image.created.saturating_add(APART_SECONDS) < made);
+    let ours = |tag: &&str| tag.rsplit_once(':').is_some_and(|(name, _)| name == NAME);
+    old.flat_map(|image| image.repo_tags.iter().map(String::as_str).filter(ours)).collect()
 }
 
 fn tag(program: &[u8]) -> String {
@@ -92,6 +130,26 @@ mod tests {
             names.push(file.path().unwrap().display().to_string());
         }
         assert_eq!(names, ["narrows-worker"]);
+    }
+
+    #[test]
+    fn only_images_of_ours_that_are_older_go() {
+        let image = |tag: &str, created| ImageSummary {
+            repo_tags: vec![tag.to_owned()],
+            created,
+            ..ImageSummary::default()
+        };
+        let current = format!("{NAME}:b");
+        let old = format!("{NAME}:a");
+        let images = [
+            image(&old, 1_000),
+            image("localhost/other:a", 1_000),
+            image(&current, 1_000_000),
+            image(&format!("{NAME}:c"), 999_999),
+            image(&format!("{NAME}:d"), 2_000_000),
+        ];
+        assert_eq!(older(&images, &current), [old.as_str()]);
+        assert_eq!(older(&images[..2], &current), Vec::<&str>::new());
     }
 
     #[test]

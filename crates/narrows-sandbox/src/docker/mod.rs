@@ -109,7 +109,9 @@ impl Docker {
             tracing::warn!("the container daemon cannot limit {what}: only the worker itself does");
         }
         leftovers::remove(&daemon).await?;
-        let image = Mutex::new(image::provide(&daemon, &self.config.worker).await?);
+        let image = image::provide(&daemon, &self.config.worker).await?;
+        image::remove_older(&daemon, &image).await;
+        let image = Mutex::new(image);
         let profiles =
             Profiles::new(&traits).map_err(|error| format!("the seccomp profile: {error}"))?;
         let mut ready = Ready { daemon, traits, profiles, image };
