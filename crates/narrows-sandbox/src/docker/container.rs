@@ -189,6 +189,14 @@ mod tests {
     }
 
     #[test]
+    fn nobody_waits_for_a_container_to_end_by_itself() {
+        let config = Config::new(PathBuf::from("/w"), Vec::new());
+        let profiles = Profiles::new(&Traits::default()).unwrap();
+        let asked = request(&config, "i", Engine::Quickjs, &Traits::default(), &profiles);
+        assert_eq!((asked.stop_signal.as_deref(), asked.stop_timeout), (Some("SIGKILL"), Some(0)));
+    }
+
+    #[test]
     fn what_a_daemon_cannot_limit_it_is_not_asked_to() {
         let all = host(&Traits { seccomp: true, ..Traits::default() });
         assert_eq!(all.memory, all.memory_swap);

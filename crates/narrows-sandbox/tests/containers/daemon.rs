@@ -3,7 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
 
 /// One daemon: the one that all tests share, or the test's own.
 pub(crate) struct Daemon {
@@ -32,12 +36,60 @@ impl Daemon {
         own("dockerd.sh")
     }
 
+    /// Podman's service, for this test only.
+    pub(crate) fn own_podman() -> Self {
+        own("podman.sh")
+    }
+
     /// As if the machine had run out of memory.
     pub(crate) fn kill(&self) {
         assert!(self.own.is_some(), "others use it too");
         let pid = std::fs::read_to_string(self.socket.with_added_extension("pid")).unwrap();
         assert!(Command::new("kill").args(["-9", pid.trim()]).status().unwrap().success());
     }
+}
+
+/// A daemon in front of another one: it makes containers, and goes away before it says so. Gives how
+/// many it has made.
+pub(crate) fn forgetful(daemon: &Path, at: &Path) -> Arc<AtomicUsize> {
+    let (listener, daemon) = (UnixListener::bind(at).unwrap(), daemon.to_owned());
+    let made = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&made);
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.unwrap();
+            let server = UnixStream::connect(&daemon).await.unwrap();
+            tokio::spawn(pass(client, server, Arc::clone(&counted)));
+        }
+    });
+    made
+}
+
+async fn pass(client: UnixStream, server: UnixStream, made: Arc<AtomicUsize>) {
+    let ((mut client_read, mut client_write), (mut server_read, mut server_write)) =
+        (client.into_split(), server.into_split());
+    let makes = AtomicBool::new(false);
+    let up = async {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = client_read.read(&mut buffer).await {
+            let asked = String::from_utf8_lossy(&buffer[..length.min(100)]).into_owned();
+            makes.fetch_or(asked.contains("/containers/create"), Ordering::SeqCst);
+            server_write.write_all(&buffer[..length]).await.unwrap();
+        }
+    };
+    let down = async {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(length @ 1..) = server_read.read(&mut buffer).await {
+            if makes.load(Ordering::SeqCst) {
+                made.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+            if client_write.write_all(&buffer[..length]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! { () = up => {}, () = down => {} }
 }
 
 impl Drop for Own {

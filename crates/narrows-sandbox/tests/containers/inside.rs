@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
-/// Compiles the hostile worker.
-fn hostile(folder: &Path) -> PathBuf {
+/// Compiles a hostile worker.
+pub(crate) fn hostile(folder: &Path, source: &str) -> PathBuf {
     let hello = FromWorker::Hello(Vec::new()).encode().unwrap();
     let bytes: Vec<String> = hello.iter().map(ToString::to_string).collect();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/containers/inside.c");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/containers").join(source);
     let worker = folder.join("hostile");
     let built = Command::new("cc")
         .args(["-static", "-O1", "-o"])
@@ -32,7 +32,8 @@ fn hostile(folder: &Path) -> PathBuf {
 
 async fn nothing_is_open(docker: docker::Config) {
     let folder = tempfile::tempdir().unwrap();
-    let sandbox = sandbox(docker::Config { worker: hostile(folder.path()), ..docker }).await;
+    let sandbox =
+        sandbox(docker::Config { worker: hostile(folder.path(), "inside.c"), ..docker }).await;
     let ran = run(&sandbox, typescript("return 1;")).await;
     assert_eq!(
         ran.unwrap_err(),
