@@ -295,6 +295,7 @@ impl Run<'_> {
 fn program(intent: Intent, input: Option<Box<RawValue>>) -> Result<RunAsk, Fault> {
     fits(&intent, input.as_deref())?;
     let Intent { code, language, engine, limits, .. } = intent;
+    let limits = Box::new(limits);
     Ok(RunAsk { code, language, engine, limits, input, ..RunAsk::default() })
 }
 

@@ -60,7 +60,7 @@ impl Shared {
     ) -> Result<Life, Fault> {
         let now_ms = crate::effects::now_ms();
         let RunAsk { code, language, engine, input, limits: lowered, .. } = ask;
-        let limits = grant.limits;
+        let (limits, lowered) = (grant.limits, *lowered);
         let seed = crate::effects::seed()?;
         let begin =
             Begin { code, language, engine, input, limits, lowered, now_ms, seed, durability };
@@ -311,7 +311,7 @@ impl Found {
             code: self.begin.code.clone(),
             language: self.begin.language,
             engine: self.begin.engine,
-            limits: self.begin.lowered,
+            limits: Box::new(self.begin.lowered),
             output_bytes: Some(self.begin.limits.output_bytes),
             session: self.row.session.clone(),
             ..RunAsk::default()

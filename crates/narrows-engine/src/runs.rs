@@ -93,7 +93,7 @@ impl Shared {
             language: begin.language,
             engine: begin.engine,
             input: begin.input.clone(),
-            limits: begin.lowered,
+            limits: Box::new(begin.lowered),
             output_bytes: Some(begin.limits.output_bytes),
             ..RunAsk::default()
         };

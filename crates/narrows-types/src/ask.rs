@@ -101,7 +101,7 @@ pub struct RunAsk {
     pub engine: Option<Engine>,
     /// Limits that it is to have lower than the config allows.
     #[serde(skip_serializing_if = "Lowered::is_empty")]
-    pub limits: Lowered,
+    pub limits: Box<Lowered>,
     /// Tightens `wall_ms`.
     pub timeout_ms: Option<u64>,
     /// Sets the byte budget of the reply (clamped by the config).

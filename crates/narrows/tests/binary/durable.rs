@@ -131,7 +131,8 @@ fn sessions_and_intents_come_and_go() {
 #[test]
 fn scratch_files_outlive_their_run_only_where_asked() {
     let desk = Desk::new();
-    let program = "scratch.write('out/a.json', {n: 5}); scratch.write('b.bin', new Uint8Array([255]));
+    let program =
+        "scratch.write('out/a.json', {n: 5}); scratch.write('b.bin', new Uint8Array([255]));
         const sure = await ask('sure?'); scratch.append('b.bin', sure);
         return [await scratch.keep('out/a.json'), scratch.bytes('b.bin')]";
     let asks = desk.json(7, &["run", "--eval", program]);
