@@ -13,7 +13,8 @@ const NETWORK: &str = "no network here; call a tool";
 const MODULES: &str = "no modules here; tools are globals";
 const RETURN: &str = "end with return x, or with the value as the last expression";
 const PAGE: &str = "no page here; return the value";
-const INPUT: &str = "no environment or files here; pass values in with input";
+const INPUT: &str =
+    "no environment here; pass values in with input; files are scratch.write(path, text)";
 const STORE: &str = "use await session.set(key, value) and session.get(key)";
 const BYTES: &str = "use Uint8Array, TextEncoder, TextDecoder, atob or btoa";
 const PERSON: &str = "no page here; a person answers await ask(question)";

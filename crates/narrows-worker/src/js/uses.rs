@@ -365,10 +365,18 @@ impl<'a> Visit<'a> for Reader<'_> {
         if self.inside_namespace {
             return walk::walk_module_declaration(self, it);
         }
-        let message = if matches!(it, ModuleDeclaration::ImportDeclaration(_)) {
-            "import is not available: tools are globals; call them as server.tool({ ... })"
-        } else {
-            "export is not available: end with return x, or with the value as the last expression"
+        let message = match it {
+            ModuleDeclaration::ImportDeclaration(it) if is_files(&it.source.value) => {
+                "import is not available: a run's own files are scratch.write(path, text) and \
+                 scratch.read(path)"
+            }
+            ModuleDeclaration::ImportDeclaration(_) => {
+                "import is not available: tools are globals; call them as server.tool({ ... })"
+            }
+            _ => {
+                "export is not available: end with return x, or with the value as the last \
+                 expression"
+            }
         };
         self.report(it.span(), message);
         walk::walk_module_declaration(self, it);
@@ -401,3 +409,8 @@ impl<'a> Visit<'a> for Reader<'_> {
 #[cfg(test)]
 #[path = "tests/uses.rs"]
 mod tests;
+
+/// A module that elsewhere gives files.
+fn is_files(module: &str) -> bool {
+    matches!(module.strip_prefix("node:").unwrap_or(module), "fs" | "fs/promises")
+}

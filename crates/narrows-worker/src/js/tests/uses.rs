@@ -139,8 +139,8 @@ fn what_is_not_here_is_found_with_what_to_use() {
         ("await fetch('http://x')", "1:7 fetch is not available: no network here; call a tool"),
         (
             "process.env.HOME",
-            "1:1 process is not available: no environment or files here; pass \
-          values in with input",
+            "1:1 process is not available: no environment here; pass values in with input; \
+          files are scratch.write(path, text)",
         ),
         (
             "const fs = require('fs')",
@@ -151,6 +151,11 @@ fn what_is_not_here_is_found_with_what_to_use() {
             "new Intl.NumberFormat()",
             "1:5 Intl is not available: use x.toLocaleString(), a.localeCompare(b) \
           or code of your own",
+        ),
+        (
+            "import { writeFile } from 'node:fs/promises'\n1",
+            "1:1 import is not available: a run's own files are scratch.write(path, text) and \
+          scratch.read(path)",
         ),
         (
             "import x from 'y'\n1",
