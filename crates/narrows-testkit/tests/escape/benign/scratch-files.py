@@ -1,7 +1,6 @@
 # expect: value {"list":["log.txt","out/rows.csv","raw.bin"],"log":"one\ntwo\n","rows":3,"raw":[0,255,195,164],"again":false}
 scratch.append("log.txt", "one\n")
-with open("log.txt", "a") as log:
-    log.write("two\n")
+scratch.append("log.txt", "two\n")
 rows = [["id", "title"], ["1", "ä"], ["2", "€😀"]]
 scratch.write("out/rows.csv", "\n".join([",".join(row) for row in rows]))
 scratch.write("raw.bin", b"\x00\xff")
