@@ -176,9 +176,10 @@ fn fuzz(args: &[String]) -> Result<(), Fail> {
 /// Its tests take a short share of time in each test run; here they take all of it.
 fn siege(minutes: &str) -> Result<(), Fail> {
     let parts = parts::install()?;
-    shell::cargo(&["build", "-p", "narrows", "-p", "narrows-testkit", "--bins"]).run()?;
-    let siege = ["test", "-p", "narrows-testkit", "--test", "siege", "--", "--nocapture"];
-    let mut run = shell::cargo(&siege);
+    let workspace = ["--workspace", BROKERS[0], BROKERS[1]];
+    shell::cargo(&[&["build", "--bins"], &workspace[..]].concat()).run()?;
+    let siege = ["--test", "siege", "--", "--nocapture"];
+    let mut run = shell::cargo(&[&["test"], &workspace[..], &siege].concat());
     run.env("NARROWS_SIEGE_MINUTES", minutes);
     parts.describe(&mut run);
     run.run()

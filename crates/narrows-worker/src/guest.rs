@@ -3,7 +3,7 @@
 
 use crate::jail::process::{self, Side};
 use crate::single::Carrier;
-use narrows_types::control::Death;
+use narrows_types::control::{Death, EXIT_MEMORY};
 use narrows_types::guest::{ENDED, FAILED, LISTENS};
 use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
@@ -32,7 +32,8 @@ pub(crate) fn enter(carrier: Option<&Carrier<'_>>) {
         Ok(Side::Child) => {}
         Ok(Side::Parent(_)) => match process::reap(true) {
             Ok(Some(dead)) => {
-                let (kind, number) = match dead.how {
+                let how = if out_of_memory() { Death::Exit(EXIT_MEMORY) } else { dead.how };
+                let (kind, number) = match how {
                     Death::Exit(code) => ("exit", code),
                     Death::Signal(signal) => ("signal", signal),
                 };
@@ -43,6 +44,13 @@ pub(crate) fn enter(carrier: Option<&Carrier<'_>>) {
         },
         Err(why) => end(&format!("{FAILED} {why}")),
     }
+}
+
+/// Whether the machine's kernel ended a process for lack of memory; there is one that it could end.
+fn out_of_memory() -> bool {
+    let counts = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    let killed = counts.lines().find_map(|line| line.strip_prefix("oom_kill "));
+    killed.is_some_and(|count| count != "0")
 }
 
 fn prepare(carrier: Option<&Carrier<'_>>) -> Result<(), String> {

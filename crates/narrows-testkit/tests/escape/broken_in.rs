@@ -2,6 +2,7 @@
 
 use crate::house::{LONG, Ran, health, program, run, sandbox};
 use crate::places::{self, Inside};
+use crate::walls::as_nobody;
 use narrows_sandbox::{Config, LeaseEnd, Loss, Sandbox};
 use narrows_types::frame::End;
 use narrows_types::{BackendKind, Language, Limit, Limits};
@@ -119,6 +120,21 @@ async fn processes_hold_from_outside() {
     deaths_have_reasons(&sandbox).await;
     lies_end(&sandbox, 60).await;
     sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn processes_of_an_ordinary_user_hold_too() {
+    let Some((folder, mut config)) = as_nobody() else { return };
+    config.args.pop();
+    config.args.push("broken-in".to_owned());
+    let sandbox = Sandbox::start(config).await.unwrap();
+    calls_kill(&sandbox, 1).await;
+    time_is_limited(&sandbox).await;
+    memory_is_limited(&sandbox).await;
+    deaths_have_reasons(&sandbox).await;
+    lies_end(&sandbox, 20).await;
+    sandbox.shutdown().await;
+    drop(folder);
 }
 
 /// The same walls are around a WebAssembly machine, for whoever gets out of it.

@@ -9,6 +9,7 @@
 
 mod benign;
 mod broken_in;
+mod contained;
 mod evaluators;
 mod features;
 mod house;

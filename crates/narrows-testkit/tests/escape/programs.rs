@@ -3,6 +3,7 @@
 
 use crate::house::{Ran, config, health, program, run_by};
 use crate::places::{self, Inside};
+use crate::walls::as_nobody;
 use narrows_sandbox::{Config, LeaseEnd, Sandbox, Want};
 use narrows_types::frame::End;
 use narrows_types::{BackendKind, Engine, Language, Limits};
@@ -135,6 +136,16 @@ async fn every_hostile_python_program_ends_as_it_should() {
 #[tokio::test]
 async fn every_hostile_typescript_program_ends_as_it_should() {
     table(places::here(BackendKind::Process), Language::TypeScript).await;
+}
+
+#[tokio::test]
+async fn an_ordinary_user_ends_them_alike() {
+    for language in [Language::Python, Language::TypeScript] {
+        if let Some((folder, config)) = as_nobody() {
+            table(config, language).await;
+            drop(folder);
+        }
+    }
 }
 
 #[tokio::test]

@@ -139,25 +139,26 @@ fn public_copy(of: &Path) -> (tempfile::TempDir, PathBuf) {
     (folder, copy)
 }
 
-/// A zygote that an ordinary user starts.
-#[tokio::test]
-async fn an_ordinary_user_is_as_safe() {
-    if !nix::unistd::Uid::effective().is_root() {
-        // Then every other test here is this one.
-        return;
+/// Zygotes that an ordinary user starts, and the folder of their binary. `None` where this is no
+/// root: then every other test here is one of an ordinary user.
+pub(crate) fn as_nobody() -> Option<(tempfile::TempDir, narrows_sandbox::Config)> {
+    let setpriv = PathBuf::from("/usr/bin/setpriv");
+    if !nix::unistd::Uid::effective().is_root() || !setpriv.is_file() {
+        return None;
     }
     let (folder, worker) = public_copy(Path::new(env!("CARGO_BIN_EXE_jailed-worker")));
-    let setpriv = PathBuf::from("/usr/bin/setpriv");
-    if !setpriv.is_file() {
-        return;
-    }
     let args = ["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL", "--"];
     let mut args: Vec<String> = args.map(str::to_owned).to_vec();
     args.push(worker.to_string_lossy().into_owned());
     args.push("worker".to_owned());
     let base = config("worker");
-    let sandbox = Sandbox::start(narrows_sandbox::Config { program: setpriv, args, ..base });
-    let sandbox = sandbox.await.unwrap();
+    Some((folder, narrows_sandbox::Config { program: setpriv, args, ..base }))
+}
+
+#[tokio::test]
+async fn an_ordinary_user_is_as_safe() {
+    let Some((folder, config)) = as_nobody() else { return };
+    let sandbox = Sandbox::start(config).await.unwrap();
     let layers = sandbox.probe().await.unwrap();
     for state in &layers {
         eprint_state(state);

@@ -316,3 +316,6 @@ impl Realm for Guest {
         self.next_unheard().is_ok_and(|there| there).then_some(Caught)
     }
 }
+
+#[cfg(test)]
+mod hostile;
