@@ -30,7 +30,7 @@ impl Gateway {
     pub(crate) fn start(attack: Attack, bait: &Bait) -> Self {
         let tools: Vec<Value> = ["echo", "fail", "hang", "no_such_tool"]
             .iter()
-            .map(|name| json!({"name": name, "inputSchema": {"type": "object"}}))
+            .map(|name| json!({"name": name, "inputSchema": {"type": "object", "additionalProperties": true}}))
             .collect();
         let mut sandbox = json!({"backend": "process", "warm": 2});
         if let (Attack::Programs, Some(members)) = (attack, sandbox.as_object_mut()) {
@@ -40,7 +40,8 @@ impl Gateway {
         let house = House::with(&json!({"mcpServers": {}, "sandbox": sandbox}));
         let list = house.home.path().join("tools.json");
         fs::write(&list, json!({"tools": tools}).to_string()).unwrap();
-        let server = json!({"command": binary("scripted-upstream"), "args": ["--list", list]});
+        let server =
+            json!({"command": binary("scripted-upstream"), "args": ["--serve-list", list]});
         let config = json!({"mcpServers": {"host": server}, "sandbox": sandbox});
         fs::write(&house.config, config.to_string()).unwrap();
         let log = File::create(house.home.path().join("log")).unwrap();
@@ -48,7 +49,9 @@ impl Gateway {
         let mut gateway = Self { http, house, attack, at_rest: 0, files: 0, log_read: 0 };
         // All that the attack uses is started, and stays.
         for (engine, language, _) in attack.engines() {
-            gateway.post(&json!({"code": attack.plain(7), "language": language, "engine": engine}));
+            gateway.post(
+                &json!({"code": attack.plain(language, 7), "language": language, "engine": engine}),
+            );
         }
         std::thread::sleep(Duration::from_secs(3));
         gateway.at_rest = gateway.tree().len();
@@ -96,8 +99,7 @@ impl Gateway {
             return Some(format!("the gateway ended: {status}\n{}", self.log_tail()));
         }
         for (engine, language, _) in self.attack.engines() {
-            let body =
-                json!({"code": self.attack.plain(42), "language": language, "engine": engine});
+            let body = json!({"code": self.attack.plain(language, 42), "language": language, "engine": engine});
             let (status, answer) = self.post(&body);
             if (status, answer.get("value")) != (200, Some(&json!(42))) {
                 return Some(format!("a plain run by {engine} gives {status} {answer}"));

@@ -42,11 +42,14 @@ impl Attack {
         }
     }
 
-    /// A program that gives a number.
-    pub(crate) fn plain(self, number: u32) -> String {
-        match self {
-            Self::Programs => number.to_string(),
-            Self::Frames => format!("answer {number}"),
+    /// A program that calls a tool, where it can, and gives a number.
+    pub(crate) fn plain(self, language: &str, number: u32) -> String {
+        match (self, language) {
+            (Self::Frames, _) => format!("answer {number}"),
+            (Self::Programs, "python") => format!("host.echo(n={number})['arguments']['n']"),
+            (Self::Programs, _) => {
+                format!("return (await host.echo({{ n: {number} }})).arguments.n")
+            }
         }
     }
 }
@@ -127,7 +130,9 @@ impl Quarry {
         for _ in 0..=dice.below(CHANGES_MAX) {
             let other = split(any(dice));
             let word = words.get(dice.below(words.len())).cloned().unwrap_or_default();
-            if tokens.is_empty() {
+            // What grows grows by factors.
+            let bytes: usize = tokens.iter().map(String::len).sum();
+            if tokens.is_empty() || bytes > CODE_BYTES_MAX {
                 break;
             }
             if gentle {

@@ -12,6 +12,9 @@ const FLOOD: usize = 400;
 /// The largest payload that is forged: beyond every limit of the host.
 const LARGE_BYTES: usize = 17 << 20;
 
+/// A value that may be told again and again.
+const SMALL_BYTES: usize = 200;
+
 /// Kinds of frames: ours, the host's, and none's.
 const KINDS: [u8; 14] = [65, 66, 67, 68, 69, 70, 71, 72, 1, 2, 3, 4, 0, 255];
 /// Kinds that the host expects of a program that runs.
@@ -131,6 +134,8 @@ pub struct Forger {
     left: u64,
     /// Whether any frame is made wrong on purpose, or each is only strange.
     lies: bool,
+    /// Bytes of large texts that the frame may still have.
+    room: usize,
     calls: u64,
     begun: bool,
     done: bool,
@@ -142,7 +147,7 @@ impl Forger {
         let mut dice = Dice::new(seed.trim().parse().unwrap_or_default());
         let left = dice.roll() % STEPS_MAX;
         let lies = dice.one_in(2);
-        Self { dice, left, lies, calls: 0, begun: false, done: false }
+        Self { dice, left, lies, room: 0, calls: 0, begun: false, done: false }
     }
 
     /// A frame with a true length.
@@ -176,7 +181,9 @@ impl Forger {
             }
             6 if self.dice.one_in(8) => {
                 let size = if self.dice.one_in(40) { LARGE_BYTES } else { 40_000 };
-                format!("\"{}\"", "x".repeat(self.dice.below(size)))
+                let size = self.dice.below(size).min(self.room);
+                self.room -= size;
+                format!("\"{}\"", "x".repeat(size))
             }
             _ if self.lies && self.dice.one_in(60) => self.dice.pick(&NOISE).to_owned(),
             _ => self.dice.pick(&WORDS).to_owned(),
@@ -185,6 +192,7 @@ impl Forger {
 
     /// What fits a kind, mostly.
     fn payload(&mut self, kind: u8) -> String {
+        self.room = LARGE_BYTES;
         let value = self.json(0);
         match kind {
             USES => self.uses(&value),
@@ -251,7 +259,8 @@ impl Forger {
     }
 
     fn uses(&mut self, value: &str) -> String {
-        let count = if self.dice.one_in(20) { 2_500 } else { self.dice.below(3) };
+        let many = self.dice.one_in(20) && value.len() < SMALL_BYTES;
+        let count = if many { 2_500 } else { self.dice.below(3) };
         let references: Vec<_> = (0..count)
             .map(|_| {
                 let (root, member) = (self.dice.pick(&SERVERS), self.dice.pick(&TOOLS));
