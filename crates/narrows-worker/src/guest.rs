@@ -32,9 +32,10 @@ pub(crate) fn enter(carrier: Option<&Carrier<'_>>) {
         Ok(Side::Child) => {}
         Ok(Side::Parent(_)) => match process::reap(true) {
             Ok(Some(dead)) => {
-                let how = if out_of_memory() { Death::Exit(EXIT_MEMORY) } else { dead.how };
-                let (kind, number) = match how {
+                let (kind, number) = match dead.how {
                     Death::Exit(code) => ("exit", code),
+                    // The machine's memory was less than what its run might use.
+                    Death::Signal(libc::SIGKILL) if out_of_memory() => ("exit", EXIT_MEMORY),
                     Death::Signal(signal) => ("signal", signal),
                 };
                 end(&format!("{ENDED} {kind} {number} {}", dead.cpu_us))
@@ -46,11 +47,10 @@ pub(crate) fn enter(carrier: Option<&Carrier<'_>>) {
     }
 }
 
-/// Whether the machine's kernel ended a process for lack of memory; there is one that it could end.
+/// Whether the kernel has killed anybody for lack of memory; there is only one to kill.
 fn out_of_memory() -> bool {
-    let counts = fs::read_to_string("/proc/vmstat").unwrap_or_default();
-    let killed = counts.lines().find_map(|line| line.strip_prefix("oom_kill "));
-    killed.is_some_and(|count| count != "0")
+    let told = fs::read_to_string("/proc/vmstat").unwrap_or_default();
+    told.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count != "0"))
 }
 
 fn prepare(carrier: Option<&Carrier<'_>>) -> Result<(), String> {

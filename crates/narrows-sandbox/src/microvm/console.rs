@@ -5,7 +5,7 @@
 use crate::guard::Ended;
 use crate::spawn::Machine;
 use crate::zygote::log;
-use narrows_types::control::Death;
+use narrows_types::control::{Death, SIGNALLED};
 use narrows_types::guest::{ENDED, FAILED, LISTENS, STARTS, WALL};
 use narrows_types::{Layer, LayerState};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -165,8 +165,14 @@ pub(crate) async fn bury(
     tell: oneshot::Sender<Ended>,
 ) {
     let said = console.drain().await;
-    let lost = Ended { how: Death::Signal(libc::SIGKILL), cpu_us: 0 };
-    let machine = machine.await.unwrap_or(lost);
+    let died = machine.await.map_or(Death::Signal(libc::SIGKILL), |ended| ended.how);
+    let how = match died {
+        // As the one told who waited for it.
+        Death::Exit(code) if code > SIGNALLED => Death::Signal(code - SIGNALLED),
+        how => how,
+    };
+    // What the hypervisor used is not what the run used.
+    let machine = Ended { how, cpu_us: 0 };
     // Whoever held it may be gone too.
     let _unheard = tell.send(said.unwrap_or(machine));
 }
@@ -190,6 +196,7 @@ pub(crate) fn of(machine: &mut Machine) -> Result<Console, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncWriteExt;
 
     #[test]
     fn only_whole_lines_of_ours_count() {
@@ -222,6 +229,24 @@ mod tests {
         assert_eq!(console.starts().await, Err("/x: no such file".to_owned()));
         let mut console = Console::new(&b"what is this\n"[..]);
         assert!(console.starts().await.unwrap_err().contains("what is this"));
+    }
+
+    #[tokio::test]
+    async fn a_machine_that_dies_has_not_used_its_runs_time() {
+        for (last, how, wanted) in [
+            ("", Death::Exit(137), (Death::Signal(libc::SIGKILL), 0)),
+            ("", Death::Exit(1), (Death::Exit(1), 0)),
+            ("narrows-ended exit 64 7000\n", Death::Exit(0), (Death::Exit(64), 7_000)),
+        ] {
+            let (mut from, console) = pipe::pipe().unwrap();
+            from.write_all(last.as_bytes()).await.unwrap();
+            drop(from);
+            let ((died, machine), (tell, told)) = (oneshot::channel(), oneshot::channel());
+            died.send(Ended { how, cpu_us: 90_000_000 }).unwrap();
+            bury(Console::new(console), machine, tell).await;
+            let told = told.await.unwrap();
+            assert_eq!((told.how, told.cpu_us), wanted);
+        }
     }
 
     #[tokio::test]

@@ -260,7 +260,7 @@ fn parts(config: &MicrovmConfig, root: &Path) -> Result<(), String> {
     let image = config.image();
     let kernel = image.kernel();
     fs::copy(&kernel, root.join(KERNEL)).map_err(|error| image.missing(&kernel, &error))?;
-    let initrd = image.initrd(config.memory_bytes())?;
+    let initrd = image.initrd(config.memory_bytes(), config.run_bytes)?;
     // Others read them, whatever our own files are for.
     let readable = |name| fs::set_permissions(root.join(name), fs::Permissions::from_mode(0o444));
     fs::write(root.join(INITRD), initrd)

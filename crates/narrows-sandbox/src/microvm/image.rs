@@ -32,8 +32,9 @@ impl Image {
         self.folder.join("vmlinux")
     }
 
-    /// The archive that the kernel unpacks as its root: the worker and the drivers.
-    pub(crate) fn initrd(&self, memory_bytes: u64) -> Result<Vec<u8>, String> {
+    /// The archive that the kernel unpacks as its root: the worker and the drivers. For a guest with
+    /// so much memory, of which its run may use so much.
+    pub(crate) fn initrd(&self, memory_bytes: u64, run_bytes: u64) -> Result<Vec<u8>, String> {
         let modules = self.folder.join("modules");
         let names = fs::read_dir(&modules).map_err(|error| self.missing(&modules, &error))?;
         let mut names: Vec<_> = names.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
@@ -44,13 +45,15 @@ impl Image {
                 self.worker.display()
             )
         })?;
-        // For a moment it is there twice: as the archive and unpacked.
-        let needed = (worker.len() as u64).saturating_mul(2).saturating_add(ROOM_BYTES);
+        // For a moment it is there twice: as the archive and unpacked. Then the run has its place.
+        let worker_bytes = worker.len() as u64;
+        let needed = worker_bytes.max(run_bytes).saturating_add(worker_bytes + ROOM_BYTES);
         if needed > memory_bytes {
             return Err(format!(
-                "a guest with this worker needs {} MiB of memory, not {}: raise \
-                 `sandbox.microvm.memory_mib`",
-                needed >> 20,
+                "a guest whose run may use {} MiB needs {} MiB of memory, not {}: raise \
+                 `sandbox.microvm.memory_mib`, or lower `limits.memory_bytes`",
+                run_bytes >> 20,
+                needed.div_ceil(1 << 20),
                 memory_bytes >> 20
             ));
         }
@@ -182,10 +185,10 @@ mod tests {
     fn what_is_missing_is_named_with_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         let image = Image { folder: folder.path().to_owned(), worker: "/nowhere".into() };
-        let why = image.initrd(1 << 30).unwrap_err();
+        let why = image.initrd(1 << 30, 0).unwrap_err();
         assert!(why.contains("cargo xtask microvm"), "{why}");
         fs::create_dir(folder.path().join("modules")).unwrap();
-        let why = image.initrd(1 << 30).unwrap_err();
+        let why = image.initrd(1 << 30, 0).unwrap_err();
         assert!(why.contains("/nowhere") && why.contains("sandbox.worker"), "{why}");
     }
 

@@ -17,7 +17,7 @@ use firecracker::Firecracker;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use image::Image;
-use narrows_types::{Engine, LayerState};
+use narrows_types::{Engine, LayerState, Limits};
 use qemu::Qemu;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -44,6 +44,8 @@ pub struct MicrovmConfig {
     pub worker: PathBuf,
     /// Memory of one guest, in MiB. What it does not touch costs nothing.
     pub memory_mib: u32,
+    /// What of it one run may use at most, in bytes.
+    pub run_bytes: u64,
     /// Milliseconds that a guest may take to boot.
     pub boot_ms: u64,
     /// As whom a hypervisor runs: user and group. `None`: each as somebody of its own where
@@ -74,6 +76,7 @@ impl MicrovmConfig {
             image,
             worker,
             memory_mib: 256,
+            run_bytes: Limits::default().memory_bytes,
             boot_ms: 30_000,
             user: None,
             folder: PathBuf::from("/tmp"),

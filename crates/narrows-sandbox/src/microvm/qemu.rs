@@ -315,7 +315,7 @@ fn parts(config: &MicrovmConfig) -> Result<(OwnedFd, OwnedFd, OwnedFd), String> 
     let image = config.image();
     let path = image.kernel();
     let kernel = fs::read(&path).map_err(|error| image.missing(&path, &error))?;
-    let initrd = image.initrd(config.memory_bytes())?;
+    let initrd = image.initrd(config.memory_bytes(), config.run_bytes)?;
     let failed = |error: io::Error| format!("a guest's memory: {error}");
     Ok((
         image::in_memory(c"kernel", &kernel).map_err(failed)?,

@@ -28,8 +28,7 @@ fn firecracker(folder: &Path) -> MicrovmConfig {
     let fake = PathBuf::from(env!("CARGO_BIN_EXE_fake-firecracker"));
     let program = std::env::var("NARROWS_FIRECRACKER").map_or(fake, PathBuf::from);
     let driver = MicrovmDriver::Firecracker { jailer: None };
-    let own = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
-    MicrovmConfig { driver, program, folder: folder.to_owned(), user: Some(own), ..qemu() }
+    MicrovmConfig { driver, program, folder: folder.to_owned(), ..qemu() }
 }
 
 async fn sandbox(machines: MicrovmConfig) -> Sandbox {
@@ -149,6 +148,22 @@ async fn programs_run_in_machines_of_qemu() {
     until("no machine is left", || machines("qemu-system").is_empty()).await;
 }
 
+/// A machine with less memory than its run may use, which is refused where it is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_without_memory_is_at_its_runs_limit() {
+    let sandbox = sandbox(MicrovmConfig { memory_mib: 160, run_bytes: 0, ..qemu() }).await;
+    let limits = Limits { memory_bytes: 512 << 20, wall_ms: 60_000, ..Limits::default() };
+    let bomb = "const all = []; for (;;) all.push(new Array(100_000).fill(all.length));";
+    let ran = house::run(&sandbox, house::program(Language::TypeScript, bomb, limits)).await;
+    match ran.end {
+        Err(LeaseEnd::Limit(limit, bytes)) => {
+            assert_eq!((limit, bytes), (Limit::MemoryBytes, 512 << 20));
+        }
+        other => panic!("{other:?}"),
+    }
+    sandbox.shutdown().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn programs_run_in_machines_of_firecracker() {
     let folder = tempfile::tempdir().unwrap();
@@ -172,6 +187,7 @@ async fn what_is_missing_is_said_with_what_to_do() {
         (MicrovmConfig { program: nowhere(), ..qemu() }, "install qemu-system-x86"),
         (MicrovmConfig { image: nowhere(), ..qemu() }, "cargo xtask microvm /nowhere/it"),
         (MicrovmConfig { memory_mib: 64, ..qemu() }, "raise `sandbox.microvm.memory_mib`"),
+        (MicrovmConfig { run_bytes: 512 << 20, ..qemu() }, "whose run may use 512 MiB"),
         (MicrovmConfig { program: "/bin/false".into(), ..qemu() }, "the machine ended"),
     ] {
         let sandbox = sandbox(config).await;

@@ -68,13 +68,16 @@ fn machines(settings: &Settings, env: &Environment, worker: PathBuf) -> Option<M
     let firecracker = said.driver == Hypervisor::Firecracker;
     let jailer = said.jailer.as_ref().map(|path| env.tilde(path));
     let program = if firecracker { PathBuf::from("firecracker") } else { usual.program.clone() };
+    // What starts it has no path to look along.
+    let found = || env.find_command(&program.to_string_lossy()).unwrap_or(program.clone());
     Some(MicrovmConfig {
         driver: match said.driver {
             Hypervisor::Qemu => MicrovmDriver::Qemu,
             Hypervisor::Firecracker => MicrovmDriver::Firecracker { jailer },
         },
-        program: said.program.as_ref().map_or(program, |path| env.tilde(path)),
+        program: said.program.as_ref().map_or_else(found, |path| env.tilde(path)),
         memory_mib: said.memory_mib,
+        run_bytes: settings.limits.memory_bytes,
         boot_ms: said.boot_timeout_ms,
         ..usual
     })
