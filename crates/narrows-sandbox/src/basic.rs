@@ -44,8 +44,8 @@ impl Basic {
         let mut fresh = Fresh {
             read: Box::new(read),
             write: Box::new(write),
-            worker: Ender::Process(started.process),
-            ended: started.ended,
+            worker: Ender::Process(started.running.process),
+            ended: started.running.ended,
         };
         let layers = fresh.hello().await?;
         Ok((fresh, layers))

@@ -3,15 +3,13 @@
 use crate::backend::{Ender, Fresh};
 use crate::guard::Ended;
 use crate::owner::Event;
-use crate::spawn::{self, Control, Launch, Pidfd};
-use narrows_types::control::ToZygote;
+use crate::spawn::{self, Control, Launch, Pidfd, Running};
+use narrows_types::control::{Death, ToZygote};
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::net::UnixStream as Socket;
-use std::process::ChildStderr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout};
@@ -165,53 +163,24 @@ async fn speak(
         .await
         .map_err(|error| io::Error::other(format!("cannot start {}: {error}", path.display())))?;
     let control = Arc::new(started.control);
-    let stderr = started.stderr;
-    let mut gone = started.gone;
-    let begun = Event::Started {
-        generation,
-        control: Arc::clone(&control),
-        process: started.process,
-        pid: started.pid,
-    };
+    let Running { process, pid, ended } = started.running;
+    let begun = Event::Started { generation, control: Arc::clone(&control), process, pid };
     drop(events.send(begun).await);
-    let heard = async {
-        loop {
-            match control.receive().await {
-                Ok(Some((message, fd))) => {
-                    drop(events.send(Event::Said { generation, message, fd }).await);
-                }
-                Ok(None) => return "its control socket closed".to_owned(),
-                Err(error) => return format!("its control socket broke: {error}"),
+    let why = loop {
+        match control.receive().await {
+            Ok(Some((message, fd))) => {
+                drop(events.send(Event::Said { generation, message, fd }).await);
             }
+            Ok(None) => break "its control socket closed".to_owned(),
+            Err(error) => break format!("its control socket broke: {error}"),
         }
     };
-    // The log ends when the process does; what it says for people never holds up the rest.
-    let logged = async {
-        if let Some(stderr) = stderr {
-            log_all(stderr).await;
-        }
-        std::future::pending::<String>().await
-    };
-    let why = tokio::select! { why = heard => why, never = logged => never };
-    let status = timeout(BURIAL, &mut gone).await.ok().and_then(Result::ok);
-    Ok(status.map_or(why.clone(), |status| format!("{why} ({status})")))
-}
-
-async fn log_all(stderr: ChildStderr) {
-    if let Ok(stderr) = tokio::process::ChildStderr::from_std(stderr) {
-        log_lines(stderr).await;
-    }
-}
-
-/// Text for people, from a process that is trusted only a little: bounded and escaped.
-async fn log_lines(mut from: impl AsyncRead + Unpin) {
-    let mut buffer = vec![0; LINE_BYTES_MAX];
-    while let Ok(length) = from.read(&mut buffer).await {
-        if length == 0 {
-            return;
-        }
-        log(buffer.get(..length).unwrap_or_default());
-    }
+    let ended = timeout(BURIAL, ended).await.ok().and_then(Result::ok);
+    Ok(match ended.map(|ended| ended.how) {
+        Some(Death::Exit(code)) => format!("{why} (exit code {code})"),
+        Some(Death::Signal(signal)) => format!("{why} (signal {signal})"),
+        None => why,
+    })
 }
 
 /// Puts a piece of text for people into the log.

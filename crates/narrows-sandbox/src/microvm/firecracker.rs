@@ -202,7 +202,10 @@ impl Firecracker {
             // The guest's memory, when it is saved.
             file_bytes: self.config.memory_bytes().saturating_add(FILE_BYTES),
         };
-        let failed = |error: io::Error| format!("cannot start {}: {error}", program.display());
+        let failed = |error: io::Error| {
+            let (program, worker) = (program.display(), self.config.worker.display());
+            format!("cannot start {program} by {worker}: {error}")
+        };
         let what = self.config.walled(program.clone(), user, wanted);
         let mut machine = machine(what).await.map_err(failed)?;
         let mut console = console::of(&mut machine)?;

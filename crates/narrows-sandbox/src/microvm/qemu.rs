@@ -211,7 +211,10 @@ impl Qemu {
                 self.config.program.display()
             )
         })?;
-        let failed = |error: io::Error| format!("cannot start {}: {error}", program.display());
+        let failed = |error: io::Error| {
+            let (program, worker) = (program.display(), self.config.worker.display());
+            format!("cannot start {program} by {worker}: {error}")
+        };
         let (wire, wire_there) = Socket::pair().map_err(failed)?;
         let (qmp, qmp_there) = Socket::pair().map_err(failed)?;
         let mut fds = vec![memory, wire_there.into(), qmp_there.into()];

@@ -1,8 +1,8 @@
 //! Starts hypervisors: programs of the machine's that are handed descriptors and run behind walls
 //! as somebody who may do nothing else.
 
-use super::plain::wait;
-use super::{Pidfd, pidfd_open, take_over};
+use super::child::on_its_own_thread;
+use super::{Pidfd, take_over};
 use crate::guard::Ended;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
@@ -15,8 +15,6 @@ use std::process::{Child, Command, Stdio};
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
-/// Room for a thread that only starts a process and waits for its end.
-const STACK_BYTES: usize = 256 << 10;
 /// The number of the first descriptor that is handed over.
 pub(crate) const FIRST_FD: RawFd = 3;
 /// Above the numbers that are handed over, so that none is overwritten before it has been moved.
@@ -62,35 +60,14 @@ impl Drop for Machine {
     }
 }
 
-/// Starts a hypervisor from a thread of its own, for the reason that zygotes have one.
+/// Starts a hypervisor.
 pub(crate) async fn machine(what: Hypervisor) -> io::Result<Machine> {
     let (reader, writer) = io::pipe()?;
     let output = Some(pipe::Receiver::from_owned_fd(reader.into())?);
-    let (tell, told) = oneshot::channel();
-    let live = move || {
-        let (ended_tell, ended) = oneshot::channel();
-        let mut child = match begin(&what, &writer) {
-            Ok(child) => child,
-            Err(error) => return drop(tell.send(Err(error))),
-        };
-        // Its own ends are its alone from here on.
-        drop((writer, what));
-        // It is our child and not reaped yet, so the number is still its own.
-        let process = pidfd_open(child.id()).map(Pidfd::new);
-        if process.is_err() {
-            drop(child.kill());
-        }
-        let machine = process.map(|process| (process, ended));
-        // Whoever asked may be gone, and with it whoever would kill it.
-        if let Err(Ok((process, _))) = tell.send(machine) {
-            process.kill();
-        }
-        let _unheard = ended_tell.send(wait(&mut child));
-    };
-    std::thread::Builder::new().name("machine".to_owned()).stack_size(STACK_BYTES).spawn(live)?;
-    let begun = told.await.map_err(|_closed| io::Error::other("the starting thread died"))?;
-    let (process, ended) = begun?;
-    Ok(Machine { process: Some(process), output, ended: Some(ended) })
+    // Its own ends are its alone once it has been started: they go with the closure.
+    let begin = move || Ok((begin(&what, &writer)?, ()));
+    let (running, ()) = on_its_own_thread("machine".to_owned(), begin).await?;
+    Ok(Machine { process: Some(running.process), output, ended: Some(running.ended) })
 }
 
 #[expect(unsafe_code, reason = "descriptors are handed to fixed numbers between fork and exec")]

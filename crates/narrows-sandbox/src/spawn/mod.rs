@@ -1,13 +1,16 @@
 //! Starts zygotes, speaks their control socket, kills by pidfd. The only unsafe code of this crate.
 
+mod child;
 mod control;
 mod machine;
 mod plain;
 
+pub(crate) use child::Running;
 pub(crate) use control::Control;
 pub(crate) use machine::{FIRST_FD, Hypervisor, Machine, machine};
 pub(crate) use plain::plain;
 
+use child::on_its_own_thread;
 use narrows_types::Engine;
 use narrows_types::control::CONTROL_FD;
 use nix::sys::signal::Signal;
@@ -16,11 +19,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, Stdio};
-use tokio::sync::oneshot;
-
-/// Room for a thread that only starts a process and waits for its end.
-const STACK_BYTES: usize = 256 << 10;
+use std::process::{Child, Command, Stdio};
 
 /// What is started.
 #[derive(Debug, Clone)]
@@ -61,13 +60,7 @@ pub(crate) struct Started {
     /// The socket to it.
     pub(crate) control: Control,
     /// The process that we started; the zygote itself may be its child.
-    pub(crate) process: Pidfd,
-    /// The number of that process.
-    pub(crate) pid: u32,
-    /// What it writes for people.
-    pub(crate) stderr: Option<ChildStderr>,
-    /// How the process ended, when it has.
-    pub(crate) gone: oneshot::Receiver<String>,
+    pub(crate) running: Running,
 }
 
 /// A process that can be killed without the danger of hitting another one.
@@ -85,41 +78,16 @@ impl Pidfd {
     }
 }
 
-/// Starts a zygote from a thread of its own, which waits for its end: a process dies with the
-/// *thread* that started it, and a runtime's threads come and go.
+/// Starts a zygote.
 pub(crate) async fn start(launch: Launch) -> io::Result<Started> {
-    let (tell, told) = oneshot::channel();
     let name = format!("zygote-{}", launch.engine);
-    let live = move || {
-        let (gone_tell, gone) = oneshot::channel();
-        match launch_here(&launch) {
-            Ok((control, process, mut child)) => {
-                let pid = child.id();
-                let stderr = child.stderr.take();
-                // Whoever asked may be gone: then the control socket closes and the zygote ends.
-                let started =
-                    control.map(|control| Started { control, process, pid, stderr, gone });
-                drop(tell.send(started));
-                let how = child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
-                drop(gone_tell.send(how));
-            }
-            Err(error) => drop(tell.send(Err(error))),
-        }
-    };
-    // The socket registers with the runtime that asked, not with the new thread.
-    let runtime = tokio::runtime::Handle::current();
-    let in_runtime = move || {
-        let _inside = runtime.enter();
-        live();
-    };
-    std::thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(in_runtime)?;
-    told.await.map_err(|_closed| io::Error::other("the starting thread died"))?
+    let (running, socket) = on_its_own_thread(name, move || launch_here(&launch)).await?;
+    // Where this fails the socket closes, and the zygote ends.
+    Ok(Started { control: Control::new(socket)?, running })
 }
 
-type Launched = (io::Result<Control>, Pidfd, Child);
-
 #[expect(unsafe_code, reason = "a descriptor is handed to a fixed number between fork and exec")]
-fn launch_here(launch: &Launch) -> io::Result<Launched> {
+fn launch_here(launch: &Launch) -> io::Result<(Child, OwnedFd)> {
     let (ours, theirs) =
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let mut command = command(launch);
@@ -135,9 +103,7 @@ fn launch_here(launch: &Launch) -> io::Result<Launched> {
     }
     let child = command.spawn()?;
     drop(theirs);
-    // It is our child and not reaped yet, so the number is still its own.
-    let process = Pidfd::new(pidfd_open(child.id())?);
-    Ok((Control::new(ours), process, child))
+    Ok((child, ours))
 }
 
 /// What zygotes and workers have in common.
