@@ -21,7 +21,7 @@ cargo xtask tidy          the laws of the repository
 cargo xtask parts         only install what the tests need
 cargo xtask worker        build the static worker for containers and virtual machines
 cargo xtask microvm [DIR] make the kernel of microvm guests (.cache/microvm)
-cargo xtask bench [NAME [PART]]  benchmarks, as ratios in one run
+cargo xtask bench [NAME [PART]]  benchmarks, as ratios in one run (`sandbox --json` for data)
 cargo xtask fuzz [SECS]   each fuzz target for SECS seconds (60)
 cargo xtask fuzz sandbox [MINUTES]  generated programs and forged frames against a gateway (30)
 cargo xtask guest         build the module of WebAssembly that programs are evaluated in
@@ -126,7 +126,7 @@ fn test(args: &[String]) -> Result<(), Fail> {
     run.env("NARROWS_STATIC_WORKER", &worker.to_string_lossy());
     run.env("NARROWS_STATIC_BROKEN_IN", &broken_in.to_string_lossy());
     parts.describe(&mut run);
-    let services = services::start(Care::None)?;
+    let services = services::start(Care::None, true)?;
     services.describe(&mut run);
     let outcome = run.run();
     services.end()?;
@@ -144,7 +144,12 @@ fn bench(args: &[String]) -> Result<(), Fail> {
         run.args(args.get(1..).unwrap_or_default());
     }
     parts.describe(&mut run);
-    let services = services::start(Care::Real)?;
+    // What others measure has no containers in it.
+    let containers = args.first().is_some_and(|name| name == "sandbox");
+    if containers {
+        run.env("NARROWS_STATIC_WORKER", &worker()?.to_string_lossy());
+    }
+    let services = services::start(Care::Real, containers)?;
     services.describe(&mut run);
     let outcome = run.run();
     services.end()?;

@@ -50,7 +50,10 @@ impl Parts {
 /// Installs the peers that the benchmarks run beside us.
 pub(crate) fn install_peers(parts: &Parts) -> Result<(), Fail> {
     let external = shell::root().join("crates/narrows-testkit/external");
-    npm(&external.join("gateways"), &parts.cache.join("gateways"))?;
+    npm(&external.join("gateways"), &parts.cache.join("gateways"), &[])?;
+    // Its code mode names a version of the isolate that only a newer Node has.
+    let sandboxes = parts.cache.join("sandboxes");
+    npm(&external.join("sandboxes"), &sandboxes, &["--legacy-peer-deps"])?;
     // Two environments: they want different versions of the same packages.
     for name in ["peers", "mcp-proxy"] {
         python(
@@ -70,7 +73,7 @@ pub(crate) fn install() -> Result<Parts, Fail> {
     debian()?;
     microvm(None)?;
     for name in FOLDERS {
-        npm(&external.join(name), &cache.join(name))?;
+        npm(&external.join(name), &cache.join(name), &[])?;
     }
     for name in ENVIRONMENTS {
         python(&external.join("py").join(format!("{name}.txt")), &cache.join("py").join(name))?;
@@ -122,7 +125,7 @@ fn apt(packages: &[&str], options: &[&str]) -> Result<(), Fail> {
     Ok(())
 }
 
-fn npm(list: &Path, target: &Path) -> Result<(), Fail> {
+fn npm(list: &Path, target: &Path, options: &[&str]) -> Result<(), Fail> {
     let wanted = fs::read_to_string(list.join("package.json"))?;
     if !stale(target, &wanted) {
         return Ok(());
@@ -130,9 +133,8 @@ fn npm(list: &Path, target: &Path) -> Result<(), Fail> {
     say("installing MCP servers and clients from npm\n");
     fs::create_dir_all(target)?;
     fs::write(target.join("package.json"), &wanted)?;
-    shell::tool("npm", &["install", "--no-audit", "--no-fund", "--loglevel=error"])
-        .folder(target)
-        .run()?;
+    let install = ["install", "--no-audit", "--no-fund", "--loglevel=error"];
+    shell::tool("npm", &[&install, options].concat()).folder(target).run()?;
     stamp(target, &wanted)
 }
 

@@ -58,8 +58,8 @@ pub(crate) enum Care {
     Real,
 }
 
-/// Starts them.
-pub(crate) fn start(care: Care) -> Result<Services, Fail> {
+/// Starts them; container daemons too, where there are to be any.
+pub(crate) fn start(care: Care, containers: bool) -> Result<Services, Fail> {
     let mut services = Services { servers: Vec::new(), places: Vec::new() };
     let (fast, appending) = if care == Care::Real { ("", "yes") } else { ("-F", "no") };
     let port = free_port()?;
@@ -72,8 +72,7 @@ pub(crate) fn start(care: Care) -> Result<Services, Fail> {
     let port = free_port()?;
     services.servers.push(serve(&["sh"], REDIS, port, appending)?);
     services.places.push(("NARROWS_TEST_REDIS", format!("redis://127.0.0.1:{port}")));
-    // A benchmark has a daemon of its own.
-    if care == Care::None {
+    if containers {
         services.containers(root)?;
     }
     for (name, url) in &services.places {
