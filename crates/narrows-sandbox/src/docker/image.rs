@@ -67,11 +67,9 @@ pub(super) async fn remove_older(daemon: &Docker, current: &str) {
         Err(error) => return tracing::warn!(%error, "images of older workers stay"),
     };
     for name in older(&found, current).into_iter().take(REMOVED_MAX) {
-        match daemon.remove_image(name, None::<RemoveImageOptions>, None).await {
-            Ok(_) => tracing::info!(image = name, "removed the image of an older worker"),
-            // A container is made of it, or it is gone already.
-            Err(error) => tracing::debug!(image = name, %error, "an older image stays"),
-        }
+        // One that a container is made of stays, and one may be gone already.
+        let stays = daemon.remove_image(name, None::<RemoveImageOptions>, None).await.err();
+        tracing::info!(image = name, ?stays, "the image of an older worker is not wanted any more");
     }
 }
 
