@@ -75,7 +75,14 @@ impl Check<'_> {
                  which is {run}"
             );
             let hint = "a container holds the interpreter beside what a run may use; raise it";
-            self.told(&["sandbox", "docker", "memory_bytes"], what, hint);
+            // Whichever of the two somebody wrote.
+            let own = ["sandbox", "docker", "memory_bytes"];
+            let path = if self.written.at(&own).is_some() {
+                &own[..]
+            } else {
+                &["limits", "memory_bytes"]
+            };
+            self.told(path, what, hint);
         }
     }
 
@@ -114,7 +121,8 @@ impl Check<'_> {
             return;
         }
         let key = if sandbox.offer.contains(&Engine::Deno) { "offer" } else { "typescript" };
-        let what = format!("`sandbox.{key}` names deno, and `sandbox.deno_path` says none");
+        let what =
+            format!("`sandbox.{key}` names deno, and `sandbox.deno_path` does not say where it is");
         self.told(&["sandbox", key], what, "say deno_path = \"/usr/local/bin/deno\", for example");
     }
 
