@@ -10,6 +10,7 @@ mod sandbox;
 mod serving;
 mod tools;
 
+pub(crate) use docker::Docker;
 pub(crate) use durable::{Jobs, Runs, Sessions, Store, Synchronous};
 pub(crate) use keeping::{Pool, Tier};
 pub(crate) use microvm::Hypervisor;

@@ -4,7 +4,7 @@
 use super::Check;
 use crate::config::Settings;
 use crate::config::problem::dotted;
-use crate::config::settings::{Sandbox, Where};
+use crate::config::settings::{Docker, Sandbox, Where};
 use narrows_types::{BackendKind, Engine, Lowered};
 
 /// MiB of one virtual machine, least and most.
@@ -75,13 +75,10 @@ impl Check<'_> {
                  which is {run}"
             );
             let hint = "a container holds the interpreter beside what a run may use; raise it";
-            // Whichever of the two somebody wrote.
+            // Whichever of the two somebody changed.
+            let usual = whole == Docker::default().memory_bytes;
             let own = ["sandbox", "docker", "memory_bytes"];
-            let path = if self.written.at(&own).is_some() {
-                &own[..]
-            } else {
-                &["limits", "memory_bytes"]
-            };
+            let path = if usual { &["limits", "memory_bytes"][..] } else { &own };
             self.told(path, what, hint);
         }
     }
