@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 /// What programs of the system's and their libraries are read from. None of it is secret.
 const READ: [&str; 6] = ["/usr", "/lib", "/lib64", "/bin", "/nix/store", "/etc/ld.so.cache"];
 /// Devices that hypervisors open.
-const OPEN: [&str; 3] = ["/dev/kvm", "/dev/null", "/dev/urandom"];
+const OPEN: [&str; 4] = ["/dev/kvm", "/dev/null", "/dev/random", "/dev/urandom"];
 /// Where a program is looked for that has a name only.
 const PLACES: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 /// The first user of those that nobody has: above what systemd and containers give out.
