@@ -31,7 +31,7 @@ pub(super) enum Kind {
 
 /// A run's files, in this process's memory, which is limited as the program's.
 #[derive(Debug)]
-pub(super) struct Files {
+pub(super) struct Disk {
     files: BTreeMap<String, Vec<u8>>,
     /// Folders are there as long as something lies in them: with how many files that is.
     folders: BTreeMap<String, u32>,
@@ -69,7 +69,7 @@ fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap_or_default()
 }
 
-impl Files {
+impl Disk {
     pub(super) fn new(limits: &Limits) -> Self {
         let limits = (limits.disk_bytes, limits.files);
         let (files, folders, made) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
@@ -77,7 +77,7 @@ impl Files {
     }
 
     /// The path that the program gave a function of this name.
-    pub(super) fn path<'g>(&self, name: &str, given: &'g str) -> Result<&'g str, Trouble> {
+    pub(super) fn path<'g>(name: &str, given: &'g str) -> Result<&'g str, Trouble> {
         path(given).ok_or_else(|| {
             let shown: String = given.chars().take(64).collect();
             let message = format!(

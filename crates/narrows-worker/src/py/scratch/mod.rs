@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::value::{self, Strange, Unfit};
-use files::{Files, Trouble};
+use files::{Disk, Trouble};
 
 /// The functions that give their results at once.
 const NAMES: [&str; 7] = ["write", "append", "read", "bytes", "list", "exists", "delete"];
@@ -40,7 +40,7 @@ pub(super) fn leaves(name: &str) -> bool {
 /// The files of one run.
 #[derive(Debug)]
 pub(super) struct Scratch {
-    files: Files,
+    disk: Disk,
     value_bytes: u64,
 }
 
@@ -60,12 +60,12 @@ fn wrong(message: String) -> Trouble {
 
 impl Scratch {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { files: Files::new(limits), value_bytes: limits.value_bytes }
+        Self { disk: Disk::new(limits), value_bytes: limits.value_bytes }
     }
 
     /// Answers a call of the operating system that has to do with files.
     pub(super) fn os(&mut self, call: &OsFunctionCall) -> Option<Result<ExtFunctionResult, Limit>> {
-        self.files.os(call).map(heard)
+        self.disk.os(call).map(heard)
     }
 
     /// Does what `scratch.name(...)` does.
@@ -106,12 +106,12 @@ impl Scratch {
             let [] = Self::arguments(name, call, [])?;
             let files =
                 |(path, bytes): (&String, &Vec<u8>)| (path.clone(), json!(Saved::of(bytes)));
-            let files: serde_json::Map<String, Value> = self.files.all().map(files).collect();
+            let files: serde_json::Map<String, Value> = self.disk.all().map(files).collect();
             return Ok(if name == SAVE { json!({ "files": files }) } else { json!({}) });
         }
         let [given] = Self::arguments(name, call, ["path"])?;
-        let path = self.path(name, given)?;
-        Ok(match Saved::of(self.files.get(path)?) {
+        let path = Self::path(name, given)?;
+        Ok(match Saved::of(self.disk.get(path)?) {
             Saved::Text(text) => json!({ "path": path, "text": text }),
             Saved::Base64(base64) => json!({ "path": path, "base64": base64 }),
         })
@@ -123,8 +123,8 @@ impl Scratch {
             .map_err(|why| wrong(format!("scratch.load: {why}")))
             .and_then(|files| {
                 for (path, file) in &files {
-                    let path = self.files.path(LOAD, path)?;
-                    self.files.put(path, &file.bytes()?, false)?;
+                    let path = Disk::path(LOAD, path)?;
+                    self.disk.put(path, &file.bytes()?, false)?;
                 }
                 let paths = files.into_keys().map(MontyObject::String);
                 Ok(MontyObject::List(paths.collect()))
@@ -136,17 +136,15 @@ impl Scratch {
         match name {
             "write" | "append" => {
                 let [given, data] = Self::arguments(name, call, ["path", "data"])?;
-                let path = self.path(name, given)?;
+                let path = Self::path(name, given)?;
                 let written = match data {
                     Some(MontyObject::String(text)) => {
-                        self.files.put(path, text.as_bytes(), name == "append")
+                        self.disk.put(path, text.as_bytes(), name == "append")
                     }
-                    Some(MontyObject::Bytes(bytes)) => {
-                        self.files.put(path, bytes, name == "append")
-                    }
+                    Some(MontyObject::Bytes(bytes)) => self.disk.put(path, bytes, name == "append"),
                     other => {
                         let json = self.json(name, other)?;
-                        self.files.put(path, json.get().as_bytes(), name == "append")
+                        self.disk.put(path, json.get().as_bytes(), name == "append")
                     }
                 };
                 written.map(|()| MontyObject::None)
@@ -163,13 +161,13 @@ impl Scratch {
                         )));
                     }
                 };
-                let found = self.files.list(beginning).into_iter();
+                let found = self.disk.list(beginning).into_iter();
                 let found = found.map(|path| MontyObject::String(path.to_owned()));
                 Ok(MontyObject::List(found.collect()))
             }
             _ => {
                 let [given] = Self::arguments(name, call, ["path"])?;
-                let path = self.path(name, given)?;
+                let path = Self::path(name, given)?;
                 self.at(name, path)
             }
         }
@@ -177,17 +175,17 @@ impl Scratch {
 
     fn at(&mut self, name: &str, path: &str) -> Result<MontyObject, Trouble> {
         match name {
-            "bytes" => Ok(MontyObject::Bytes(self.files.get(path)?.to_vec())),
-            "exists" => Ok(MontyObject::Bool(self.files.kind(path) == Some(files::Kind::File))),
-            "delete" => Ok(MontyObject::Bool(self.files.remove(path).is_some())),
-            _ => match str::from_utf8(self.files.get(path)?) {
-                Ok(text) => Ok(MontyObject::String(text.to_owned())),
-                Err(_) => {
+            "bytes" => Ok(MontyObject::Bytes(self.disk.get(path)?.to_vec())),
+            "exists" => Ok(MontyObject::Bool(self.disk.kind(path) == Some(files::Kind::File))),
+            "delete" => Ok(MontyObject::Bool(self.disk.remove(path).is_some())),
+            _ => {
+                let Ok(text) = str::from_utf8(self.disk.get(path)?) else {
                     let message =
                         format!("{path} is no text: read it by scratch.bytes(\"{path}\")");
-                    Err(Trouble::Raised(ExcType::ValueError, message))
-                }
-            },
+                    return Err(Trouble::Raised(ExcType::ValueError, message));
+                };
+                Ok(MontyObject::String(text.to_owned()))
+            }
         }
     }
 
@@ -217,11 +215,9 @@ impl Scratch {
         Ok(found)
     }
 
-    fn path<'g>(&self, name: &str, given: Option<&'g MontyObject>) -> Result<&'g str, Trouble> {
+    fn path<'g>(name: &str, given: Option<&'g MontyObject>) -> Result<&'g str, Trouble> {
         match given {
-            Some(MontyObject::String(given) | MontyObject::Path(given)) => {
-                self.files.path(name, given)
-            }
+            Some(MontyObject::String(given) | MontyObject::Path(given)) => Disk::path(name, given),
             other => {
                 let got = other.map_or("nothing", MontyObject::type_name);
                 let message = format!(
@@ -235,7 +231,7 @@ impl Scratch {
     fn json(&self, name: &str, data: Option<&MontyObject>) -> Result<Box<RawValue>, Trouble> {
         match data {
             Some(data @ (MontyObject::Dict(_) | MontyObject::List(_) | MontyObject::Tuple(_))) => {
-                let bytes_max = self.files.disk_bytes().saturating_add(1);
+                let bytes_max = self.disk.disk_bytes().saturating_add(1);
                 value::to_json(data, Strange::Refuse, bytes_max).map_err(|unfit| match unfit {
                     Unfit::TooLong => Trouble::Limit(Limit::DiskBytes),
                     Unfit::NotJson(why) => wrong(format!("scratch.{name}: {why}")),

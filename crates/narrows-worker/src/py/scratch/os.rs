@@ -5,7 +5,7 @@ use monty_types::{
     dir_stat, file_stat,
 };
 
-use super::files::{Files, Kind, ROOT, Trouble, path};
+use super::files::{Disk, Kind, ROOT, Trouble, path};
 
 type Answer = Result<MontyObject, Trouble>;
 
@@ -50,13 +50,13 @@ fn count(size: usize) -> MontyObject {
     MontyObject::Int(i64::try_from(size).unwrap_or(i64::MAX))
 }
 
-impl Files {
+impl Disk {
     /// Answers a call of the operating system. `None`: it has nothing to do with files.
     pub(in super::super) fn os(&mut self, call: &OsFunctionCall) -> Option<Answer> {
         Some(match call {
             OsFunctionCall::Exists(given) => Ok(MontyObject::Bool(self.what(given).is_some())),
-            OsFunctionCall::IsFile(given) => self.is(given, Kind::File),
-            OsFunctionCall::IsDir(given) => self.is(given, Kind::Folder),
+            OsFunctionCall::IsFile(given) => Ok(self.is(given, Kind::File)),
+            OsFunctionCall::IsDir(given) => Ok(self.is(given, Kind::Folder)),
             OsFunctionCall::IsSymlink(_) => Ok(MontyObject::Bool(false)),
             OsFunctionCall::ReadText(given) => self.read_text(given),
             OsFunctionCall::ReadBytes(given) => {
@@ -98,8 +98,8 @@ impl Files {
         }
     }
 
-    fn is(&self, given: &str, kind: Kind) -> Answer {
-        Ok(MontyObject::Bool(self.what(given) == Some(kind)))
+    fn is(&self, given: &str, kind: Kind) -> MontyObject {
+        MontyObject::Bool(self.what(given) == Some(kind))
     }
 
     fn read(&self, given: &str) -> Result<&[u8], Trouble> {
