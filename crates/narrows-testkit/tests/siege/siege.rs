@@ -100,21 +100,21 @@ fn fight(
 }
 
 /// What an answer must not be.
-fn wrong(status: u16, answer: &Value, secret: &str) -> Option<String> {
-    if answer.to_string().contains(secret) {
-        return Some(format!("the secret got out: {answer}"));
+fn wrong(status: u16, answer: &str, secret: &str) -> Option<String> {
+    let head: String = answer.chars().take(2_000).collect();
+    if answer.contains(secret) {
+        return Some(format!("the secret got out: {head}"));
     }
-    if status == 0 || answer.is_null() {
-        return Some(format!("no answer (status {status})"));
-    }
-    if status >= 500 {
-        return Some(format!("status {status}: {answer}"));
+    if !(200..500).contains(&status) || !answer.ends_with('}') {
+        return Some(format!("status {status}: {head}"));
     }
     None
 }
 
 /// How a run ended, in a few words.
-fn word(status: u16, answer: &Value) -> String {
+fn word(status: u16, answer: &str) -> String {
+    // A value may be nested more deeply than is read here.
+    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
     let text = |path: &str| answer.pointer(path).and_then(Value::as_str);
     let end = text("/end").or_else(|| text("/error/kind")).unwrap_or("?");
     let more = match end {

@@ -365,7 +365,7 @@ pub(super) fn forge(mut wire: Wire, forger: Forger) -> io::Result<()> {
 
 /// Sends the longest frame there is, byte by byte.
 pub(super) fn drip(mut wire: Wire) -> io::Result<()> {
-    let frame = Forger::frame(67, &[b' '; 60_000]);
+    let frame = Forger::frame(67, &vec![b' '; 60_000]);
     frame.iter().try_for_each(|byte| {
         wire.write_all(&[*byte])?;
         pause()
