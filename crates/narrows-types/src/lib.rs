@@ -34,7 +34,7 @@ pub use durable::{
 };
 pub use fault::{Fault, Kind, Origin, Retry};
 pub use id::{ArtifactId, JobId, RunId, SessionId};
-pub use limits::{Limit, Limits, Lowered, ReadOnly};
+pub use limits::{Limit, Limits, Lowered, NoNetwork, ReadOnly};
 pub use nearest::nearest;
 pub use pass::{
     AnswerBack, Back, Changes, Client, ClientSession, ListAsk, ListKind, Listed, Method, Mode,

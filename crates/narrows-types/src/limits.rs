@@ -23,6 +23,8 @@ pub struct Limits {
     pub processes: u32,
     /// Nothing but the run's own files can be written.
     pub read_only: ReadOnly,
+    /// What the run reaches of the network.
+    pub network: NoNetwork,
     /// Tool calls in the run.
     pub calls: u32,
     /// Tool calls under way at once; further ones wait.
@@ -50,6 +52,7 @@ impl Default for Limits {
             files: 100,
             processes: 16,
             read_only: ReadOnly,
+            network: NoNetwork,
             calls: 1_000,
             calls_parallel: 64,
             result_bytes: 16 << 20,
@@ -104,6 +107,9 @@ pub struct Lowered {
     /// [`Limits::read_only`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_only: Option<ReadOnly>,
+    /// [`Limits::network`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<NoNetwork>,
     /// [`Limits::calls`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<u32>,
@@ -183,6 +189,30 @@ impl<'de> Deserialize<'de> for ReadOnly {
     }
 }
 
+/// `none`, which is all that it can be: what a run wants of the network it asks a tool for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NoNetwork;
+
+impl NoNetwork {
+    /// How it is written.
+    pub const NAME: &str = "none";
+    /// Why it cannot be anything else.
+    pub const WHY: &str = "network can only be \"none\": programs reach servers through tools";
+}
+
+impl Serialize for NoNetwork {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(Self::NAME)
+    }
+}
+
+impl<'de> Deserialize<'de> for NoNetwork {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let said = serde_json::Value::deserialize(deserializer)?;
+        (said == Self::NAME).then_some(Self).ok_or_else(|| D::Error::custom(Self::WHY))
+    }
+}
+
 /// Which limit ended a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -252,6 +282,9 @@ mod tests {
         assert_eq!(Lowered { wall_ms: Some(0), ..most }.nothing(), Some("wall_ms"));
         assert!(serde_json::from_str::<Lowered>(r#"{"cpu_msec": 5}"#).is_err());
         assert!(serde_json::from_str::<Lowered>(r#"{"read_only": true}"#).is_ok());
+        assert!(serde_json::from_str::<Lowered>(r#"{"network": "none"}"#).is_ok());
+        let reaches = serde_json::from_str::<Lowered>(r#"{"network": ["a.b"]}"#).unwrap_err();
+        assert!(reaches.to_string().starts_with(NoNetwork::WHY), "{reaches}");
         let writes = serde_json::from_str::<Lowered>(r#"{"read_only": false}"#).unwrap_err();
         assert!(writes.to_string().starts_with(ReadOnly::WHY), "{writes}");
     }

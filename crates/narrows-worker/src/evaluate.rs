@@ -76,7 +76,7 @@ impl<R: Reader> Engine for Beside<R> {
     }
 
     fn meet(&mut self, evaluator: Forked) {
-        self.evaluator = Some(Evaluator::new(evaluator.socket.into(), evaluator.pid));
+        self.evaluator = Some(Evaluator::new(evaluator));
     }
 }
 

@@ -40,7 +40,7 @@ use std::process::ExitCode;
 
 /// Runs a zygote or a worker, as `args` say, which follow the word `worker` on the command line:
 /// `--engine NAME [--link fork|stdio|DEVICE|vsock:PORT] [--walls floor|best|none] [--python PATH]
-/// [--venv PATH] [--deno PATH]`. With the link `fork`, which
+/// [--venv PATH] [--deno PATH] [--disk-bytes N] [--files N] [--processes N]`. With the link `fork`, which
 /// is where nothing is said, it is a zygote whose control socket is descriptor 3; with another one
 /// it is a worker for one run. Without a word about walls the floor must stand. After the word `guest`
 /// it is the first process of a virtual machine, which forks such a worker; after the word `hypervisor`
@@ -130,6 +130,9 @@ impl<'a> Orders<'a> {
                 ("--python", path) => python.python = Some(path.into()),
                 ("--deno", path) => deno = Some(Path::new(path)),
                 ("--venv", path) => python.venv = Some(path.into()),
+                ("--disk-bytes", number) => python.most.disk_bytes = number.parse().ok()?,
+                ("--files", number) => python.most.files = number.parse().ok()?,
+                ("--processes", number) => python.most.processes = number.parse().ok()?,
                 _ => return None,
             }
         }

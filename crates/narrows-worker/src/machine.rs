@@ -95,7 +95,7 @@ impl Orders {
 
     /// Every wall that can be had.
     fn wall_in(&self, report: &mut Report, user: (u32, u32)) -> Result<(), String> {
-        let view = View { read: &self.show, write: &self.open, processes: true };
+        let view = View { read: &self.show, write: &self.open, processes: true, ..View::default() };
         let alone = Uid::effective().is_root() && user.0 != walls::NOBODY;
         walls::gain_rights(report);
         walls::cut_off(report);

@@ -2,20 +2,20 @@
 //! has read. What the host sends is passed on as it is; what the interpreter sends is cut into
 //! frames, and its last one is looked at.
 
-use crate::jail::outside::Start;
+use crate::jail::outside::{Forked, Start};
 use crate::link::{Link, LinkError};
 use crate::time::Began;
 use narrows_types::frame::{BadFrame, Done, End, FromWorker, PREFIX_BYTES, Program};
 use narrows_types::{Limit, Limits, ProgramError, Usage, Uses};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::statvfs::fstatvfs;
 use nix::time::ClockId;
-use nix::unistd::Pid;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -24,6 +24,9 @@ const READ_BYTES: usize = 64 << 10;
 
 /// How often its time on processors is looked at, at most.
 const CPU_LOOK: Duration = Duration::from_millis(2);
+
+/// How often its files are looked at, at least.
+const DISK_LOOK: Duration = Duration::from_millis(20);
 
 /// A language, as an interpreter in another process wants its programs read.
 pub(crate) trait Reader {
@@ -121,15 +124,55 @@ pub(crate) struct Evaluator {
     waiting: Vec<u8>,
     /// The time that it has spent on processors.
     clock: ClockId,
+    scratch: Option<Scratch>,
+}
+
+/// An evaluator's own files, as this process sees them. What the config allows cannot be exceeded;
+/// what a run allows beneath that is watched here.
+#[derive(Debug)]
+struct Scratch {
+    fd: OwnedFd,
+    /// The most that there was at once.
+    bytes: u64,
+    files: u64,
+}
+
+impl Scratch {
+    /// Looks. Gives the limit that is exceeded.
+    fn look(&mut self, limits: &Limits) -> Option<Limit> {
+        // It lives as long as the descriptor to it.
+        let found = fstatvfs(&self.fd).ok()?;
+        let bytes = found.blocks().saturating_sub(found.blocks_free()) * found.fragment_size();
+        // The folder itself does not count.
+        let files = found.files().saturating_sub(found.files_free()).saturating_sub(1);
+        (self.bytes, self.files) = (self.bytes.max(bytes), self.files.max(files));
+        if bytes > limits.disk_bytes {
+            return Some(Limit::DiskBytes);
+        }
+        (files > limits.files.into()).then_some(Limit::Files)
+    }
 }
 
 impl Evaluator {
-    /// `stream` must not block; `pid` is the process behind it.
-    pub(crate) fn new(stream: UnixStream, pid: Pid) -> Self {
+    /// What speaks with a process that has been forked.
+    pub(crate) fn new(forked: Forked) -> Self {
         // As the C library does, but without asking the kernel whether there is such a process.
         const PROCESS: i32 = 2;
-        let clock = ClockId::from_raw((!pid.as_raw() << 3) | PROCESS);
-        Self { stream, arrived: Vec::new(), waiting: Vec::new(), clock }
+        let clock = ClockId::from_raw((!forked.pid.as_raw() << 3) | PROCESS);
+        let stream = forked.socket.into();
+        let scratch = forked.scratch.map(|fd| Scratch { fd, bytes: 0, files: 0 });
+        Self { stream, arrived: Vec::new(), waiting: Vec::new(), clock, scratch }
+    }
+
+    /// The limit that its files exceed.
+    fn overfull(&mut self, limits: &Limits) -> Option<Limit> {
+        self.scratch.as_mut()?.look(limits)
+    }
+
+    fn usage(&self, wall: Duration, cpu: Duration) -> Usage {
+        let (disk_bytes, files) = self.scratch.as_ref().map_or((0, 0), |s| (s.bytes, s.files));
+        let (wall_us, cpu_us) = (micros(wall), micros(cpu));
+        Usage { wall_us, cpu_us, memory_bytes: 0, disk_bytes, files }
     }
 
     /// The time that it has spent on processors. Where that is not told, the kernel's own limit
@@ -213,14 +256,16 @@ fn relay<S: Read + Write + AsFd>(
         let (wall, cpu) = (began.wall(), used(evaluator));
         let wall_left = Duration::from_millis(limits.wall_ms).saturating_sub(wall);
         let cpu_left = Duration::from_millis(limits.cpu_ms).saturating_sub(cpu);
-        if wall_left.is_zero() || cpu_left.is_zero() {
-            let limit = if wall_left.is_zero() { Limit::WallMs } else { Limit::CpuMs };
-            let usage = Usage { wall_us: micros(wall), cpu_us: micros(cpu), ..Usage::default() };
-            let done = Done { end: End::Limit(limit), usage };
+        let overfull = evaluator.overfull(limits);
+        let limit = wall_left.is_zero().then_some(Limit::WallMs);
+        let limit = limit.or(cpu_left.is_zero().then_some(Limit::CpuMs)).or(overfull);
+        if let Some(limit) = limit {
+            let done = Done { end: End::Limit(limit), usage: evaluator.usage(wall, cpu) };
             link.send(&FromWorker::Done(Box::new(done)))?;
             return Ok(Relayed::Done);
         }
         let left = wall_left.min(cpu_left.max(CPU_LOOK));
+        let left = if evaluator.scratch.is_some() { left.min(DISK_LOOK) } else { left };
         let (from_host, from_evaluator) = ready(link, evaluator, left)?;
         if evaluator.push().is_err() {
             return Ok(Relayed::Gone);
@@ -236,7 +281,13 @@ fn relay<S: Read + Write + AsFd>(
                 if let End::Threw(error) = &mut done.end {
                     own(error);
                 }
-                done.usage.cpu_us = done.usage.cpu_us.max(micros(used(evaluator)));
+                // Nothing of what it says of itself counts where more is known.
+                if let Some(limit) = evaluator.overfull(limits) {
+                    done.end = End::Limit(limit);
+                }
+                let seen = evaluator.usage(began.wall(), used(evaluator));
+                done.usage.cpu_us = done.usage.cpu_us.max(seen.cpu_us);
+                (done.usage.disk_bytes, done.usage.files) = (seen.disk_bytes, seen.files);
                 link.send(&FromWorker::Done(done))?;
                 return Ok(Relayed::Done);
             }

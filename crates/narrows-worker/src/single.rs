@@ -9,7 +9,7 @@ use crate::jail::seal::{Baseline, Seal};
 use crate::jail::{Report, Walls, filter, process, walls};
 use crate::link::Link;
 use crate::wire::Wire;
-use crate::zygote::{live, outside};
+use crate::zygote::{beside, live};
 use narrows_types::control::EXIT_UNSEALED;
 use narrows_types::frame::FromWorker;
 use narrows_types::{Layer, LayerState};
@@ -57,12 +57,13 @@ fn start<E: Engine>(
     let mut report = Report::default();
     let start = engine.outside().cloned();
     let visible = start.as_ref().map_or(&[][..], |start| &start.visible);
+    let empty = start.as_ref().and_then(|start| start.scratch.as_deref());
     if kind != Walls::None {
         // What is started outside of this binary is the first process of a namespace of its own.
-        walls::separate(&mut report, start.is_some(), visible);
-        walls::give_up(&mut report, visible);
+        walls::separate(&mut report, start.is_some(), (visible, empty));
+        walls::give_up(&mut report, visible, false);
     }
-    let outside = start.map(|start| outside(&start, &report, kind)).transpose()?;
+    let outside = start.map(|start| beside(&start, &report, kind)).transpose()?;
     let evaluator = outside.map(Outside::into_evaluator).transpose();
     let evaluator = evaluator.map_err(|error| format!("socket: {error}"))?;
     if kind != Walls::None {

@@ -74,19 +74,23 @@ fn start<E: Engine>(
     let mut report = Report::default();
     let start = engine.as_ref().and_then(Engine::outside).cloned();
     let visible = start.as_ref().map_or(&[][..], |start| &start.visible);
-    if walls::separate(&mut report, true, visible) {
+    let empty = start.as_ref().and_then(|start| start.scratch.as_deref());
+    if walls::separate(&mut report, true, (visible, empty)) {
         enter_pid_namespace()?;
     }
-    walls::give_up(&mut report, visible);
+    let mut outside = None;
+    if let Some(start) = start.as_ref().filter(|_| empty.is_some() && mounts(&report, kind)) {
+        outside = Some(Outside::start(start, true, true)?.0);
+    }
+    walls::give_up(&mut report, visible, outside.is_some());
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
     children.thread_block().map_err(|error| format!("signals: {error}"))?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     let ended = SignalFd::with_flags(&children, flags).map_err(|e| format!("signalfd: {e}"))?;
-    let outside = match &start {
-        None => None,
-        Some(start) => Some(outside(start, &report, kind)?),
-    };
+    if let Some(start) = start.as_ref().filter(|_| outside.is_none()) {
+        outside = Some(beside(start, &report, kind)?);
+    }
     // The filter makes no sockets.
     let pair = UnixStream::pair().map_err(|error| format!("socket: {error}"))?;
     let applied = filter::apply(&wide);
@@ -226,14 +230,21 @@ impl Zygote<'_> {
     }
 }
 
+/// Whether an interpreter can mount a folder for each of its evaluators.
+fn mounts(report: &Report, kind: Walls) -> bool {
+    kind != Walls::None
+        && report.reached(Layer::MountNamespace)
+        && report.reached(Layer::UserNamespace)
+}
+
 /// What evaluators are forked from. The machine's files must be out of its sight.
-pub(crate) fn outside(start: &Start, report: &Report, kind: Walls) -> Result<Outside, String> {
+pub(crate) fn beside(start: &Start, report: &Report, kind: Walls) -> Result<Outside, String> {
     let walled = report.reached(Layer::MountNamespace) || report.reached(Layer::Landlock);
     if kind == Walls::Floor && !walled {
         let why = "an interpreter of the system's needs landlock or a mount namespace";
         return Err(why.to_owned());
     }
-    Outside::start(start, kind != Walls::None).map(|(outside, _)| outside)
+    Outside::start(start, kind != Walls::None, false).map(|(outside, _)| outside)
 }
 
 /// A worker's whole life.

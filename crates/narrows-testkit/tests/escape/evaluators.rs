@@ -49,7 +49,7 @@ async fn an_evaluator_is_sealed_and_ends_with_its_lease() {
     let zygote = sandbox.health().into_iter().find_map(|health| health.pid).unwrap();
     let is_evaluator = |pid: &u32| {
         let limits = read(*pid, "limits");
-        read(*pid, "comm").starts_with("python") && field(&limits, "Max processes") == "0"
+        read(*pid, "comm").starts_with("python") && field(&limits, "Max processes") == "16"
     };
     let found: Vec<u32> = descendants(zygote).into_iter().filter(is_evaluator).collect();
     let [evaluator] = found[..] else { panic!("{found:?} under {zygote}") };
@@ -60,7 +60,7 @@ async fn an_evaluator_is_sealed_and_ends_with_its_lease() {
     assert_eq!(field(&status, "CapEff:").trim_start_matches('0'), "");
     assert_ne!(field(&status, "Uid:"), "0");
     let limits = read(evaluator, "limits");
-    for (name, soft) in [("Max cpu time", "11"), ("Max file size", "0"), ("Max open files", "64")] {
+    for (name, soft) in [("Max cpu time", "11"), ("Max file size", "16777216"), ("Max open files", "64")] {
         assert_eq!(field(&limits, name), soft, "{name}");
     }
     // Three times the null device, and its socket. (Only root may look.)

@@ -16,6 +16,7 @@ import random
 import resource
 import struct
 import sys
+import threading
 import time
 import traceback
 import types
@@ -55,10 +56,6 @@ class Stop(BaseException):
         self.end = end
 
 
-def limit(name):
-    return Stop({"limit": name})
-
-
 def clip(text, bytes_max):
     data = text.encode("utf-8", "replace")
     if len(data) <= bytes_max:
@@ -76,12 +73,14 @@ class Wire:
 
     def __init__(self, fd):
         self.fd = fd
+        self.sending = threading.RLock()
 
     def send(self, kind, payload=b""):
         data = memoryview(struct.pack("<IB", len(payload) + 1, kind) + payload)
         try:
-            while data:
-                data = data[os.write(self.fd, data) :]
+            with self.sending:
+                while data:
+                    data = data[os.write(self.fd, data) :]
         except OSError:
             os._exit(EXIT_LINK)
 
@@ -177,6 +176,16 @@ class Host:
         self.wakes = {}
         self.calls = self.tool_calls = self.notices = 0
         self.shown = self.logged = self.dropped = 0
+        # Whoever has it hears for all threads.
+        self.hearing = threading.RLock()
+        self.closing = threading.Lock()
+        self.over = self.scratch = None
+
+    def stop(self, end):
+        """Ends the run. In a thread beside the first nobody would hear an exception."""
+        if threading.current_thread() is not threading.main_thread():
+            self.over(end)
+        raise Stop(end)
 
     def log(self, level, text):
         size = len(text.encode("utf-8", "replace")) + 1
@@ -196,24 +205,29 @@ class Host:
             text = f"{self.dropped} more lines dropped: log_bytes is {bytes_max}"
             self.wire.send(LOG, dumps({"level": "warn", "text": text}))
 
-    def send_call(self, server, tool, args):
-        self.calls += 1
-        head = dumps({"id": self.calls, "server": server, "tool": tool})
-        self.wire.send(CALL, head[:-1] + b',"args":' + args + b"}")
-        return self.calls
+    def send_call(self, server, tool, args, future=None):
+        with self.wire.sending:
+            self.calls += 1
+            id = self.calls
+            head = dumps({"id": id, "server": server, "tool": tool})
+            self.pending[id] = future
+            self.wire.send(CALL, head[:-1] + b',"args":' + args + b"}")
+        return id
 
     def call(self, server, tool, args, wait):
         """Sends a call; gives its result, or a future of it."""
         if self.tool_calls >= self.limits["calls"]:
-            raise limit("calls")
+            self.stop({"limit": "calls"})
         self.tool_calls += 1
-        id = self.send_call(server, tool, args)
         if not wait:
-            future = self.pending[id] = self.loop.create_future()
+            future = self.loop.create_future()
+            self.send_call(server, tool, args, future)
             return future
-        self.pending[id] = None
+        id = self.send_call(server, tool, args)
         while id not in self.replies:
-            self.receive()
+            with self.hearing:
+                if id not in self.replies:
+                    self.receive()
         result, error = self.replies.pop(id)
         if error is not None:
             raise error
@@ -231,7 +245,10 @@ class Host:
             if until_us not in self.wakes.values() and len(self.wakes) < WAKES_MAX:
                 args = dumps({"until_us": until_us})
                 self.wakes[self.send_call("narrows", "wait", args)] = until_us
-        self.receive()
+        with self.hearing:
+            # Another thread may have heard meanwhile.
+            if not self.loop._ready:
+                self.receive()
 
     def receive(self):
         while True:
@@ -246,12 +263,13 @@ class Host:
         body = payload[13:]
         self.clock.told(at_us)
         if id in self.wakes:
+            self.pending.pop(id, None)
             self.clock.told(self.wakes.pop(id))
             return
         if id not in self.pending:
             os._exit(EXIT_LINK)
         if len(body) > self.limits["result_bytes"]:
-            raise limit("result_bytes")
+            self.stop({"limit": "result_bytes"})
         future = self.pending.pop(id)
         result = error = None
         try:
@@ -280,7 +298,7 @@ class Host:
         data = encode(value, True)
         self.shown += len(data)
         if self.shown > self.limits["value_bytes"]:
-            raise limit("value_bytes")
+            self.stop({"limit": "value_bytes"})
         self.wire.send(SHOW, data)
 
 

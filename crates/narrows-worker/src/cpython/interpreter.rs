@@ -2,6 +2,7 @@
 
 use crate::jail::foreign;
 use crate::jail::outside::Start;
+use narrows_types::Limits;
 use seccompiler::BpfProgram;
 use serde::Serialize;
 use std::ffi::CString;
@@ -43,17 +44,23 @@ const PRELOAD: &str = "abc argparse array ast asyncio base64 binascii bisect cal
                        types typing unicodedata urllib.parse uuid warnings weakref \
                        xml.etree.ElementTree zlib zoneinfo encodings.idna encodings.latin_1 \
                        encodings.ascii _strptime";
-/// Threads that libraries would start as soon as they are imported are not to be had.
-const ENVIRONMENT: [&str; 8] = [
+/// Libraries start no threads as soon as they are imported: a run has few.
+const ENVIRONMENT: [&str; 9] = [
     "PYTHONHASHSEED=0",
     "PYTHONUTF8=1",
     "PYTHONDONTWRITEBYTECODE=1",
     "OMP_NUM_THREADS=1",
     "OPENBLAS_NUM_THREADS=1",
     "MKL_NUM_THREADS=1",
-    "HOME=/",
+    "MALLOC_ARENA_MAX=2",
+    "HOME=/tmp",
     "TZ=UTC0",
 ];
+
+/// Where a run's own files are.
+const SCRATCH: &str = "/tmp";
+/// Where they are if something else is to be seen there.
+const SCRATCH_ELSEWHERE: &str = "/scratch";
 
 /// What the config says of Python.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,6 +69,8 @@ pub(crate) struct Settings {
     pub(crate) python: Option<PathBuf>,
     /// A virtual environment whose packages programs may import.
     pub(crate) venv: Option<PathBuf>,
+    /// What no run goes beyond.
+    pub(crate) most: Limits,
 }
 
 /// What the interpreter is told first.
@@ -77,6 +86,13 @@ struct Opening {
     clone: i64,
     /// It evaluates one program itself instead of forking.
     once: bool,
+    /// The folder with each evaluator's own files.
+    scratch: &'static str,
+    disk_bytes: u64,
+    files: u32,
+    processes: u32,
+    /// All that an evaluator sees beside its own files.
+    visible: Vec<PathBuf>,
 }
 
 /// Finds the interpreter and the packages, and says how they are started.
@@ -112,15 +128,25 @@ pub(crate) fn find(settings: &Settings, sealed: bool, once: bool) -> Result<Star
         }
         visible.push(venv);
     }
-    let filters = if sealed { vec![hex(&foreign::evaluator()?)] } else { Vec::new() };
+    let filters = if sealed { Vec::from(foreign::evaluator()?) } else { Vec::new() };
+    // What is to be seen may lie where programs look for a place for their own files.
+    let hidden = visible.iter().any(|path| path.starts_with(SCRATCH));
+    let scratch = if hidden { SCRATCH_ELSEWHERE } else { SCRATCH };
+    let most = &settings.most;
     let opening = Opening {
         path,
         preload: PRELOAD.split_whitespace().collect(),
         evaluator: EVALUATOR,
-        filters,
+        filters: filters.iter().map(hex).collect(),
         clone: libc::SYS_clone,
         once,
+        scratch,
+        disk_bytes: if sealed && !once { most.disk_bytes } else { 0 },
+        files: most.files,
+        processes: most.processes,
+        visible: visible.clone(),
     };
+    let scratch = (opening.disk_bytes > 0).then(|| scratch.into());
     let opening = serde_json::to_vec(&opening).map_err(|error| error.to_string())?;
     let text = |bytes: &[u8]| CString::new(bytes).map_err(|error| error.to_string());
     let mut command = vec![text(python.as_os_str().as_bytes())?];
@@ -129,7 +155,7 @@ pub(crate) fn find(settings: &Settings, sealed: bool, once: bool) -> Result<Star
     }
     let environment =
         ENVIRONMENT.iter().map(|one| text(one.as_bytes())).collect::<Result<_, _>>()?;
-    Ok(Start { command, environment, visible, opening, anew: false, once })
+    Ok(Start { command, environment, visible, scratch, opening, anew: false, once })
 }
 
 /// The folders of a virtual environment's packages.

@@ -6,7 +6,8 @@
 //!
 //! What differs from the embedded engine: `time`, `datetime`, `random` and `os.urandom` are the
 //! run's own as long as they are asked by their Python names, native code sees the real ones; a
-//! program has one thread and no process; what it imports beside the modules that are warm is read
+//! program has threads, as many as its limit allows, and no process; its own files are in memory and
+//! go with it, see `settle` in `zygote.py`; what it imports beside the modules that are warm is read
 //! from files, during the run.
 
 mod interpreter;

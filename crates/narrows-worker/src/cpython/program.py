@@ -1,6 +1,13 @@
 """One program, from its text to its end."""
 
 import datetime as datetimes
+import errno
+
+
+# What Python says where the system has no more threads for it.
+NO_THREAD = "can't start new thread"
+# Memory of a thread's stack.
+STACK_BYTES = 1 << 20
 
 
 def virtual(clock):
@@ -167,12 +174,25 @@ def place(line, column, lines):
     return {"line": line, "column": len(before) + 1}
 
 
-def end_of(error, lines):
+def full(error, scratch):
+    """The limit at which no file could be written."""
+    try:
+        found = os.statvfs(scratch or "/")
+    except OSError:
+        return "disk_bytes"
+    return "files" if error.errno == errno.ENOSPC and not found.f_ffree else "disk_bytes"
+
+
+def end_of(error, lines, scratch):
     """How an exception that nobody caught ends the run."""
     if isinstance(error, MemoryError):
         return {"limit": "memory_bytes"}
     if isinstance(error, RecursionError):
         return {"limit": "stack"}
+    if isinstance(error, RuntimeError) and str(error) == NO_THREAD and scratch:
+        return {"limit": "processes"}
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return {"limit": full(error, scratch)}
     if isinstance(error, SystemExit) and error.code in (None, 0):
         return {"value": None}
     try:
@@ -208,22 +228,24 @@ def evaluate(begin, host, loop):
     except Unfit as why:
         return {"threw": {"name": "ValueError", "message": str(why), "at": []}}, None
     except BaseException as error:
-        end = end_of(error, lines)
+        end = end_of(error, lines, host.scratch)
         traceback.clear_frames(error.__traceback__)
         return end, None
 
 
-def run(fd, baseline_bytes):
-    """Reads one program from a socket, runs it, and ends this process."""
+def run(fd, baseline_bytes, scratch):
+    """Reads one program from a socket, runs it, and ends this process. `scratch` is where its own
+    files are, if it may have any."""
     wire = Wire(fd)
     _, payload = wire.receive()
     begin = json.loads(payload)
     limits = begin["limits"]
-    confine(limits, baseline_bytes)
+    confine(limits, baseline_bytes, scratch)
     before = resource.getrusage(resource.RUSAGE_SELF)
     began = real_monotonic()
     clock = Clock(begin["now_ms"])
     host = Host(wire, limits, clock)
+    host.scratch = scratch
     loop = Loop(host)
     asyncio.set_event_loop_policy(Policy(loop))
     asyncio.run = loop.run
@@ -231,7 +253,17 @@ def run(fd, baseline_bytes):
     sys.argv, sys.stdin = [SCRIPT], None
     virtual(clock)
     seeded(begin["seed"])
-    end, data = evaluate(begin, host, loop)
+    finish = lambda end, data=None: close(host, (before, began), baseline_bytes, (end, data))
+    host.over = finish
+    finish(*evaluate(begin, host, loop))
+
+
+def close(host, started, baseline_bytes, ended):
+    """Tells the run's end and ends this process; only the first of several threads that come here
+    gets to it."""
+    host.closing.acquire()
+    before, began = started
+    end, data = ended
     if baseline_bytes:
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
@@ -243,11 +275,11 @@ def run(fd, baseline_bytes):
         "memory_bytes": max(0, used.ru_maxrss - before.ru_maxrss) * 1024,
     }
     end = b'{"value":' + data + b"}" if data is not None else dumps(end)
-    wire.send(DONE, b'{"end":' + end + b',"usage":' + dumps(usage) + b"}")
+    host.wire.send(DONE, b'{"end":' + end + b',"usage":' + dumps(usage) + b"}")
     os._exit(0)
 
 
-def confine(limits, baseline_bytes):
+def confine(limits, baseline_bytes, scratch):
     """Takes on the run's limits, which come before its text is looked at."""
     if not baseline_bytes:
         return
@@ -257,5 +289,11 @@ def confine(limits, baseline_bytes):
     resource.setrlimit(resource.RLIMIT_DATA, (data, data + LAST_WORDS_BYTES))
     seconds = -(-limits["cpu_ms"] // 1000) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    if scratch:
+        threading.stack_size(STACK_BYTES)
+        for kind, most in (("FSIZE", limits["disk_bytes"]), ("NPROC", limits["processes"])):
+            kind = getattr(resource, f"RLIMIT_{kind}")
+            most = min(most, resource.getrlimit(kind)[1])
+            resource.setrlimit(kind, (most, most))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, limits["cpu_ms"] / 1000)

@@ -11,9 +11,9 @@ use std::os::unix::net::UnixStream;
 
 fn work(inside: UnixStream, program: &Program) -> Result<(), LinkError> {
     let mut prepared = prepare(&Settings::default(), false, true).unwrap();
-    let (outside, _) = Outside::start(&prepared.start, false).unwrap();
+    let (outside, _) = Outside::start(&prepared.start, false, false).unwrap();
     let one = outside.into_evaluator().unwrap();
-    prepared.evaluator = Some(Evaluator::new(one.socket.into(), one.pid));
+    prepared.evaluator = Some(Evaluator::new(one));
     match prepared.run(&mut Link::new(inside), program)? {
         Relayed::Done => Ok(()),
         Relayed::Gone => Err(BadFrame("the evaluator is gone".to_owned()).into()),

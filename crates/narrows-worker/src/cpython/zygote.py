@@ -16,6 +16,19 @@ import struct
 import sys
 
 CONTROL, EXIT_UNSEALED = 3, 66
+CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, CAP_VERSION = 47, 4, 0x20080522
+# System calls that have one number on every architecture.
+MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT = 429, 430, 431, 432
+CREATE_RULESET, ADD_RULE, RESTRICT_SELF = 444, 445, 446
+FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, SET_STRING, CREATE, EMPTY_PATH = 1, 1, 1, 6, 4
+NOSUID_NODEV_NOEXEC = 2 | 4 | 8
+AT_FDCWD = -100
+# Landlock's rights: to execute, to read a file and a folder; all but to execute, to make devices,
+# sockets and pipes, and to command devices.
+READ_FILE, READ_FOLDER, KEEP_FILES = 0b101, 0b1101, 0b111_0001_1011_1110
+# By Landlock's version: how many rights there are over files.
+FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 4, 22, 2
 CLONE_PARENT, SIGCHLD, SIGKILL = 0x8000, 17, 9
 # Beyond the limits of any run; the run's own come with its program.
@@ -51,6 +64,82 @@ def forbid(program):
         raise OSError(ctypes.get_errno(), "seccomp")
 
 
+def call(number, *values):
+    given = [ctypes.c_long(value) if isinstance(value, int) else value for value in values]
+    got = libc.syscall(ctypes.c_long(number), *given)
+    if got < 0:
+        raise OSError(ctypes.get_errno(), f"system call {number}")
+    return got
+
+
+def enter(namespace):
+    if libc.unshare(namespace) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
+def folder(config):
+    """A folder in memory for one evaluator's files, which is nowhere yet."""
+    context = call(FSOPEN, b"tmpfs", FSOPEN_CLOEXEC)
+    try:
+        # The folder itself is one file too.
+        wanted = (b"size", config["disk_bytes"]), (b"nr_inodes", config["files"] + 1)
+        for name, number in wanted:
+            call(FSCONFIG, context, SET_STRING, name, b"%d" % number, 0)
+        call(FSCONFIG, context, SET_STRING, b"mode", b"0700", 0)
+        call(FSCONFIG, context, CREATE, None, None, 0)
+        return call(FSMOUNT, context, FSMOUNT_CLOEXEC, NOSUID_NODEV_NOEXEC)
+    finally:
+        os.close(context)
+
+
+def keeps_files(config):
+    """Whether evaluators can have files of their own here: the right to mount, and a name for whom
+    they belong to."""
+    if not config["disk_bytes"]:
+        return False
+    try:
+        enter(CLONE_NEWNS)
+        mounted = folder({**config, "files": 1})
+        try:
+            os.mkdir("probe", dir_fd=mounted)
+        finally:
+            os.close(mounted)
+    except OSError:
+        return False
+    return True
+
+
+def settle(config, mounted):
+    """Moves into an evaluator's own folder, and gives up what that took."""
+    enter(CLONE_NEWNS)
+    call(MOVE_MOUNT, mounted, b"", AT_FDCWD, config["scratch"].encode(), EMPTY_PATH)
+    os.chdir(config["scratch"])
+    # So that the number of its tasks is its own.
+    enter(CLONE_NEWUSER)
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
+    header = struct.pack("<Ii", CAP_VERSION, 0)
+    if libc.capset(header, bytes(24)) != 0:
+        raise OSError(ctypes.get_errno(), "capset")
+    lock(config)
+
+
+def lock(config):
+    """Landlock, as the zygote has it: what is visible can be read, its own folder be written."""
+    version = libc.syscall(ctypes.c_long(CREATE_RULESET), None, ctypes.c_long(0), ctypes.c_long(1))
+    if version < 1:
+        return
+    files = (1 << FILE_RIGHTS.get(version, 16)) - 1
+    rights = struct.pack("<QQQ", files, 3, 3)[: 8 if version < 4 else 16 if version < 6 else 24]
+    rules = call(CREATE_RULESET, rights, len(rights), 0)
+    paths = [(path, READ_FOLDER if os.path.isdir(path) else READ_FILE) for path in config["visible"]]
+    for path, access in [*paths, (config["scratch"], KEEP_FILES)]:
+        place = os.open(path, os.O_PATH)
+        call(ADD_RULE, rules, 1, struct.pack("<Qi", access & files, place), 0)
+        os.close(place)
+    call(RESTRICT_SELF, rules, 0)
+    os.close(rules)
+
+
 def data_bytes():
     """Memory for data that this process has, found out by how little the kernel lets it have."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -80,8 +169,10 @@ def warm(config):
     return evaluator["run"], missing
 
 
-def seal(config, link, parent):
+def seal(config, link, parent, mounted=None):
     """Closes this process, before it reads a byte. An error means that it must end."""
+    if mounted is not None:
+        settle(config, mounted)
     prctl(PR_SET_PDEATHSIG, SIGKILL)
     prctl(PR_SET_DUMPABLE, 0)
     if os.getppid() != parent:
@@ -93,8 +184,8 @@ def seal(config, link, parent):
     os.closerange(CONTROL + 1, 1 << 16)
     for name, most in (
         ("CORE", 0),
-        ("FSIZE", 0),
-        ("NPROC", 0),
+        ("FSIZE", 0 if mounted is None else config["disk_bytes"]),
+        ("NPROC", 0 if mounted is None else config["processes"]),
         ("MEMLOCK", 0),
         ("MSGQUEUE", 0),
         ("NOFILE", 64),
@@ -123,6 +214,7 @@ def main():
     config["filters"] = [bytes.fromhex(text) for text in config["filters"]]
     run, missing = warm(config)
     prctl(PR_SET_DUMPABLE, 0)
+    keeps = bool(config["filters"]) and keeps_files(config)
     baseline = data_bytes() if config["filters"] else 0
     parent = os.getppid()
     gc.collect()
@@ -132,24 +224,28 @@ def main():
     control.sendall(struct.pack("<I", len(ready)) + ready)
     if config["once"]:
         seal(config, control.detach(), parent)
-        run(CONTROL, baseline)
+        run(CONTROL, baseline, None)
     while exactly(control, 1):
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
+        mounted = folder(config) if keeps else None
         pid = fork(config)
         if pid == 0:
             try:
                 ours.close()
-                seal(config, theirs.detach(), parent)
+                seal(config, theirs.detach(), parent, mounted)
             except BaseException:
                 os._exit(EXIT_UNSEALED)
-            run(CONTROL, baseline)
+            run(CONTROL, baseline, config["scratch"] if keeps else None)
         theirs.close()
         if pid < 0:
             socket.send_fds(control, [struct.pack("<i", -1)], [])
         else:
-            socket.send_fds(control, [struct.pack("<i", pid)], [ours.fileno()])
+            shared = [ours.fileno()] + [mounted] * keeps
+            socket.send_fds(control, [struct.pack("<i", pid)], shared)
         ours.close()
+        if keeps:
+            os.close(mounted)
 
 
 main()

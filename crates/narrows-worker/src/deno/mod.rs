@@ -72,7 +72,8 @@ pub(crate) fn prepare(binary: Option<&Path>, once: bool) -> Result<Prepared, Str
     let mut visible: Vec<PathBuf> =
         LIBRARIES.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
     visible.push(binary);
-    let start = Start { command, environment, visible, opening: Vec::new(), anew: true, once };
+    let (scratch, opening) = (None, Vec::new());
+    let start = Start { command, environment, visible, scratch, opening, anew: true, once };
     let globals = GLOBALS.split_whitespace().map(str::to_owned).collect();
     Ok(Beside::new(start, TypeScript { globals }))
 }

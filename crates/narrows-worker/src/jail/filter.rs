@@ -25,6 +25,7 @@ const WORKER: &[i64] = &[
     libc::SYS_clock_gettime,
     libc::SYS_gettimeofday,
     libc::SYS_getrusage,
+    libc::SYS_fstatfs,
     libc::SYS_getrandom,
     libc::SYS_sched_yield,
     libc::SYS_rt_sigreturn,
@@ -244,7 +245,7 @@ pub(super) fn equal(argument: u8, value: u64) -> Result<SeccompCondition, String
     condition(argument, SeccompCmpOp::Eq, value)
 }
 
-fn other(argument: u8, value: u64) -> Result<SeccompCondition, String> {
+pub(super) fn other(argument: u8, value: u64) -> Result<SeccompCondition, String> {
     condition(argument, SeccompCmpOp::Ne, value)
 }
 

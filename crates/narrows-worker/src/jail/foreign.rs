@@ -1,8 +1,7 @@
 //! The system calls of interpreters that are not built into this binary. They need files to import
 //! from, so their list is longer than a worker's; none of them changes anything on the machine.
 
-use super::filter::{Rules, allow, clear, compile, equal};
-use super::filter::{number, rule};
+use super::filter::{Rules, allow, clear, compile, equal, number, other, rule};
 use seccompiler::{BpfProgram, SeccompAction};
 
 /// What an interpreter needs to run a program: memory, time, and files to read.
@@ -68,6 +67,34 @@ const EVALUATOR: &[i64] = &[
     libc::SYS_exit_group,
 ];
 
+/// What a program does with files of its own. Nothing else that it sees can be written.
+const FILES: &[i64] = &[
+    libc::SYS_unlinkat,
+    libc::SYS_renameat,
+    libc::SYS_renameat2,
+    libc::SYS_mkdirat,
+    libc::SYS_linkat,
+    libc::SYS_symlinkat,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_utimensat,
+    libc::SYS_truncate,
+    libc::SYS_ftruncate,
+    libc::SYS_fallocate,
+    libc::SYS_flock,
+    libc::SYS_fsync,
+    libc::SYS_fdatasync,
+    libc::SYS_pwrite64,
+    libc::SYS_sendfile,
+    libc::SYS_copy_file_range,
+    libc::SYS_fadvise64,
+    libc::SYS_statfs,
+    libc::SYS_fstatfs,
+    libc::SYS_chdir,
+    libc::SYS_fchdir,
+    libc::SYS_umask,
+];
+
 /// What a warm interpreter needs to start and to fork its evaluators; they themselves are refused
 /// it. That is, not all of `clone`: see [`zygote`].
 const ZYGOTE: &[i64] = &[
@@ -81,11 +108,23 @@ const ZYGOTE: &[i64] = &[
     libc::SYS_getsockopt,
 ];
 
+/// How it gives each evaluator a folder and an identity of its own, and Landlock: an evaluator that
+/// tries the like is ended.
+const MOUNTING: &[i64] = &[
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_move_mount,
+    libc::SYS_capset,
+    libc::SYS_landlock_create_ruleset,
+    libc::SYS_landlock_add_rule,
+    libc::SYS_landlock_restrict_self,
+];
+
 /// What honest programs try too, such as libraries that look for what they might use: they get an
 /// error. Whatever is in no list here ends the process.
 const REFUSED: &[i64] = &[
     libc::SYS_ioctl,
-    libc::SYS_clone3,
     libc::SYS_wait4,
     libc::SYS_waitid,
     libc::SYS_kill,
@@ -109,36 +148,12 @@ const REFUSED: &[i64] = &[
     libc::SYS_timerfd_create,
     libc::SYS_signalfd4,
     libc::SYS_inotify_init1,
-    libc::SYS_unlinkat,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
-    libc::SYS_mkdirat,
-    libc::SYS_linkat,
-    libc::SYS_symlinkat,
     libc::SYS_mknodat,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
     libc::SYS_fchown,
     libc::SYS_fchownat,
-    libc::SYS_utimensat,
-    libc::SYS_truncate,
-    libc::SYS_ftruncate,
-    libc::SYS_fallocate,
-    libc::SYS_flock,
-    libc::SYS_fsync,
-    libc::SYS_fdatasync,
-    libc::SYS_pwrite64,
-    libc::SYS_sendfile,
-    libc::SYS_copy_file_range,
-    libc::SYS_fadvise64,
-    libc::SYS_statfs,
-    libc::SYS_fstatfs,
     libc::SYS_getxattr,
     libc::SYS_listxattr,
-    libc::SYS_chdir,
-    libc::SYS_fchdir,
     libc::SYS_chroot,
-    libc::SYS_umask,
     libc::SYS_setsid,
     libc::SYS_setpgid,
     libc::SYS_getpgid,
@@ -175,6 +190,19 @@ const OLD_EVALUATOR: &[i64] = &[
     libc::SYS_time,
 ];
 #[cfg(target_arch = "x86_64")]
+const OLD_FILES: &[i64] = &[
+    libc::SYS_unlink,
+    libc::SYS_rename,
+    libc::SYS_mkdir,
+    libc::SYS_rmdir,
+    libc::SYS_link,
+    libc::SYS_symlink,
+    libc::SYS_chmod,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_creat,
+];
+#[cfg(target_arch = "x86_64")]
 const OLD_ZYGOTE: &[i64] = &[libc::SYS_arch_prctl];
 #[cfg(target_arch = "x86_64")]
 const OLD_REFUSED: &[i64] = &[
@@ -183,19 +211,9 @@ const OLD_REFUSED: &[i64] = &[
     libc::SYS_pipe,
     libc::SYS_epoll_create,
     libc::SYS_epoll_wait,
-    libc::SYS_unlink,
-    libc::SYS_rename,
-    libc::SYS_mkdir,
-    libc::SYS_rmdir,
-    libc::SYS_link,
-    libc::SYS_symlink,
     libc::SYS_mknod,
-    libc::SYS_chmod,
     libc::SYS_chown,
     libc::SYS_lchown,
-    libc::SYS_utime,
-    libc::SYS_utimes,
-    libc::SYS_creat,
     libc::SYS_getpgrp,
     libc::SYS_alarm,
     libc::SYS_pause,
@@ -203,9 +221,17 @@ const OLD_REFUSED: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_EVALUATOR: &[i64] = &[];
 #[cfg(not(target_arch = "x86_64"))]
+const OLD_FILES: &[i64] = &[];
+#[cfg(not(target_arch = "x86_64"))]
 const OLD_ZYGOTE: &[i64] = &[];
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_REFUSED: &[i64] = &[];
+
+/// What the C libraries ask for where they start a thread, glibc's and musl's.
+const THREADS: [i32; 2] = [0x003d_0f00, 0x007d_0f00];
+
+/// What they ask for where they start a program: that is refused, and does not end the process.
+const SPAWN: i32 = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
 
 /// All that a fork may not do but to have the same parent.
 const CLONE_REFUSED: i32 = super::filter::CLONE_REFUSED & !libc::CLONE_PARENT;
@@ -213,10 +239,21 @@ const CLONE_REFUSED: i32 = super::filter::CLONE_REFUSED & !libc::CLONE_PARENT;
 /// The filter that a warm interpreter is started under, and all that it forks.
 pub(crate) fn zygote() -> Result<BpfProgram, String> {
     let mut rules = Rules::new();
-    for calls in [EVALUATOR, OLD_EVALUATOR, ZYGOTE, OLD_ZYGOTE, REFUSED, OLD_REFUSED] {
+    for calls in [EVALUATOR, OLD_EVALUATOR, FILES, OLD_FILES, REFUSED, OLD_REFUSED] {
         allow(&mut rules, calls);
     }
-    rules.insert(libc::SYS_clone, vec![rule(&[clear(0, CLONE_REFUSED)?])?]);
+    for calls in [ZYGOTE, OLD_ZYGOTE, MOUNTING] {
+        allow(&mut rules, calls);
+    }
+    let mut clones = vec![rule(&[clear(0, CLONE_REFUSED)?])?];
+    for other in THREADS.into_iter().chain([SPAWN]) {
+        clones.push(rule(&[equal(0, number(other)?)?])?);
+    }
+    rules.insert(libc::SYS_clone, clones);
+    let namespace = |flag| rule(&[equal(0, number(flag)?)?]);
+    let own = vec![namespace(libc::CLONE_NEWNS)?, namespace(libc::CLONE_NEWUSER)?];
+    rules.insert(libc::SYS_unshare, own);
+    allow(&mut rules, &[libc::SYS_clone3]);
     // Code comes from files, which nobody here can write.
     let code = rule(&[clear(3, libc::MAP_ANONYMOUS)?, clear(2, libc::PROT_WRITE)?])?;
     rules.insert(libc::SYS_mmap, vec![rule(&[clear(2, libc::PROT_EXEC)?])?, code]);
@@ -229,14 +266,33 @@ pub(crate) fn zygote() -> Result<BpfProgram, String> {
 }
 
 /// What an evaluator is refused beyond that, before it reads a byte.
-pub(crate) fn evaluator() -> Result<BpfProgram, String> {
+pub(crate) fn evaluator() -> Result<[BpfProgram; 3], String> {
     let mut rules = Rules::new();
     for calls in [ZYGOTE, OLD_ZYGOTE, REFUSED, OLD_REFUSED] {
         allow(&mut rules, calls);
     }
-    rules.insert(libc::SYS_clone, Vec::new());
-    let refused = u32::try_from(libc::EACCES).map_err(|error| error.to_string())?;
-    compile(rules, SeccompAction::Allow, SeccompAction::Errno(refused))
+    let mut no_thread = Vec::new();
+    for thread in THREADS {
+        no_thread.push(other(0, number(thread)?)?);
+    }
+    rules.insert(libc::SYS_clone, vec![rule(&no_thread)?]);
+    let refused = compile(rules, SeccompAction::Allow, errno(libc::EACCES)?)?;
+    let mut ended = Rules::new();
+    allow(&mut ended, MOUNTING);
+    allow(&mut ended, &[libc::SYS_unshare]);
+    let ended = compile(ended, SeccompAction::Allow, SeccompAction::KillProcess)?;
+    // The last refuses to add another.
+    Ok([no_clone3()?, ended, refused])
+}
+
+/// Its flags cannot be looked at; the C library takes `clone` then.
+fn no_clone3() -> Result<BpfProgram, String> {
+    let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
+    compile(clone3, SeccompAction::Allow, errno(libc::ENOSYS)?)
+}
+
+fn errno(number: i32) -> Result<SeccompAction, String> {
+    u32::try_from(number).map(SeccompAction::Errno).map_err(|error| error.to_string())
 }
 
 /// What an engine with threads and code of its own making is ended for. It is started under this
@@ -323,20 +379,15 @@ const DENIED: &[i64] = &[
 
 /// The filters of an engine with threads, to be applied in this order.
 pub(crate) fn threaded() -> Result<[BpfProgram; 3], String> {
-    let refuse = |errno| u32::try_from(errno).map(SeccompAction::Errno);
-    let text = |error: std::num::TryFromIntError| error.to_string();
     let mut denied = Rules::new();
     allow(&mut denied, DENIED);
     // A thread, not a process.
     denied.insert(libc::SYS_clone, vec![rule(&[clear(0, libc::CLONE_THREAD)?])?]);
-    let denied = compile(denied, SeccompAction::Allow, refuse(libc::EACCES).map_err(text)?)?;
-    // Its flags cannot be looked at; the C library takes `clone` then.
-    let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
-    let clone3 = compile(clone3, SeccompAction::Allow, refuse(libc::ENOSYS).map_err(text)?)?;
+    let denied = compile(denied, SeccompAction::Allow, errno(libc::EACCES)?)?;
     let mut forbidden = Rules::new();
     allow(&mut forbidden, FORBIDDEN);
     let forbidden = compile(forbidden, SeccompAction::Allow, SeccompAction::KillProcess)?;
-    Ok([forbidden, clone3, denied])
+    Ok([forbidden, no_clone3()?, denied])
 }
 
 /// A filter's instructions as the kernel reads them.
@@ -354,16 +405,16 @@ mod tests {
 
     #[test]
     fn every_filter_compiles_and_fits_the_kernel() {
-        for filter in [zygote(), evaluator()] {
-            let filter = filter.unwrap();
-            assert!(filter.len() > 50 && filter.len() < 4_096, "{}", filter.len());
+        for filter in [zygote().unwrap()].into_iter().chain(evaluator().unwrap()) {
+            assert!(filter.len() > 5 && filter.len() < 4_096, "{}", filter.len());
             assert_eq!(bytes(&filter).len(), filter.len() * 8);
         }
     }
 
     #[test]
     fn no_call_is_both_allowed_and_refused() {
-        let refused: Vec<_> = [ZYGOTE, REFUSED, OLD_ZYGOTE, OLD_REFUSED].concat();
-        assert!(![EVALUATOR, OLD_EVALUATOR].concat().iter().any(|call| refused.contains(call)));
+        let refused: Vec<_> = [ZYGOTE, REFUSED, OLD_ZYGOTE, OLD_REFUSED, MOUNTING].concat();
+        let allowed = [EVALUATOR, OLD_EVALUATOR, FILES, OLD_FILES].concat();
+        assert!(!allowed.iter().any(|call| refused.contains(call)));
     }
 }

@@ -34,6 +34,8 @@ pub struct Start {
     pub(crate) environment: Vec<CString>,
     /// All that it sees of the file system, to read and to execute.
     pub(crate) visible: Vec<PathBuf>,
+    /// The folder on which each evaluator mounts one for its own files, where it can.
+    pub(crate) scratch: Option<PathBuf>,
     /// What it is told first.
     pub(crate) opening: Vec<u8>,
     /// It cannot be forked once it is warm: each evaluator is started anew.
@@ -56,17 +58,26 @@ pub struct Forked {
     pub(crate) pid: Pid,
     /// The socket to it, which does not block.
     pub(crate) socket: OwnedFd,
+    /// What its own files are in, to see how many they are.
+    pub(crate) scratch: Option<OwnedFd>,
 }
 
 impl Outside {
-    /// Starts an interpreter and waits until it is warm. Gives what it says of itself.
-    pub(crate) fn start(start: &Start, sealed: bool) -> Result<(Self, Vec<u8>), String> {
+    /// Starts an interpreter and waits until it is warm. Gives what it says of itself. `mounts`:
+    /// it is behind no wall yet but namespaces, and takes on all but what it needs to mount.
+    pub(crate) fn start(
+        start: &Start,
+        sealed: bool,
+        mounts: bool,
+    ) -> Result<(Self, Vec<u8>), String> {
         let text = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
         let (mut ours, theirs) = UnixStream::pair().map_err(|error| text("socket", &error))?;
         let forked = process::fork().map_err(|error| text("fork", &error))?;
         let Side::Parent(pid) = forked else {
             drop(ours);
+            let given_up = if mounts { walls::give_up_but_mounting() } else { Ok(()) };
             let never = match (start.anew, start.once) {
+                _ if given_up.is_err() => given_up.err().unwrap_or_default(),
                 (false, _) => become_interpreter(start, theirs, sealed),
                 (true, false) => launcher::serve(start, theirs, sealed),
                 (true, true) => launcher::become_once(start, theirs, sealed),
@@ -100,7 +111,7 @@ impl Outside {
     /// One that evaluates a program itself instead of forking.
     pub(crate) fn into_evaluator(self) -> io::Result<Forked> {
         self.control.set_nonblocking(true)?;
-        Ok(Forked { pid: self.pid, socket: self.control.into() })
+        Ok(Forked { pid: self.pid, socket: self.control.into(), scratch: None })
     }
 
     /// Has an evaluator forked.
@@ -108,17 +119,17 @@ impl Outside {
         (&self.control).write_all(&[1])?;
         readable(&self.control, Instant::now() + FORK)?;
         let mut number = [0; 4];
-        let mut beside = cmsg_space!([i32; 1]);
+        let mut beside = cmsg_space!([i32; 2]);
         let mut parts = [IoSliceMut::new(&mut number)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
         let socket = self.control.as_raw_fd();
         let message = recvmsg::<()>(socket, &mut parts, Some(&mut beside), flags)?;
         let bytes = message.bytes;
-        let fds: Vec<OwnedFd> = message.cmsgs()?.flat_map(take_over).collect();
+        let mut fds = message.cmsgs()?.flat_map(take_over).collect::<Vec<_>>().into_iter();
         let pid = i32::from_le_bytes(number);
-        match fds.into_iter().next() {
+        match fds.next() {
             Some(socket) if bytes == number.len() && pid > 0 => {
-                Ok(Forked { pid: Pid::from_raw(pid), socket })
+                Ok(Forked { pid: Pid::from_raw(pid), socket, scratch: fds.next() })
             }
             _ => Err(io::Error::other("the interpreter cannot fork")),
         }

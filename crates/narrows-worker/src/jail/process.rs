@@ -68,7 +68,7 @@ pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
 }
 
 /// Moves a wire, and what else is kept, to the lowest numbers and closes every other descriptor.
-pub(crate) fn keep_only(wire: Wire, other: Option<OwnedFd>) -> io::Result<(Wire, Option<OwnedFd>)> {
+pub(crate) fn keep_only(wire: Wire, others: Vec<OwnedFd>) -> io::Result<(Wire, Vec<OwnedFd>)> {
     let (read, write) = wire.into_parts();
     let read = keep_as(read, 0)?;
     let mut kept = 1;
@@ -78,13 +78,13 @@ pub(crate) fn keep_only(wire: Wire, other: Option<OwnedFd>) -> io::Result<(Wire,
         io::Result::Ok(fd)
     };
     let write = write.map(&mut keep).transpose()?;
-    let other = other.map(&mut keep).transpose()?;
+    let others = others.into_iter().map(&mut keep).collect::<io::Result<_>>()?;
     close_from(kept)?;
     let wire = match write {
         None => Wire::one(read),
         Some(write) => Wire::pair(read, write),
     };
-    Ok((wire, other))
+    Ok((wire, others))
 }
 
 /// What has that number is closed: the null device that nobody reads, or the descriptor itself.
@@ -263,6 +263,23 @@ struct CapSets {
 const CAP_VERSION: u32 = 0x2008_0522;
 /// More than the kernel has; the first unknown one ends the loop.
 const CAPS_MAX: libc::c_ulong = 64;
+
+/// Gives up every capability but the one to mount, which an exec keeps.
+pub(crate) fn keep_mounting() -> io::Result<()> {
+    const SYS_ADMIN: u32 = 21;
+    let only = 1 << SYS_ADMIN;
+    let header = CapHeader { version: CAP_VERSION, pid: 0 };
+    let low = CapSets { effective: only, permitted: only, inheritable: only };
+    let sets = [low, CapSets::default()];
+    // SAFETY: pointers to live locals laid out as the kernel's ABI says for this version.
+    if unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let raise = libc::PR_CAP_AMBIENT_RAISE;
+    // SAFETY: integers only.
+    let raised = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, SYS_ADMIN, 0, 0) };
+    if raised == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
 
 /// Gives up every capability in every set and checks that none is left.
 pub(crate) fn drop_capabilities() -> io::Result<()> {

@@ -18,7 +18,8 @@ const OPTIONS_EMPTY: &str = "size=4k,nr_inodes=1,mode=0555";
 /// Where processes are seen.
 const PROC: &str = "/proc";
 
-/// Makes the root of this mount namespace one that shows this only.
+/// Makes the root of this mount namespace one that shows this only, and an empty folder to mount on
+/// where there is to be one.
 pub(super) fn replace(view: &View<'_>) -> Result<(), String> {
     let none = None::<&str>;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -52,6 +53,9 @@ pub(super) fn replace(view: &View<'_>) -> Result<(), String> {
     }
     if view.processes {
         show_processes()?;
+    }
+    if let Some(path) = view.empty.and_then(|path| path.strip_prefix("/").ok()) {
+        fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     if !view.is_empty() {
         let again = bare | MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;

@@ -77,10 +77,15 @@ impl Seal {
         }
         SigSet::empty().thread_set_mask().map_err(|error| format!("signals: {error}"))?;
         process::die_of_faults().map_err(|error| format!("signals: {error}"))?;
-        let (pid, socket) = evaluator.map(|one| (one.pid, one.socket)).unzip();
-        let (wire, socket) =
-            process::keep_only(wire, socket).map_err(|error| format!("descriptors: {error}"))?;
-        let evaluator = pid.zip(socket).map(|(pid, socket)| Forked { pid, socket });
+        let pid = evaluator.as_ref().map(|one| one.pid);
+        let others = evaluator.into_iter().flat_map(|one| [Some(one.socket), one.scratch]);
+        let (wire, others) = process::keep_only(wire, others.flatten().collect())
+            .map_err(|error| format!("descriptors: {error}"))?;
+        let count = wire.width() + others.len() as u64;
+        let mut others = others.into_iter();
+        let evaluator = pid.zip(others.next());
+        let evaluator =
+            evaluator.map(|(pid, socket)| Forked { pid, socket, scratch: others.next() });
         let kept = (wire, evaluator);
         if self.walls == Walls::None {
             return Ok(kept);
@@ -95,7 +100,7 @@ impl Seal {
             (Resource::RLIMIT_NPROC, 0),
             (Resource::RLIMIT_MEMLOCK, 0),
             (Resource::RLIMIT_MSGQUEUE, 0),
-            (Resource::RLIMIT_NOFILE, kept.0.width() + u64::from(kept.1.is_some())),
+            (Resource::RLIMIT_NOFILE, count),
             (Resource::RLIMIT_AS, MEMORY_BYTES_MAX),
         ] {
             let set = setrlimit(resource, to, to).map_err(|error| format!("rlimit: {error}"));

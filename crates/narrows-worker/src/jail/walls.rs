@@ -7,11 +7,14 @@ use landlock::{
     RulesetCreatedAttr, RulesetStatus,
 };
 use narrows_types::Layer;
+use nix::fcntl::{OFlag, openat};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
 use nix::unistd::{Gid, Uid};
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 /// Nobody: whom root becomes, and whom everybody is inside a user namespace.
@@ -26,6 +29,10 @@ pub(crate) struct View<'a> {
     pub(crate) write: &'a [PathBuf],
     /// The processes beside this one, among them itself.
     pub(crate) processes: bool,
+    /// A folder with nothing in it, to mount on.
+    pub(crate) empty: Option<&'a Path>,
+    /// It may end processes that were forked before, and are in no domain of its own.
+    pub(crate) signals: bool,
 }
 
 impl<'a> View<'a> {
@@ -35,21 +42,26 @@ impl<'a> View<'a> {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.read.is_empty() && self.write.is_empty() && !self.processes
+        self.read.is_empty() && self.write.is_empty() && !self.processes && self.empty.is_none()
     }
 }
 
-/// Separate namespaces, the mount namespace with a root that only shows `visible` among them.
+/// Separate namespaces, the mount namespace with a root that only shows `visible` and the folder
+/// `empty` among them.
 ///
 /// Ordinary users get the rights for it from a user namespace of their own, so that comes first;
 /// root does it with its own rights, becomes nobody, and enters a user namespace as nobody.
 /// Returns whether the next fork enters a new process namespace, which is only tried where there
 /// is to be one.
-pub(crate) fn separate(report: &mut Report, forks: bool, visible: &[PathBuf]) -> bool {
+pub(crate) fn separate(
+    report: &mut Report,
+    forks: bool,
+    (visible, empty): (&[PathBuf], Option<&Path>),
+) -> bool {
     gain_rights(report);
     cut_off(report);
     let enters = forks && part_processes(report);
-    close_in(report, &View::of(visible), (NOBODY, NOBODY));
+    close_in(report, &View { empty, ..View::of(visible) }, (NOBODY, NOBODY));
     enters
 }
 
@@ -62,6 +74,8 @@ pub(crate) fn gain_rights(report: &mut Report) {
 
 /// No files but those of the view, and for root another user.
 pub(crate) fn close_in(report: &mut Report, view: &View<'_>, user: (u32, u32)) {
+    // Out of sight once the root is another.
+    let itself = fs::File::open("/proc/self");
     let own = enter(CloneFlags::CLONE_NEWNS).and_then(|()| root::replace(view));
     report.note(Layer::MountNamespace, own);
     if Uid::effective().is_root() {
@@ -69,6 +83,10 @@ pub(crate) fn close_in(report: &mut Report, view: &View<'_>, user: (u32, u32)) {
         let became = become_user(user).or_else(|_unknown| become_user((NOBODY, NOBODY)));
         report.note(Layer::Capabilities, became);
         report.note(Layer::UserNamespace, enter(CloneFlags::CLONE_NEWUSER));
+        // Without a name in there nobody owns a file; who keeps none needs none.
+        if let (Some(_), Ok(itself)) = (view.empty, itself) {
+            drop(map_nobody(&itself));
+        }
     }
 }
 
@@ -96,8 +114,9 @@ pub(crate) fn part_processes(report: &mut Report) -> bool {
 }
 
 /// Everything that is given up for good. After this nothing but seccomp is missing.
-pub(crate) fn give_up(report: &mut Report, visible: &[PathBuf]) {
-    give_up_but(report, &View::of(visible));
+/// With `children` it ends processes that were forked before, and are in no domain of its own.
+pub(crate) fn give_up(report: &mut Report, visible: &[PathBuf], children: bool) {
+    give_up_but(report, &View { signals: children, ..View::of(visible) });
 }
 
 /// The same with another view.
@@ -115,12 +134,20 @@ pub(crate) fn give_up_but(report: &mut Report, view: &View<'_>) {
     report.note(Layer::Rlimits, text("dumpable", nix::sys::prctl::set_dumpable(false)));
 }
 
+/// Everything but the right to mount in a namespace of its own, also for what this process becomes.
+pub(super) fn give_up_but_mounting() -> Result<(), String> {
+    text("no_new_privs", nix::sys::prctl::set_no_new_privs())?;
+    text("rlimit core", setrlimit(Resource::RLIMIT_CORE, 0, 0))?;
+    process::keep_mounting().map_err(|error| format!("capset: {error}"))
+}
+
 /// Whatever becomes of the parent, this process does not outlive it.
 pub(crate) fn die_with_parent() -> Result<(), String> {
     text("pdeathsig", nix::sys::prctl::set_pdeathsig(Signal::SIGKILL))
 }
 
-/// No files but those of the view, no TCP, no signals and no abstract sockets beyond the domain.
+/// No files but those of the view, no TCP, no abstract sockets beyond the domain and, but where the
+/// view says so, no signals.
 pub(crate) fn landlock(view: &View<'_>) -> Result<(), String> {
     let abi = ABI::V6;
     let mut rules = landlock::Ruleset::default()
@@ -128,7 +155,7 @@ pub(crate) fn landlock(view: &View<'_>) -> Result<(), String> {
         .handle_access(AccessFs::from_all(abi))
         .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
         .and_then(|rules| rules.scope(landlock::Scope::AbstractUnixSocket))
-        .and_then(|rules| rules.scope(landlock::Scope::Signal))
+        .and_then(|rules| if view.signals { Ok(rules) } else { rules.scope(landlock::Scope::Signal) })
         .and_then(landlock::Ruleset::create)
         .map_err(|error| format!("landlock: {error}"))?;
     let executable = AccessFs::ReadFile | AccessFs::Execute;

@@ -40,6 +40,14 @@ fn args(settings: &Settings, env: &Environment) -> Vec<String> {
             args.extend([flag.to_owned(), env.tilde(path).to_string_lossy().into_owned()]);
         }
     }
+    let limits = &settings.limits;
+    for (flag, most) in [
+        ("--disk-bytes", limits.disk_bytes),
+        ("--files", limits.files.into()),
+        ("--processes", limits.processes.into()),
+    ] {
+        args.extend([flag.to_owned(), most.to_string()]);
+    }
     args
 }
 

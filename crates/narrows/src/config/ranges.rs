@@ -6,7 +6,7 @@ use super::Settings;
 use super::problem::Problem;
 use super::tree::{Place, Tree};
 use narrows_store::StoreError;
-use narrows_types::ReadOnly;
+use narrows_types::{NoNetwork, ReadOnly};
 
 /// The largest journal of one run: beyond it the store is the wrong place.
 const JOURNAL_BYTES_MAX: u64 = 1 << 30;
@@ -91,17 +91,10 @@ impl Check<'_> {
                 some("runs_parallel", limits.runs_parallel),
             ],
         );
-        if !limits.read_only {
-            self.told(&["limits", "read_only"], ReadOnly::WHY, "leave `read_only` out");
-        }
+        self.fixed(&["limits"], Some(limits.read_only), Some(&limits.network));
         for (name, key) in &settings.keys {
-            if key.limits.read_only == Some(false) {
-                self.told(
-                    &["keys", name, "limits", "read_only"],
-                    ReadOnly::WHY,
-                    "leave `read_only` out",
-                );
-            }
+            let own = &key.limits;
+            self.fixed(&["keys", name, "limits"], own.read_only, own.network.as_ref());
         }
         self.ranges(
             "serve",
@@ -120,6 +113,16 @@ impl Check<'_> {
                 some("concurrency", upstream.concurrency),
             ],
         );
+    }
+
+    /// Limits that have a name and one value.
+    fn fixed(&mut self, at: &[&str], read_only: Option<bool>, network: Option<&String>) {
+        if read_only == Some(false) {
+            self.told(&[at, &["read_only"]].concat(), ReadOnly::WHY, "leave `read_only` out");
+        }
+        if network.is_some_and(|network| network != NoNetwork::NAME) {
+            self.told(&[at, &["network"]].concat(), NoNetwork::WHY, "leave `network` out");
+        }
     }
 
     /// What outlives a request.

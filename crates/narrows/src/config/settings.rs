@@ -20,7 +20,7 @@ pub(crate) use serving::{Cache, Key, Serve};
 pub(crate) use tools::{Prefix, ToolSaid, Tools};
 
 use super::secret::Secret;
-use narrows_types::{Limits, ReadOnly};
+use narrows_types::{Limits, NoNetwork, ReadOnly};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -171,7 +171,7 @@ pub(crate) enum Era {
 }
 
 /// What one run may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LimitsSection {
     /// Milliseconds from start to end, waiting for tools included.
@@ -193,6 +193,8 @@ pub(crate) struct LimitsSection {
     pub(crate) processes: u32,
     /// Whether a run can write nothing but its own files. It cannot be `false`.
     pub(crate) read_only: bool,
+    /// What runs reach of the network. It cannot be anything but `none`.
+    pub(crate) network: String,
     /// Tool calls in one run.
     pub(crate) calls: u32,
     /// Tool calls under way at once; further ones wait.
@@ -236,6 +238,7 @@ impl Default for LimitsSection {
             files: of.files,
             processes: of.processes,
             read_only: true,
+            network: NoNetwork::NAME.to_owned(),
             calls: of.calls,
             calls_parallel: of.calls_parallel,
             result_bytes: of.result_bytes,
@@ -262,6 +265,7 @@ impl LimitsSection {
             files: self.files,
             processes: self.processes,
             read_only: ReadOnly,
+            network: NoNetwork,
             calls: self.calls,
             calls_parallel: self.calls_parallel,
             result_bytes: self.result_bytes,

@@ -1,2 +1,2 @@
-# expect: threw FileNotFoundError | threw PermissionError
-open('/tmp/x','w')
+# expect: threw OSError | threw PermissionError | threw FileNotFoundError
+open('/x','w')

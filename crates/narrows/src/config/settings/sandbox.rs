@@ -2,7 +2,7 @@
 
 use super::docker::Docker;
 use super::microvm::Microvm;
-use narrows_types::{BackendKind, Engine, Layer, Lowered, ReadOnly};
+use narrows_types::{BackendKind, Engine, Layer, Lowered, NoNetwork, ReadOnly};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -101,7 +101,7 @@ enum Offered {
 }
 
 /// Limits lower than those of `[limits]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct LoweredSection {
     /// Milliseconds from start to end.
@@ -122,6 +122,8 @@ pub(crate) struct LoweredSection {
     pub(crate) processes: Option<u32>,
     /// Whether nothing but the run's own files can be written. It cannot be `false`.
     pub(crate) read_only: Option<bool>,
+    /// What runs reach of the network. It cannot be anything but `none`.
+    pub(crate) network: Option<String>,
     /// Tool calls in one run.
     pub(crate) calls: Option<u32>,
     /// Tool calls under way at once.
@@ -151,6 +153,7 @@ impl From<LoweredSection> for Lowered {
             value_bytes,
             log_bytes,
             read_only: _,
+            network,
         } = said;
         Self {
             wall_ms,
@@ -165,6 +168,7 @@ impl From<LoweredSection> for Lowered {
             value_bytes,
             log_bytes,
             read_only: said.read_only.map(|_checked| ReadOnly),
+            network: network.map(|_checked| NoNetwork),
         }
     }
 }

@@ -1,0 +1,3 @@
+# expect: value []
+import os
+os.listdir('/tmp')
