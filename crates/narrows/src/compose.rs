@@ -184,7 +184,7 @@ fn access(settings: &Settings) -> narrows_engine::Access {
         secret: said.secret.expose().to_owned(),
         mode: said.mode.map(Into::into),
         servers: said.servers.clone(),
-        limits: said.limits.into(),
+        limits: said.limits.clone().into(),
         backend: said.backend,
     });
     narrows_engine::Access {

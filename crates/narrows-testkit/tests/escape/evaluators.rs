@@ -5,7 +5,7 @@ use crate::house::{LONG, config, program, run_by};
 use crate::walls::descendants;
 use narrows_sandbox::{Lease, Sandbox, Want};
 use narrows_types::frame::{End, FromWorker, Go, ToWorker};
-use narrows_types::{Engine, Language, Limits};
+use narrows_types::{Engine, Language, Limit, Limits};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -60,7 +60,9 @@ async fn an_evaluator_is_sealed_and_ends_with_its_lease() {
     assert_eq!(field(&status, "CapEff:").trim_start_matches('0'), "");
     assert_ne!(field(&status, "Uid:"), "0");
     let limits = read(evaluator, "limits");
-    for (name, soft) in [("Max cpu time", "11"), ("Max file size", "16777216"), ("Max open files", "64")] {
+    for (name, soft) in
+        [("Max cpu time", "11"), ("Max file size", "16777216"), ("Max open files", "64")]
+    {
         assert_eq!(field(&limits, name), soft, "{name}");
     }
     // Three times the null device, and its socket. (Only root may look.)
@@ -103,4 +105,32 @@ pub(crate) async fn is_confined(sandbox: &Sandbox) {
     let ran = run_by(sandbox, CPYTHON, program(Language::Python, look, Limits::default())).await;
     let End::Value(value) = ran.end.unwrap().end else { panic!("no value") };
     assert_eq!(value.get(), "[]");
+}
+
+/// What it keeps is its alone, as much as its run may, and is told.
+#[tokio::test]
+async fn files_are_counted_where_they_are_kept() {
+    let sandbox = Sandbox::start(config("worker")).await.unwrap();
+    let limits = Limits { disk_bytes: 1 << 20, files: 10, ..Limits::default() };
+    let ran =
+        |code: &'static str| run_by(&sandbox, CPYTHON, program(Language::Python, code, limits));
+    let kept =
+        ran("import os\nopen('a', 'w').write('x' * 9000)\nos.mkdir('d')\nos.listdir('/tmp')").await;
+    let kept = kept.end.unwrap();
+    let End::Value(value) = &kept.end else { panic!("{kept:?}") };
+    assert!(value.get() == r#"["a","d"]"# || value.get() == r#"["d","a"]"#, "{}", value.get());
+    assert_eq!((kept.usage.disk_bytes, kept.usage.files), (12 << 10, 2));
+    for (code, limit) in [
+        ("f = open('a', 'wb')\nwhile True:\n    f.write(b'x' * 4096)", Limit::DiskBytes),
+        ("for n in range(11):\n    open(f'{n}', 'w').close()\nhost.hang()", Limit::Files),
+    ] {
+        let full = ran(code).await.end.unwrap();
+        assert!(matches!(full.end, End::Limit(found) if found == limit), "{full:?}");
+        let used = full.usage.of_limits().find(|(of, _)| *of == limit).unwrap().1;
+        let most = if limit == Limit::Files { 10 } else { (1 << 20) - 4096 };
+        assert!(used >= most, "{limit}: {used}");
+    }
+    let nothing = ran("import os\nos.listdir('/tmp')").await.end.unwrap();
+    assert!(matches!(&nothing.end, End::Value(value) if value.get() == "[]"), "{nothing:?}");
+    sandbox.shutdown().await;
 }

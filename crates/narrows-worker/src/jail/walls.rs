@@ -197,6 +197,19 @@ fn own_user_namespace() -> Result<(), String> {
     write("gid_map", format!("{NOBODY} {gid} 1"))
 }
 
+/// Nobody is nobody in a user namespace that was entered as nobody.
+fn map_nobody(itself: &fs::File) -> Result<(), String> {
+    // Else the maps are root's: this process has become another user.
+    text("dumpable", nix::sys::prctl::set_dumpable(true))?;
+    let map = format!("{NOBODY} {NOBODY} 1");
+    for (file, words) in [("uid_map", map.as_str()), ("setgroups", "deny"), ("gid_map", &map)] {
+        let opened = openat(itself, file, OFlag::O_WRONLY | OFlag::O_CLOEXEC, Mode::empty());
+        let mut opened = fs::File::from(opened.map_err(|error| format!("{file}: {error}"))?);
+        opened.write_all(words.as_bytes()).map_err(|error| format!("{file}: {error}"))?;
+    }
+    Ok(())
+}
+
 /// Root becomes somebody else, in every id; its capabilities go with it.
 fn become_user((uid, gid): (u32, u32)) -> Result<(), String> {
     let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));

@@ -229,7 +229,7 @@ fn told(report: &RunReport, remedy: &Remedy, out: &Output) -> Result<(), Fail> {
     match &report.end {
         RunEnd::Returned(shaped) => returned(shaped, out)?,
         end => {
-            for line in ended(report, remedy) {
+            for line in ended(end, &report.usage, remedy) {
                 out.error(&line);
             }
             if matches!(end, RunEnd::Paused { .. }) {
@@ -275,8 +275,8 @@ pub(super) fn pretty(value: &RawValue) -> String {
 }
 
 /// How a run ended that returned nothing, line by line.
-fn ended(report: &RunReport, remedy: &Remedy) -> Vec<String> {
-    match &report.end {
+fn ended(end: &RunEnd, usage: &Usage, remedy: &Remedy) -> Vec<String> {
+    match end {
         RunEnd::Returned(_) => Vec::new(),
         RunEnd::Threw(error) => {
             let mut lines = vec![format!("{}: {}", error.name, error.message)];
@@ -297,7 +297,7 @@ fn ended(report: &RunReport, remedy: &Remedy) -> Vec<String> {
             let remedy = remedy.text(*limit, *allowed);
             vec![
                 format!("the program reached the limit {limit}{number}; {remedy}"),
-                used(&report.usage),
+                used(usage),
             ]
         }
         RunEnd::Deadlock => {

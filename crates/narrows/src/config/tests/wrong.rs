@@ -35,6 +35,13 @@ const TOML: &[(&str, &str)] = &[
     ("a server that is no table", "servers = {git = \"uvx\"}\n"),
     ("servers that are a list", "servers = [\"git\"]\n"),
     ("a limit of nothing", "[limits]\nwall_ms = 0\n"),
+    ("files of the machine's to write", "[limits]\nread_only = false\n"),
+    ("a network", "[limits]\nnetwork = \"example.com\"\n"),
+    (
+        "a network of a key's",
+        "[keys.a]\nkey = \"0123456789abcdef\"\nlimits = { network = \"any\" }\n",
+    ),
+    ("a run without a thread", "[limits]\nprocesses = 0\n"),
     ("a negative limit", "[limits]\nwall_ms = -5\n"),
     ("a limit that is text", "[limits]\nmemory_bytes = \"128 MB\"\n"),
     ("a limit that is a fraction", "[limits]\ncalls = 1.5\n"),
