@@ -8,7 +8,9 @@
 pub(crate) mod control;
 pub(crate) mod filter;
 pub(crate) mod foreign;
-mod launcher;
+#[cfg(test)]
+mod judge;
+pub(crate) mod launcher;
 pub(crate) mod memory;
 pub(crate) mod outside;
 pub(crate) mod process;
