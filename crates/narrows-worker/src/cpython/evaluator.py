@@ -34,6 +34,8 @@ WAKES_MAX = 10_000
 FRAMES_MAX = 16
 # Memory in which the end is told once the program's own has run out.
 LAST_WORDS_BYTES = 8 << 20
+# Address space beyond that: the code of packages, which is a file's and no memory of the run's.
+CODE_BYTES_MAX = 1 << 30
 
 real_monotonic = time.monotonic
 

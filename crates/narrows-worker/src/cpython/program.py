@@ -233,14 +233,15 @@ def evaluate(begin, host, loop):
         return end, None
 
 
-def run(fd, baseline_bytes, scratch):
-    """Reads one program from a socket, runs it, and ends this process. `scratch` is where its own
+def run(fd, baseline, scratch):
+    """Reads one program from a socket, runs it, and ends this process. `baseline`: bytes of data and
+    of address space that it has before; none where nothing limits it. `scratch` is where its own
     files are, if it may have any."""
     wire = Wire(fd)
     _, payload = wire.receive()
     begin = json.loads(payload)
     limits = begin["limits"]
-    confine(limits, baseline_bytes, scratch)
+    confine(limits, baseline, scratch)
     before = resource.getrusage(resource.RUSAGE_SELF)
     began = real_monotonic()
     clock = Clock(begin["now_ms"])
@@ -253,18 +254,18 @@ def run(fd, baseline_bytes, scratch):
     sys.argv, sys.stdin = [SCRIPT], None
     virtual(clock)
     seeded(begin["seed"])
-    finish = lambda end, data=None: close(host, (before, began), baseline_bytes, (end, data))
+    finish = lambda end, data=None: close(host, (before, began), baseline, (end, data))
     host.over = finish
     finish(*evaluate(begin, host, loop))
 
 
-def close(host, started, baseline_bytes, ended):
+def close(host, started, baseline, ended):
     """Tells the run's end and ends this process; only the first of several threads that come here
     gets to it."""
     host.closing.acquire()
     before, began = started
     end, data = ended
-    if baseline_bytes:
+    if baseline:
         hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
         resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
     host.finish()
@@ -279,14 +280,18 @@ def close(host, started, baseline_bytes, ended):
     os._exit(0)
 
 
-def confine(limits, baseline_bytes, scratch):
+def confine(limits, baseline, scratch):
     """Takes on the run's limits, which come before its text is looked at."""
-    if not baseline_bytes:
+    if not baseline:
         return
     import signal
 
-    data = baseline_bytes + limits["memory_bytes"] + (4 << 20)
+    data, address = (had + limits["memory_bytes"] + (4 << 20) for had in baseline)
     resource.setrlimit(resource.RLIMIT_DATA, (data, data + LAST_WORDS_BYTES))
+    # Not all memory counts as data.
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    address = min(address + LAST_WORDS_BYTES + CODE_BYTES_MAX, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (address, address))
     seconds = -(-limits["cpu_ms"] // 1000) + 1
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     if scratch:

@@ -140,19 +140,19 @@ def lock(config):
     os.close(rules)
 
 
-def data_bytes():
-    """Memory for data that this process has, found out by how little the kernel lets it have."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+def taken(limit):
+    """Memory that this process has, found out by how little the kernel lets it have."""
+    _, hard = resource.getrlimit(limit)
     low, high = 0, 4 << 30
     while high - low > 1 << 16:
         middle = (low + high) // 2
-        resource.setrlimit(resource.RLIMIT_DATA, (middle, hard))
+        resource.setrlimit(limit, (middle, hard))
         try:
             mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE).close()
             high = middle
         except (OSError, MemoryError):
             low = middle
-    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    resource.setrlimit(limit, (hard, hard))
     return high
 
 
@@ -199,7 +199,7 @@ def seal(config, link, parent, mounted=None):
 def fork(config):
     """A child of our parent."""
     libc.PyOS_BeforeFork()
-    pid = libc.syscall(*(ctypes.c_long(n) for n in (config["clone"], CLONE_PARENT | SIGCHLD, 0, 0, 0, 0)))
+    pid = call(config["clone"], CLONE_PARENT | SIGCHLD, 0, 0, 0, 0)
     if pid == 0:
         libc.PyOS_AfterFork_Child()
     else:
@@ -215,7 +215,9 @@ def main():
     run, missing = warm(config)
     prctl(PR_SET_DUMPABLE, 0)
     keeps = bool(config["filters"]) and keeps_files(config)
-    baseline = data_bytes() if config["filters"] else 0
+    baseline = None
+    if config["filters"]:
+        baseline = taken(resource.RLIMIT_DATA), taken(resource.RLIMIT_AS)
     parent = os.getppid()
     gc.collect()
     gc.freeze()

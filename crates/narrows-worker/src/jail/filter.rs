@@ -277,7 +277,7 @@ pub(super) fn clear(argument: u8, bits: i32) -> Result<SeccompCondition, String>
 }
 
 /// All of these bits are set.
-fn set(argument: u8, bits: i32) -> Result<SeccompCondition, String> {
+pub(super) fn set(argument: u8, bits: i32) -> Result<SeccompCondition, String> {
     condition(argument, SeccompCmpOp::MaskedEq(number(bits)?), number(bits)?)
 }
 

@@ -1,8 +1,8 @@
 //! The system calls of interpreters that are not built into this binary. They need files to import
 //! from, so their list is longer than a worker's; none of them changes anything on the machine.
 
-use super::filter::{Rules, allow, clear, compile, equal, number, other, rule};
-use seccompiler::{BpfProgram, SeccompAction};
+use super::filter::{Rules, allow, clear, compile, equal, number, other, rule, set};
+use seccompiler::{BpfProgram, SeccompAction, SeccompRule};
 
 /// What an interpreter needs to run a program: memory, time, and files to read.
 const EVALUATOR: &[i64] = &[
@@ -276,7 +276,8 @@ pub(crate) fn evaluator() -> Result<[BpfProgram; 3], String> {
         no_thread.push(other(0, number(thread)?)?);
     }
     rules.insert(libc::SYS_clone, vec![rule(&no_thread)?]);
-    let refused = compile(rules, SeccompAction::Allow, errno(libc::EACCES)?)?;
+    rules.insert(libc::SYS_mmap, uncounted()?);
+    let refused = compile(rules, SeccompAction::Allow, refuse(libc::EACCES)?)?;
     let mut ended = Rules::new();
     allow(&mut ended, MOUNTING);
     allow(&mut ended, &[libc::SYS_unshare]);
@@ -288,11 +289,19 @@ pub(crate) fn evaluator() -> Result<[BpfProgram; 3], String> {
 /// Its flags cannot be looked at; the C library takes `clone` then.
 fn no_clone3() -> Result<BpfProgram, String> {
     let clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
-    compile(clone3, SeccompAction::Allow, errno(libc::ENOSYS)?)
+    compile(clone3, SeccompAction::Allow, refuse(libc::ENOSYS)?)
 }
 
-fn errno(number: i32) -> Result<SeccompAction, String> {
-    u32::try_from(number).map(SeccompAction::Errno).map_err(|error| error.to_string())
+pub(super) fn refuse(errno: i32) -> Result<SeccompAction, String> {
+    u32::try_from(errno).map(SeccompAction::Errno).map_err(|error| error.to_string())
+}
+
+/// Mappings of memory that no limit on data counts: shared ones, and stacks.
+pub(super) fn uncounted() -> Result<Vec<SeccompRule>, String> {
+    // The other kind of shared mapping has this bit too.
+    let anonymous = rule(&[set(3, libc::MAP_SHARED | libc::MAP_ANONYMOUS)?])?;
+    let written = rule(&[set(3, libc::MAP_SHARED)?, set(2, libc::PROT_WRITE)?])?;
+    Ok(vec![anonymous, written, rule(&[set(3, libc::MAP_GROWSDOWN)?])?])
 }
 
 /// What an engine with threads and code of its own making is ended for. It is started under this
@@ -383,7 +392,7 @@ pub(crate) fn threaded() -> Result<[BpfProgram; 3], String> {
     allow(&mut denied, DENIED);
     // A thread, not a process.
     denied.insert(libc::SYS_clone, vec![rule(&[clear(0, libc::CLONE_THREAD)?])?]);
-    let denied = compile(denied, SeccompAction::Allow, errno(libc::EACCES)?)?;
+    let denied = compile(denied, SeccompAction::Allow, refuse(libc::EACCES)?)?;
     let mut forbidden = Rules::new();
     allow(&mut forbidden, FORBIDDEN);
     let forbidden = compile(forbidden, SeccompAction::Allow, SeccompAction::KillProcess)?;
@@ -402,12 +411,38 @@ pub(crate) fn bytes(filter: &BpfProgram) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jail::judge::{Verdict, judge_all};
 
     #[test]
     fn every_filter_compiles_and_fits_the_kernel() {
         for filter in [zygote().unwrap()].into_iter().chain(evaluator().unwrap()) {
             assert!(filter.len() > 5 && filter.len() < 4_096, "{}", filter.len());
             assert_eq!(bytes(&filter).len(), filter.len() * 8);
+        }
+    }
+
+    fn of_an_evaluator(call: i64, arguments: [u64; 6]) -> Verdict {
+        let filters: Vec<_> = iter::once(zygote().unwrap()).chain(evaluator().unwrap()).collect();
+        judge_all(&filters, call, arguments)
+    }
+
+    #[test]
+    fn no_memory_goes_uncounted() {
+        let refused = Verdict::Refused(libc::EACCES);
+        let (read, write) = (libc::PROT_READ, libc::PROT_READ | libc::PROT_WRITE);
+        let (private, shared) = (libc::MAP_PRIVATE, libc::MAP_SHARED);
+        for (protection, flags, verdict) in [
+            (write, private | libc::MAP_ANONYMOUS, Verdict::Allowed),
+            (read, shared, Verdict::Allowed),
+            (write, shared, refused),
+            (read, shared | libc::MAP_ANONYMOUS, refused),
+            (write, libc::MAP_SHARED_VALIDATE | libc::MAP_ANONYMOUS, refused),
+            (write, private | libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN, refused),
+            (write | libc::PROT_EXEC, private | libc::MAP_ANONYMOUS, Verdict::Killed),
+        ] {
+            let [protection, flags] = [protection, flags].map(|one| number(one).unwrap());
+            let arguments = [0, 4_096, protection, flags, u64::MAX, 0];
+            assert_eq!(of_an_evaluator(libc::SYS_mmap, arguments), verdict, "{flags:#x}");
         }
     }
 
