@@ -123,9 +123,14 @@ def settle(config, mounted):
     lock(config)
 
 
+def landlock_version():
+    """Below 1 where the kernel has none."""
+    return libc.syscall(ctypes.c_long(CREATE_RULESET), None, ctypes.c_long(0), ctypes.c_long(1))
+
+
 def lock(config):
     """Landlock, as the zygote has it: what is visible can be read, its own folder be written."""
-    version = libc.syscall(ctypes.c_long(CREATE_RULESET), None, ctypes.c_long(0), ctypes.c_long(1))
+    version = landlock_version()
     if version < 1:
         return
     files = (1 << FILE_RIGHTS.get(version, 16)) - 1
@@ -136,6 +141,15 @@ def lock(config):
         place = os.open(path, os.O_PATH)
         call(ADD_RULE, rules, 1, struct.pack("<Qi", access & files, place), 0)
         os.close(place)
+    call(RESTRICT_SELF, rules, 0)
+    os.close(rules)
+
+
+def keep_to_itself():
+    """Lets no signal of this process reach another one, where the kernel can see to it."""
+    if landlock_version() < 6:
+        return
+    rules = call(CREATE_RULESET, struct.pack("<QQQ", 0, 0, 3), 24, 0)
     call(RESTRICT_SELF, rules, 0)
     os.close(rules)
 
@@ -192,6 +206,8 @@ def seal(config, link, parent, mounted=None):
         ("AS", ADDRESS_BYTES_MAX),
     ):
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}", 12), (most, most))
+    if config["filters"] and mounted is None:
+        keep_to_itself()
     for program in config["filters"]:
         forbid(program)
 
@@ -199,7 +215,10 @@ def seal(config, link, parent, mounted=None):
 def fork(config):
     """A child of our parent."""
     libc.PyOS_BeforeFork()
-    pid = call(config["clone"], CLONE_PARENT | SIGCHLD, 0, 0, 0, 0)
+    try:
+        pid = call(config["clone"], CLONE_PARENT | SIGCHLD, 0, 0, 0, 0)
+    except OSError:
+        pid = -1
     if pid == 0:
         libc.PyOS_AfterFork_Child()
     else:

@@ -276,6 +276,7 @@ pub(crate) fn evaluator() -> Result<[BpfProgram; 3], String> {
         no_thread.push(other(0, number(thread)?)?);
     }
     rules.insert(libc::SYS_clone, vec![rule(&no_thread)?]);
+    rules.insert(libc::SYS_fcntl, signalling()?);
     rules.insert(libc::SYS_mmap, uncounted()?);
     let refused = compile(rules, SeccompAction::Allow, refuse(libc::EACCES)?)?;
     let mut ended = Rules::new();
@@ -294,6 +295,25 @@ fn no_clone3() -> Result<BpfProgram, String> {
 
 pub(super) fn refuse(errno: i32) -> Result<SeccompAction, String> {
     u32::try_from(errno).map(SeccompAction::Errno).map_err(|error| error.to_string())
+}
+
+/// All of `fcntl` but what looks at a descriptor, copies it, or sets flags that have no signal sent:
+/// with an owner and a signal of its choice a descriptor ends any process of the same user.
+pub(super) fn signalling() -> Result<Vec<SeccompRule>, String> {
+    const HARMLESS: [i32; 6] = [
+        libc::F_DUPFD,
+        libc::F_DUPFD_CLOEXEC,
+        libc::F_GETFD,
+        libc::F_SETFD,
+        libc::F_GETFL,
+        libc::F_SETFL,
+    ];
+    let mut beyond = Vec::new();
+    for command in HARMLESS {
+        beyond.push(other(1, number(command)?)?);
+    }
+    let signals = rule(&[equal(1, number(libc::F_SETFL)?)?, set(2, libc::O_ASYNC)?])?;
+    Ok(vec![rule(&beyond)?, signals])
 }
 
 /// Mappings of memory that no limit on data counts: shared ones, and stacks.
@@ -424,6 +444,29 @@ mod tests {
     fn of_an_evaluator(call: i64, arguments: [u64; 6]) -> Verdict {
         let filters: Vec<_> = iter::once(zygote().unwrap()).chain(evaluator().unwrap()).collect();
         judge_all(&filters, call, arguments)
+    }
+
+    #[test]
+    fn no_descriptor_is_made_to_signal() {
+        let refused = Verdict::Refused(libc::EACCES);
+        for (command, argument, verdict) in [
+            (libc::F_GETFL, 0, Verdict::Allowed),
+            (libc::F_SETFL, libc::O_NONBLOCK, Verdict::Allowed),
+            (libc::F_DUPFD_CLOEXEC, 0, Verdict::Allowed),
+            (libc::F_SETFL, libc::O_ASYNC | libc::O_NONBLOCK, refused),
+            (libc::F_SETOWN, 1, refused),
+            (libc::F_NOTIFY, 1, refused),
+            // F_SETSIG and F_SETOWN_EX, which the crate does not name.
+            (10, 9, refused),
+            (15, 0, refused),
+        ] {
+            let [command, argument] = [command, argument].map(|one| number(one).unwrap());
+            let arguments = [3, command, argument, 0, 0, 0];
+            assert_eq!(of_an_evaluator(libc::SYS_fcntl, arguments), verdict, "{command}");
+            // The kernel looks at the lower half only.
+            let arguments = [3, command | 1 << 40, argument, 0, 0, 0];
+            assert_eq!(of_an_evaluator(libc::SYS_fcntl, arguments), refused, "{command}");
+        }
     }
 
     #[test]
