@@ -9,7 +9,7 @@ use nix::kmod::{ModuleInitFlags, finit_module};
 use nix::mount::{MsFlags, mount};
 use nix::sys::reboot::{RebootMode, reboot};
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, VsockAddr};
-use nix::sys::socket::{accept4, bind, listen, socket};
+use nix::sys::socket::{bind, listen, socket};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -112,7 +112,7 @@ pub(crate) fn accept(port: u32) -> Result<OwnedFd, String> {
         listen(&listener, Backlog::new(1)?)?;
         // Without a console the host waits in vain, and says so.
         drop(writeln!(io::stdout(), "\n{LISTENS}"));
-        process::adopt(accept4(listener.as_raw_fd(), flags)?)
+        process::accept(&listener)
     };
     connected().map_err(|error| format!("vsock port {port}: {error}"))
 }

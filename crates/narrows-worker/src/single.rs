@@ -87,9 +87,12 @@ fn start<E: Engine>(
 }
 
 fn open(carrier: &Carrier<'_>) -> Result<Wire, String> {
-    let adopt = |fd| process::adopt(fd).map_err(|error| format!("descriptor {fd}: {error}"));
     match carrier {
-        Carrier::Stdio => Ok(Wire::pair(adopt(0)?, adopt(1)?)),
+        Carrier::Stdio => {
+            let adopted = process::adopt_stdio();
+            let (read, write) = adopted.map_err(|error| format!("standard streams: {error}"))?;
+            Ok(Wire::pair(read, write))
+        }
         Carrier::Device(path) => {
             let opened = std::fs::OpenOptions::new().read(true).write(true).open(path);
             let device = opened.map_err(|error| format!("{}: {error}", path.display()))?;

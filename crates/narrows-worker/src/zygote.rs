@@ -34,7 +34,7 @@ const EXIT_FAILED: i32 = 1;
 /// Runs a zygote on descriptor [`CONTROL_FD`] until the sandbox closes it. Does not return; a
 /// process that it forks does not either.
 pub(crate) fn run<E: Engine>(prepare: impl FnOnce() -> Result<E, String>, walls: Walls) -> ! {
-    let socket = process::adopt(CONTROL_FD).map_err(|error| error.to_string());
+    let socket = process::adopt_control().map_err(|error| error.to_string());
     let clean = process::close_from(CONTROL_FD + 1);
     let (Ok(socket), Ok(())) = (socket, clean) else { process::exit(EXIT_FAILED) };
     let control = Control::new(socket);

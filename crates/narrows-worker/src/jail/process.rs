@@ -2,8 +2,9 @@
 #![expect(unsafe_code, reason = "the standard library has no fork, wait4, pidfd or setitimer")]
 
 use crate::wire::Wire;
-use narrows_types::control::{Death, EXIT_CPU};
+use narrows_types::control::{CONTROL_FD, Death, EXIT_CPU};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction, signal};
+use nix::sys::socket::SockFlag;
 use nix::sys::time::TimeVal;
 use nix::unistd::Pid;
 use std::io;
@@ -46,23 +47,51 @@ pub(crate) fn pidfd(child: Pid) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Takes over a descriptor that was handed to this process at its start.
-pub(crate) fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
-    // SAFETY: F_GETFD only looks; it fails for a descriptor that is not open.
+/// Takes over a descriptor that this process was given and nothing in it owns.
+///
+/// # Safety
+/// No value owns the descriptor of that number, or will take it over: whoever dropped it would
+/// close what the other one still uses.
+pub(super) unsafe fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: integers only. It fails for a descriptor that is not open.
     if unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: it is open, and this is called once, first thing in `main`, before anything in this
-    // process could have opened or taken over a descriptor with that number.
+    // SAFETY: it is open, and the caller says that nobody owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Closes every descriptor from `first` on.
+/// Takes over a zygote's control socket, the first thing that a zygote does, once.
+pub(crate) fn adopt_control() -> io::Result<OwnedFd> {
+    // SAFETY: it was given to this process under that number, which therefore nothing that was
+    // opened since has; the one caller is `zygote::run`, which does not return.
+    unsafe { adopt(CONTROL_FD) }
+}
+
+/// Takes over standard input and output, which nothing else reads and writes from then on, once.
+pub(crate) fn adopt_stdio() -> io::Result<(OwnedFd, OwnedFd)> {
+    // SAFETY: the standard library uses these numbers and owns none of them: its handles never
+    // close. The one caller is `single::run`, which does not return.
+    unsafe { Ok((adopt(0)?, adopt(1)?)) }
+}
+
+/// Waits for one connection to a socket.
+pub(crate) fn accept(listener: &OwnedFd) -> io::Result<OwnedFd> {
+    let fd = nix::sys::socket::accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC)?;
+    // SAFETY: the kernel has just made it, for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Closes every descriptor from `first` on, whoever owns it. Only where no owner of one runs any
+/// more: in a process that was just forked or started, or one about to give up all it has. An owner
+/// that was dropped later would close what has the number by then.
 pub(crate) fn close_from(first: RawFd) -> io::Result<()> {
     // No descriptor is beyond; gVisor takes no larger number.
     let last = RawFd::MAX;
-    // SAFETY: integers only. The callers keep no owner of a descriptor in that range that they
-    // would use again: a zygote has just started, a worker owns nothing but its socket.
+    // SAFETY: integers only. The callers: a zygote that has just started and owns nothing beyond
+    // its socket; children that were just forked, which go on to `execve`, or to `work` and
+    // `keep`, which never return to a frame that owns something; and `keep_only`, to which a worker
+    // has given its last descriptors.
     let outcome = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -101,6 +130,7 @@ fn keep_as(fd: OwnedFd, number: RawFd) -> io::Result<OwnedFd> {
 }
 
 /// A child that has ended.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Dead {
     /// Its number.
     pub(crate) pid: Pid,
