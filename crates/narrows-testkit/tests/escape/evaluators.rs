@@ -2,6 +2,7 @@
 //! reads, and neither outlives the other.
 
 use crate::house::{LONG, config, program, run_by};
+use crate::programs::words;
 use crate::walls::descendants;
 use narrows_sandbox::{Lease, Sandbox, Want};
 use narrows_types::frame::{End, FromWorker, Go, ToWorker};
@@ -12,10 +13,13 @@ use std::time::{Duration, Instant};
 const CPYTHON: Want =
     Want { language: Language::Python, backend: None, engine: Some(Engine::Cpython) };
 
+const DENO: Want =
+    Want { language: Language::TypeScript, backend: None, engine: Some(Engine::Deno) };
+
 /// A program that runs.
-async fn started(sandbox: &Sandbox, code: &str) -> Lease {
-    let mut lease = sandbox.lease(CPYTHON, Instant::now() + LONG).await.unwrap();
-    let run = program(Language::Python, code, Limits::default());
+async fn started(sandbox: &Sandbox, want: Want, code: &str) -> Lease {
+    let mut lease = sandbox.lease(want, Instant::now() + LONG).await.unwrap();
+    let run = program(want.language, code, Limits::default());
     lease.arm(&run.limits);
     lease.send(&ToWorker::Run(Box::new(run))).await.unwrap();
     assert!(matches!(lease.receive().await.unwrap(), FromWorker::Uses(_)));
@@ -45,7 +49,7 @@ fn field(text: &str, name: &str) -> String {
 async fn an_evaluator_is_sealed_and_ends_with_its_lease() {
     let base = config("worker");
     let sandbox = Sandbox::start(narrows_sandbox::Config { warm: 0, ..base }).await.unwrap();
-    let lease = started(&sandbox, "print(1)\nwhile True: pass").await;
+    let lease = started(&sandbox, CPYTHON, "print(1)\nwhile True: pass").await;
     let zygote = sandbox.health().into_iter().find_map(|health| health.pid).unwrap();
     let is_evaluator = |pid: &u32| {
         let limits = read(*pid, "limits");
@@ -94,6 +98,42 @@ async fn many_evaluators_are_kept_apart() {
         assert_eq!(value.get(), (number * 5).to_string());
         assert_eq!(ran.calls, 5);
     }
+    sandbox.shutdown().await;
+}
+
+/// An engine with threads that somebody broke into.
+#[tokio::test]
+async fn one_that_is_broken_into_reaches_nobody() {
+    let mut config = config("worker");
+    config.args.extend(["--deno".to_owned(), env!("CARGO_BIN_EXE_jailed-worker").to_owned()]);
+    let sandbox = Sandbox::start(config).await.unwrap();
+    for (name, outcome) in [
+        ("clock_gettime", "value 0"),
+        ("fork", "value -13"),
+        ("clone", "value -13"),
+        ("clone3", "value -38"),
+        ("kill", "value -13"),
+        ("tgkill", "value -13"),
+        ("rt_sigqueueinfo", "value -13"),
+        ("fcntl-owner", "value -13"),
+        ("fcntl-async", "value -13"),
+        ("sched_setaffinity", "value -13"),
+        ("prlimit-other", "value -38"),
+        ("mmap-shared", "value -13"),
+        ("unlink", "value -13"),
+        ("socket", "value -13"),
+        ("timer_create", "value -38"),
+        ("ptrace", "lost: the worker made a forbidden system call"),
+        ("mount", "lost: the worker made a forbidden system call"),
+        ("x32", "lost: the worker made a forbidden system call"),
+    ] {
+        let code = format!("return 'call {name}'");
+        let ran = run_by(&sandbox, DENO, program(Language::TypeScript, &code, Limits::default()));
+        let ran = ran.await;
+        let words = words(&ran);
+        assert!(words.iter().any(|word| word == outcome), "{name}: {words:?}");
+    }
+    assert!(sandbox.health().iter().all(|health| health.started <= 1), "{:?}", sandbox.health());
     sandbox.shutdown().await;
 }
 

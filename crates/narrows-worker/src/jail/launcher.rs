@@ -1,21 +1,19 @@
 //! Starts an evaluator anew for each worker, where an interpreter cannot be forked once it is warm.
 #![expect(unsafe_code, reason = "an evaluator is started by clone and exec, as a sibling")]
 
-use super::outside::Start;
-use super::{filter, foreign, process, walls};
+use super::outside::{CONTROL, Start, keep_control};
+use super::{filter, process, threaded, walls};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::SigSet;
 use nix::sys::socket::socketpair;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg};
-use seccompiler::BpfProgram;
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 /// Threads of one user, evaluators of others among them: the limit is not a process's own.
 const THREADS_MAX: u64 = 4_096;
-/// Beyond the heap, which has a limit of its own: code, stacks, buffers.
-const DATA_BYTES_MAX: u64 = 4 << 30;
+/// Beyond the limits of any run; the run's own come with its program, from the worker beside it.
+pub(crate) const DATA_BYTES_MAX: u64 = 4 << 30;
 const FILES_MAX: u64 = 64;
 
 /// Speaks with the zygote as an interpreter does that forks itself. Returns why it ended.
@@ -28,23 +26,32 @@ pub(super) fn serve(start: &Start, control: UnixStream, sealed: bool) -> String 
 
 /// Becomes an evaluator by itself. Returns why it did not.
 pub(super) fn become_once(start: &Start, control: UnixStream, sealed: bool) -> String {
-    let filters = if sealed { foreign::threaded().map(Vec::from) } else { Ok(Vec::new()) };
     let socket = OwnedFd::from(control);
-    match filters.and_then(|filters| become_evaluator(start, &socket, &filters)) {
+    let apart = if sealed { forbid() } else { Ok(()) };
+    match apart.and_then(|()| become_evaluator(start, &socket, sealed)) {
         Ok(()) => process::exit(0),
         Err(error) => error,
     }
 }
 
-fn serve_all(start: &Start, mut control: UnixStream, sealed: bool) -> Result<(), String> {
+/// Ends this process, and all that it starts, for what none of them has a use for.
+fn forbid() -> Result<(), String> {
+    filter::apply(&threaded::forbidden()?)
+}
+
+fn serve_all(start: &Start, control: UnixStream, sealed: bool) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
-    walls::die_with_parent()?;
-    SigSet::empty().thread_set_mask().map_err(|error| error.to_string())?;
+    // The zygote's own sockets are nothing for it.
+    keep_control(control)?;
+    // SAFETY: it was moved to that number just now, and its owner gave it up.
+    let mut control = UnixStream::from(unsafe { process::adopt(CONTROL) }.map_err(text)?);
+    if sealed {
+        forbid()?;
+    }
     let mut length = [0; 4];
     control.read_exact(&mut length).map_err(text)?;
     let mut opening = vec![0; start.opening.len()];
     control.read_exact(&mut opening).map_err(text)?;
-    let filters = if sealed { Vec::from(foreign::threaded()?) } else { Vec::new() };
     let parent = nix::unistd::getppid();
     control.write_all(&0_u32.to_le_bytes()).map_err(text)?;
     let mut asked = [0];
@@ -55,7 +62,7 @@ fn serve_all(start: &Start, mut control: UnixStream, sealed: bool) -> Result<(),
         let pid = sibling();
         if pid == 0 {
             if nix::unistd::getppid() == parent {
-                drop(become_evaluator(start, &theirs, &filters));
+                drop(become_evaluator(start, &theirs, sealed));
             }
             process::exit(narrows_types::control::EXIT_UNSEALED);
         }
@@ -83,7 +90,7 @@ fn sibling() -> i32 {
 }
 
 /// The child's part. Returns only where it failed.
-fn become_evaluator(start: &Start, socket: &OwnedFd, filters: &[BpfProgram]) -> Result<(), String> {
+fn become_evaluator(start: &Start, socket: &OwnedFd, sealed: bool) -> Result<(), String> {
     walls::die_with_parent()?;
     let blank = UnixStream::pair().map_err(|error| error.to_string())?.0.into_raw_fd();
     // SAFETY: integers only; the owners of what had these numbers do not run in this process.
@@ -96,7 +103,7 @@ fn become_evaluator(start: &Start, socket: &OwnedFd, filters: &[BpfProgram]) -> 
         return Err(io::Error::last_os_error().to_string());
     }
     process::close_from(3).map_err(|error| error.to_string())?;
-    if !filters.is_empty() {
+    if sealed {
         for (resource, to) in [
             (Resource::RLIMIT_CORE, 0),
             (Resource::RLIMIT_FSIZE, 0),
@@ -104,13 +111,22 @@ fn become_evaluator(start: &Start, socket: &OwnedFd, filters: &[BpfProgram]) -> 
             (Resource::RLIMIT_MSGQUEUE, 0),
             (Resource::RLIMIT_NPROC, THREADS_MAX),
             (Resource::RLIMIT_NOFILE, FILES_MAX),
-            (Resource::RLIMIT_DATA, DATA_BYTES_MAX),
         ] {
             setrlimit(resource, to, to).map_err(|error| error.to_string())?;
         }
+        match setrlimit(Resource::RLIMIT_DATA, DATA_BYTES_MAX, DATA_BYTES_MAX) {
+            // The worker beside it was quicker, and has lowered it to its run's.
+            Ok(()) | Err(nix::Error::EPERM) => {}
+            Err(error) => return Err(error.to_string()),
+        }
     }
-    for filter in filters {
-        filter::apply(filter)?;
+    if sealed {
+        // A domain of its own keeps its signals from others of its kind. A zygote has said already
+        // where the kernel has none.
+        drop(walls::landlock(&start.visible));
+        for filter in threaded::evaluator(nix::unistd::getpid())? {
+            filter::apply(&filter)?;
+        }
     }
     let program = start.command.first().ok_or("nothing to start")?;
     let Err(error) = nix::unistd::execve(program, &start.command, &start.environment);

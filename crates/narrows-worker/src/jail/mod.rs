@@ -1,8 +1,8 @@
 //! The jail: everything between a program and the machine. The only unsafe code of this crate.
 //!
 //! [`walls`] are raised once, in the zygote; [`seal`] closes each worker behind them;
-//! [`filter`] holds the lists of system calls, [`foreign`] those of interpreters that [`outside`]
-//! starts; [`memory`] knows which pages a run touches; [`process`] and [`control`] wrap what the standard
+//! [`filter`] holds the lists of system calls, [`foreign`] and [`threaded`] those of
+//! interpreters that [`outside`] starts; [`memory`] knows which pages a run touches; [`process`] and [`control`] wrap what the standard
 //! library lacks.
 
 pub(crate) mod control;
@@ -16,6 +16,7 @@ pub(crate) mod outside;
 pub(crate) mod process;
 mod root;
 pub(crate) mod seal;
+mod threaded;
 pub(crate) mod walls;
 
 use narrows_types::{Layer, LayerState};

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Where an interpreter finds its control socket.
-const CONTROL: RawFd = 3;
+pub(super) const CONTROL: RawFd = 3;
 /// How long one may take to become warm.
 const WARM: Duration = Duration::from_secs(20);
 /// How long the fork of an evaluator may take.
@@ -191,6 +191,13 @@ fn become_interpreter(start: &Start, control: UnixStream, sealed: bool) -> Strin
 
 /// Leaves it the standard descriptors, its control socket and the first filter.
 fn seal(control: UnixStream, sealed: bool) -> Result<(), String> {
+    keep_control(control)?;
+    if sealed { filter::apply(&foreign::zygote()?) } else { Ok(()) }
+}
+
+/// Leaves a process that was just forked the standard descriptors and its control socket, which is
+/// [`CONTROL`] then, and lets it not outlive its parent.
+pub(super) fn keep_control(control: UnixStream) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     // Where a worker's wire has the numbers of the standard descriptors, it is not passed on; nor
     // is there a null device any more: what stands in for it is a socket that nobody answers.
@@ -204,7 +211,7 @@ fn seal(control: UnixStream, sealed: bool) -> Result<(), String> {
     walls::die_with_parent()?;
     SigSet::empty().thread_set_mask().map_err(|error| error.to_string())?;
     // SAFETY: integers only; whatever had that number in the parent is of no use here, and no
-    // owner of it runs before the exec.
+    // owner of it runs in this process.
     if unsafe { libc::dup2(control, CONTROL) } == -1 {
         return Err(text(io::Error::last_os_error()));
     }
@@ -212,6 +219,5 @@ fn seal(control: UnixStream, sealed: bool) -> Result<(), String> {
         // SAFETY: integers only; clears the close-on-exec flag.
         unsafe { libc::fcntl(CONTROL, libc::F_SETFD, 0) };
     }
-    process::close_from(CONTROL + 1).map_err(text)?;
-    if sealed { filter::apply(&foreign::zygote()?) } else { Ok(()) }
+    process::close_from(CONTROL + 1).map_err(text)
 }

@@ -1,7 +1,7 @@
 //! The worker without the rest of Narrows, for tests of the jail. As `worker` it is the real one;
 //! as `broken-in` it stands for an engine that a program has taken over.
 
-use narrows_testkit::broken_in::BrokenIn;
+use narrows_testkit::broken_in::{BrokenIn, beside};
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -12,6 +12,8 @@ fn main() -> ExitCode {
     match args.next().as_deref() {
         Some("worker") => narrows_worker::main(args),
         Some("broken-in") => narrows_worker::main_with(args, || Ok(BrokenIn)),
+        // As what `deno` is started with: this binary in its place.
+        Some("run") => beside(),
         Some("never-ready") => loop {
             std::thread::park();
         },

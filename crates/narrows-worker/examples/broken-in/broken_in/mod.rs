@@ -10,6 +10,7 @@ use narrows_types::{ProgramError, Usage};
 use narrows_worker::{Engine, Stopped, Wire};
 use serde_json::value::RawValue;
 use std::io::{Read, Write};
+use std::process::ExitCode;
 
 /// The program's text says what it does: `call NAME`, `bytes HEX`, `flood HEX`, `answer JSON`,
 /// `forge SEED`, `drip`, `spin`, `eat`, `exit`, `close`, `silent`, `overflow`.
@@ -58,6 +59,28 @@ impl Engine for BrokenIn {
         let bytes = done.encode().map_err(|error| Stopped(error.to_string()))?;
         stream.write_all(&bytes).map_err(stopped)
     }
+}
+
+/// Stands for an interpreter beside its worker that a program has taken over: `call NAME` in the
+/// program's text says what it does.
+pub fn beside() -> ExitCode {
+    let mut prefix = [0; 4];
+    let mut begin = Vec::new();
+    let mut input = std::io::stdin();
+    let read = input.read_exact(&mut prefix).and_then(|()| {
+        begin.resize(u32::from_le_bytes(prefix) as usize, 0);
+        input.read_exact(&mut begin)
+    });
+    let text = String::from_utf8_lossy(&begin);
+    let name = text.split_once("call ").map_or("", |(_, rest)| rest);
+    let name = name.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').next();
+    let end = match name.and_then(calls::make_and_tell) {
+        Some(outcome) => value(&outcome),
+        None => threw(&format!("no such call here: {name:?}")),
+    };
+    let done = FromWorker::Done(Box::new(Done { end, usage: Usage::default() })).encode();
+    let said = read.is_ok() && done.is_ok_and(|done| std::io::stdout().write_all(&done).is_ok());
+    if said { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
