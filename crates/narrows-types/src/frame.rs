@@ -235,6 +235,11 @@ impl ToWorker {
 const SLACK_BYTES: usize = 64 << 10;
 
 impl FromWorker {
+    /// The kind byte of [`Self::Uses`].
+    pub const USES: u8 = kind::USES;
+    /// The kind byte of [`Self::Done`].
+    pub const DONE: u8 = kind::DONE;
+
     /// The most bytes that may follow the length prefix of a frame whose kind byte is `kind`, in a
     /// run whose values may have `value_bytes`. `None`: no such kind comes from a worker.
     pub fn bytes_max(kind: u8, value_bytes: usize) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! Frames between the host and an interpreter in another process, for a program that this worker
 //! has read. What the host sends is passed on as it is; what the interpreter sends is cut into
-//! frames, and its last one is looked at.
+//! frames, and only its last one is looked into: the host trusts no frame of this worker's either.
 
 use crate::jail::outside::{Forked, Start};
 use crate::link::{Link, LinkError};
@@ -118,10 +118,14 @@ pub(crate) enum Relayed {
 #[derive(Debug)]
 pub(crate) struct Evaluator {
     stream: UnixStream,
-    /// What it has sent, up to the last frame that is complete.
+    /// What it has sent, and how much of that has been passed on.
     arrived: Vec<u8>,
-    /// What it has not taken yet.
+    passed: usize,
+    /// What it is to get, and how much of that it has taken.
     waiting: Vec<u8>,
+    taken: usize,
+    /// It takes nothing any more.
+    deaf: bool,
     /// The time that it has spent on processors.
     clock: ClockId,
     scratch: Option<Scratch>,
@@ -161,7 +165,9 @@ impl Evaluator {
         let clock = ClockId::from_raw((!forked.pid.as_raw() << 3) | PROCESS);
         let stream = forked.socket.into();
         let scratch = forked.scratch.map(|fd| Scratch { fd, bytes: 0, files: 0 });
-        Self { stream, arrived: Vec::new(), waiting: Vec::new(), clock, scratch }
+        let (arrived, waiting) = (Vec::new(), Vec::new());
+        let (passed, taken, deaf) = (0, 0, false);
+        Self { stream, arrived, passed, waiting, taken, deaf, clock, scratch }
     }
 
     /// The limit that its files exceed.
@@ -194,19 +200,26 @@ impl Evaluator {
 
     /// Sends it something once it takes it.
     fn give(&mut self, bytes: &[u8]) {
-        self.waiting.extend_from_slice(bytes);
+        if !self.deaf {
+            self.waiting.extend_from_slice(bytes);
+        }
     }
 
-    fn push(&mut self) -> io::Result<()> {
-        while !self.waiting.is_empty() {
-            match self.stream.write(&self.waiting) {
-                Ok(count) => drop(self.waiting.drain(..count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+    /// Has it take what it takes. One that takes nothing any more may still have said something.
+    fn push(&mut self) {
+        while let Some(rest) = self.waiting.get(self.taken..).filter(|rest| !rest.is_empty()) {
+            match self.stream.write(rest) {
+                Ok(count) => self.taken += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(_) => {
+                    self.deaf = true;
+                    break;
+                }
             }
         }
-        Ok(())
+        self.waiting.clear();
+        self.taken = 0;
     }
 
     /// Takes what is there. `false`: nothing will come any more.
@@ -214,6 +227,9 @@ impl Evaluator {
         match self.stream.read(buffer) {
             Ok(0) => false,
             Ok(count) => {
+                // What is left is less than what one such read brought.
+                self.arrived.drain(..self.passed);
+                self.passed = 0;
                 self.arrived.extend_from_slice(buffer.get(..count).unwrap_or_default());
                 true
             }
@@ -221,23 +237,22 @@ impl Evaluator {
         }
     }
 
-    /// The bytes of the next frame, its prefix among them, once all of them are there.
-    fn next(&mut self, limits: &Limits) -> Result<Option<Vec<u8>>, LinkError> {
-        let Some((prefix, rest)) = self.arrived.split_first_chunk::<PREFIX_BYTES>() else {
+    /// The kind of the next frame and its bytes, its prefix among them, once all of them are there.
+    fn next(&mut self, limits: &Limits) -> Result<Option<(u8, &[u8])>, LinkError> {
+        let rest = self.arrived.get(self.passed..).unwrap_or_default();
+        let Some((prefix, after)) = rest.split_first_chunk::<PREFIX_BYTES>() else {
             return Ok(None);
         };
-        let Some(kind) = rest.first() else { return Ok(None) };
+        let Some(kind) = after.first() else { return Ok(None) };
         let length = u32::from_le_bytes(*prefix) as usize;
         let value_bytes = usize::try_from(limits.value_bytes).unwrap_or(usize::MAX);
         let most = FromWorker::bytes_max(*kind, value_bytes).unwrap_or(0);
         if length == 0 || length > most {
             return Err(BadFrame(format!("{length} bytes of kind {kind}")).into());
         }
-        if rest.len() < length {
-            return Ok(None);
-        }
-        let rest = self.arrived.split_off(PREFIX_BYTES + length);
-        Ok(Some(std::mem::replace(&mut self.arrived, rest)))
+        let Some(frame) = rest.get(..PREFIX_BYTES + length) else { return Ok(None) };
+        self.passed += frame.len();
+        Ok(Some((*kind, frame)))
     }
 }
 
@@ -264,18 +279,16 @@ fn relay<S: Read + Write + AsFd>(
             link.send(&FromWorker::Done(Box::new(done)))?;
             return Ok(Relayed::Done);
         }
-        let left = wall_left.min(cpu_left.max(CPU_LOOK));
-        let left = if evaluator.scratch.is_some() { left.min(DISK_LOOK) } else { left };
-        let (from_host, from_evaluator) = ready(link, evaluator, left)?;
-        if evaluator.push().is_err() {
-            return Ok(Relayed::Gone);
-        }
-        // What the interpreter said before it ended counts, so it is heard first.
+        let nap = wall_left.min(cpu_left.max(CPU_LOOK));
+        let nap = if evaluator.scratch.is_some() { nap.min(DISK_LOOK) } else { nap };
+        let (from_host, from_evaluator) = ready(link, evaluator, nap)?;
+        evaluator.push();
+        // What the interpreter said before it ended counts, so it is heard to its end.
         if from_evaluator {
             let more = evaluator.pull(&mut buffer);
-            while let Some(frame) = evaluator.next(limits)? {
-                let Some(mut done) = last(&frame)? else {
-                    link.send_raw(&frame)?;
+            while let Some((kind, frame)) = evaluator.next(limits)? {
+                let Some(mut done) = last(kind, frame)? else {
+                    link.send_raw(frame)?;
                     continue;
                 };
                 if let End::Threw(error) = &mut done.end {
@@ -308,7 +321,9 @@ fn ready<S: Read + Write + AsFd>(
     evaluator: &Evaluator,
     time: Duration,
 ) -> Result<(bool, bool), LinkError> {
-    let (of_host, of_evaluator) = if evaluator.waiting.is_empty() {
+    let (of_host, of_evaluator) = if evaluator.deaf {
+        (PollFlags::empty(), PollFlags::POLLIN)
+    } else if evaluator.waiting.is_empty() {
         (PollFlags::POLLIN, PollFlags::POLLIN)
     } else {
         (PollFlags::empty(), PollFlags::POLLIN | PollFlags::POLLOUT)
@@ -331,14 +346,94 @@ fn ready<S: Read + Write + AsFd>(
 }
 
 /// The last frame of a run, if this is it.
-fn last(frame: &[u8]) -> Result<Option<Box<Done>>, LinkError> {
+fn last(kind: u8, frame: &[u8]) -> Result<Option<Box<Done>>, LinkError> {
+    match kind {
+        FromWorker::DONE => {}
+        FromWorker::USES => {
+            return Err(BadFrame("the interpreter reads no program".to_owned()).into());
+        }
+        _ => return Ok(None),
+    }
     match FromWorker::decode(frame.get(PREFIX_BYTES..).unwrap_or_default())? {
         FromWorker::Done(done) => Ok(Some(done)),
-        FromWorker::Uses(_) => Err(BadFrame("the interpreter reads no program".to_owned()).into()),
         _ => Ok(None),
     }
 }
 
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done() -> FromWorker {
+        FromWorker::Done(Box::new(Done { end: End::Deadlock, usage: Usage::default() }))
+    }
+
+    fn said(host: &mut UnixStream) -> Vec<u8> {
+        let mut kinds = Vec::new();
+        loop {
+            let mut prefix = [0; PREFIX_BYTES];
+            if host.read_exact(&mut prefix).is_err() {
+                return kinds;
+            }
+            let mut frame = vec![0; u32::from_le_bytes(prefix) as usize];
+            host.read_exact(&mut frame).unwrap();
+            kinds.push(frame[0]);
+        }
+    }
+
+    /// Relays what an interpreter said that is gone by now, with so much in it still to be taken.
+    fn after_its_end(words: &[FromWorker], waiting: usize) -> (Relayed, Vec<u8>) {
+        let (mut host, inside) = UnixStream::pair().unwrap();
+        let (mut interpreter, stream) = UnixStream::pair().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        for word in words {
+            interpreter.write_all(&word.encode().unwrap()).unwrap();
+        }
+        let mut evaluator = Evaluator::new(stream, Pid::this());
+        evaluator.give(&vec![0; waiting]);
+        evaluator.push();
+        drop(interpreter);
+        let mut link = Link::new(inside);
+        let limits = (&Limits::default(), Began::now());
+        let relayed = relay(&mut link, &mut evaluator, limits, &|_| {}).unwrap();
+        drop(link);
+        (relayed, said(&mut host))
+    }
+
+    #[test]
+    fn the_last_word_of_one_that_is_gone_counts() {
+        for waiting in [0, 4, 8 << 20] {
+            let (relayed, said) = after_its_end(&[FromWorker::Idle, done()], waiting);
+            assert!(matches!(relayed, Relayed::Done), "{waiting}");
+            assert_eq!(said, [71, FromWorker::DONE], "{waiting}");
+            let (relayed, said) = after_its_end(&[FromWorker::Idle], waiting);
+            assert!(matches!(relayed, Relayed::Gone), "{waiting}");
+            assert_eq!(said, [71], "{waiting}");
+        }
+    }
+
+    #[test]
+    fn frames_are_cut_wherever_their_bytes_are_split() {
+        let bytes = [FromWorker::Idle, done(), FromWorker::Idle].map(|word| word.encode().unwrap());
+        let bytes = bytes.concat();
+        let limits = Limits::default();
+        for step in 1..bytes.len() {
+            let (mut interpreter, stream) = UnixStream::pair().unwrap();
+            let mut evaluator = Evaluator::new(stream, Pid::this());
+            let mut kinds = Vec::new();
+            for part in bytes.chunks(step) {
+                interpreter.write_all(part).unwrap();
+                assert!(evaluator.pull(&mut [0; 1_024]));
+                while let Some((kind, frame)) = evaluator.next(&limits).unwrap() {
+                    assert_eq!(frame[PREFIX_BYTES], kind);
+                    kinds.push(kind);
+                }
+            }
+            assert_eq!(kinds, [71, FromWorker::DONE, 71], "{step}");
+        }
+    }
 }
