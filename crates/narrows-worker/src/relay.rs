@@ -2,7 +2,8 @@
 //! has read. What the host sends is passed on as it is; what the interpreter sends is cut into
 //! frames, and only its last one is looked into: the host trusts no frame of this worker's either.
 
-use crate::jail::outside::{Forked, Start};
+use crate::jail::outside::{Anew, Forked, Start};
+use crate::jail::{process, seal};
 use crate::link::{Link, LinkError};
 use crate::time::Began;
 use narrows_types::frame::{BadFrame, Done, End, FromWorker, PREFIX_BYTES, Program};
@@ -21,6 +22,9 @@ use std::time::Duration;
 
 /// What is read from the interpreter at once.
 const READ_BYTES: usize = 64 << 10;
+
+/// More than any run may have: what it is started with.
+const DATA_BYTES_MAX: u64 = crate::jail::launcher::DATA_BYTES_MAX;
 
 /// How often its time on processors is looked at, at most.
 const CPU_LOOK: Duration = Duration::from_millis(2);
@@ -93,6 +97,9 @@ impl<R: Reader> Beside<R> {
             link.send(&FromWorker::Done(Box::new(done)))?;
             return Ok(Relayed::Done);
         };
+        if let Some(anew) = &self.start.anew {
+            evaluator.confine(&program.limits, anew)?;
+        }
         evaluator.begin(&Begin {
             text: &script,
             namespaces: &namespaces,
@@ -118,6 +125,7 @@ pub(crate) enum Relayed {
 #[derive(Debug)]
 pub(crate) struct Evaluator {
     stream: UnixStream,
+    pid: Pid,
     /// What it has sent, and how much of that has been passed on.
     arrived: Vec<u8>,
     passed: usize,
@@ -128,6 +136,8 @@ pub(crate) struct Evaluator {
     deaf: bool,
     /// The time that it has spent on processors.
     clock: ClockId,
+    /// How many of its threads spend that time at once, at most.
+    threads: u32,
     scratch: Option<Scratch>,
 }
 
@@ -166,8 +176,9 @@ impl Evaluator {
         let stream = forked.socket.into();
         let scratch = forked.scratch.map(|fd| Scratch { fd, bytes: 0, files: 0 });
         let (arrived, waiting) = (Vec::new(), Vec::new());
-        let (passed, taken, deaf) = (0, 0, false);
-        Self { stream, arrived, passed, waiting, taken, deaf, clock, scratch }
+        let (passed, taken, deaf, threads) = (0, 0, false, 1);
+        let pid = forked.pid;
+        Self { stream, pid, arrived, passed, waiting, taken, deaf, clock, threads, scratch }
     }
 
     /// The limit that its files exceed.
@@ -185,6 +196,16 @@ impl Evaluator {
     /// on it is all there is.
     fn cpu(&self) -> Duration {
         self.clock.now().map_or(Duration::ZERO, Duration::from)
+    }
+
+    /// Sets the limits of a run from outside, where an interpreter does not set them itself.
+    fn confine(&mut self, limits: &Limits, anew: &Anew) -> io::Result<()> {
+        self.threads = anew.threads.max(1);
+        let data = anew.idle_bytes.saturating_add(seal::room(limits)).min(DATA_BYTES_MAX);
+        process::lower_of(self.pid, libc::RLIMIT_DATA, data)?;
+        // Whole seconds; the relay is exact, as long as it comes to look.
+        let cpu = self.cpu().saturating_add(Duration::from_millis(limits.cpu_ms));
+        process::lower_of(self.pid, libc::RLIMIT_CPU, cpu.as_secs().saturating_add(2))
     }
 
     /// Tells it of the program, framed as all else.
@@ -279,7 +300,7 @@ fn relay<S: Read + Write + AsFd>(
             link.send(&FromWorker::Done(Box::new(done)))?;
             return Ok(Relayed::Done);
         }
-        let nap = wall_left.min(cpu_left.max(CPU_LOOK));
+        let nap = nap(wall_left, cpu_left, evaluator.threads);
         let nap = if evaluator.scratch.is_some() { nap.min(DISK_LOOK) } else { nap };
         let (from_host, from_evaluator) = ready(link, evaluator, nap)?;
         evaluator.push();
@@ -312,6 +333,12 @@ fn relay<S: Read + Write + AsFd>(
             evaluator.give(&link.receive_raw()?);
         }
     }
+}
+
+/// How long it may be until somebody looks at its time again: all its threads spend it at once.
+fn nap(wall_left: Duration, cpu_left: Duration, threads: u32) -> Duration {
+    let soonest = cpu_left.checked_div(threads).unwrap_or(cpu_left);
+    wall_left.min(soonest.max(CPU_LOOK))
 }
 
 /// Waits until somebody has something to say, or takes what waits. The host is only heard while
@@ -435,5 +462,14 @@ mod tests {
             }
             assert_eq!(kinds, [71, FromWorker::DONE, 71], "{step}");
         }
+    }
+
+    #[test]
+    fn its_time_is_looked_at_before_all_its_threads_have_spent_it() {
+        let second = Duration::from_secs(1);
+        assert_eq!(nap(10 * second, 2 * second, 1), 2 * second);
+        assert_eq!(nap(10 * second, 2 * second, 8), second / 4);
+        assert_eq!(nap(second / 10, 2 * second, 8), second / 10);
+        assert_eq!(nap(10 * second, Duration::from_nanos(9), 8), CPU_LOOK);
     }
 }

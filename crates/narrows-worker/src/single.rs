@@ -53,9 +53,10 @@ fn start<E: Engine>(
     let wire = open(carrier)?;
     process::end_first_process().map_err(|error| format!("signals: {error}"))?;
     let baseline = Baseline::measure();
-    let (strict, wide) = (filter::worker()?, filter::zygote()?);
     let mut report = Report::default();
     let start = engine.outside().cloned();
+    let (strict, wide) = (filter::worker(None)?, filter::zygote(start.is_some())?);
+    let wards = start.is_some();
     let visible = start.as_ref().map_or(&[][..], |start| &start.visible);
     let empty = start.as_ref().and_then(|start| start.scratch.as_deref());
     if kind != Walls::None {
@@ -76,7 +77,7 @@ fn start<E: Engine>(
     }
     // It has no siblings from which a domain of its own would keep it.
     let (landlock, footprint) = (false, Footprint::default());
-    let seal = Seal { filter: strict, zygote: None, walls: kind, landlock, footprint };
+    let seal = Seal { filter: strict, wards, zygote: None, walls: kind, landlock, footprint };
     let (mut wire, evaluator) = seal.close(wire, evaluator)?;
     if let Some(evaluator) = evaluator {
         engine.meet(evaluator);

@@ -69,10 +69,11 @@ fn start<E: Engine>(
     let mut engine = Some(engine);
     let footprint = rehearse(&mut engine);
     let baseline = Baseline::measure();
-    let strict = filter::worker()?;
-    let wide = filter::zygote()?;
     let mut report = Report::default();
     let start = engine.as_ref().and_then(Engine::outside).cloned();
+    let wards = start.as_ref().is_some_and(|start| start.anew.is_some());
+    let strict = filter::worker(None)?;
+    let wide = filter::zygote(wards)?;
     let visible = start.as_ref().map_or(&[][..], |start| &start.visible);
     let empty = start.as_ref().and_then(|start| start.scratch.as_deref());
     if walls::separate(&mut report, true, (visible, empty)) {
@@ -97,8 +98,8 @@ fn start<E: Engine>(
     report.note(Layer::Seccomp, applied);
     let landlock = report.reached(Layer::Landlock);
     let zygote = Some(getpid());
-    let seal = Seal { filter: strict, zygote, walls: kind, landlock, footprint };
-    let living = Living::new(start.is_some_and(|start| start.anew));
+    let seal = Seal { filter: strict, wards, zygote, walls: kind, landlock, footprint };
+    let living = Living::new(wards);
     let zygote = Zygote { control, seal, baseline, ended, living, outside };
     let trial = zygote.trial(pair);
     for layer in Layer::FLOOR {

@@ -2,7 +2,7 @@
 //! reads, and neither outlives the other.
 
 use crate::house::{LONG, config, program, run_by};
-use crate::programs::words;
+use crate::programs::{deno, words};
 use crate::walls::descendants;
 use narrows_sandbox::{Lease, Sandbox, Want};
 use narrows_types::frame::{End, FromWorker, Go, ToWorker};
@@ -134,6 +134,44 @@ async fn one_that_is_broken_into_reaches_nobody() {
         assert!(words.iter().any(|word| word == outcome), "{name}: {words:?}");
     }
     assert!(sandbox.health().iter().all(|health| health.started <= 1), "{:?}", sandbox.health());
+    sandbox.shutdown().await;
+}
+
+/// What an engine with threads is held to, and what starts it.
+#[tokio::test]
+async fn one_that_is_started_anew_has_its_limits_from_outside() {
+    let mut config = config("worker");
+    config.args.extend(["--deno".to_owned(), deno().display().to_string()]);
+    let sandbox = Sandbox::start(narrows_sandbox::Config { warm: 0, ..config }).await.unwrap();
+    let lease = started(&sandbox, DENO, "console.log(1); for (;;) {}").await;
+    let all: Vec<u32> = sandbox.health().into_iter().filter_map(|health| health.pid).collect();
+    let all: Vec<u32> = all.into_iter().flat_map(descendants).collect();
+    let found: Vec<u32> =
+        all.iter().copied().filter(|pid| read(*pid, "comm").starts_with("deno")).collect();
+    let [evaluator] = found[..] else { panic!("{found:?}") };
+    let limits = read(evaluator, "limits");
+    let seconds: u64 = field(&limits, "Max cpu time").parse().unwrap();
+    assert!((11..30).contains(&seconds), "{seconds}");
+    let data: u64 = field(&limits, "Max data size").parse().unwrap();
+    assert!(data > 128 << 20 && data < 2 << 30, "{data}");
+    // (Only root may look.)
+    let fds = |pid: &u32| {
+        let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let mut fds: Vec<_> = fds.map(|fd| fd.unwrap().file_name()).collect();
+        fds.sort();
+        Some(fds)
+    };
+    let is_launcher = |pid: &&u32| fds(pid).is_some_and(|fds| fds == ["0", "1", "2", "3"]);
+    if fds(&evaluator).is_some() {
+        let launcher = all.iter().find(is_launcher).expect("it has its own socket only");
+        let status = read(*launcher, "status");
+        let walls = |pid| read(pid, "status");
+        assert_eq!(field(&status, "Seccomp:"), "2");
+        assert_eq!(field(&walls(evaluator), "Seccomp_filters:"), "3");
+        assert_eq!(field(&status, "Seccomp_filters:"), "1");
+    }
+    drop(lease);
+    gone(&sandbox).await;
     sandbox.shutdown().await;
 }
 

@@ -155,7 +155,7 @@ pub(crate) fn find(settings: &Settings, sealed: bool, once: bool) -> Result<Star
     }
     let environment =
         ENVIRONMENT.iter().map(|one| text(one.as_bytes())).collect::<Result<_, _>>()?;
-    Ok(Start { command, environment, visible, scratch, opening, anew: false, once })
+    Ok(Start { command, environment, visible, scratch, opening, anew: None, once })
 }
 
 /// The folders of a virtual environment's packages.

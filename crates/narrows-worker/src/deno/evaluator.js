@@ -2,7 +2,7 @@
 // prelude is the one of the embedded engine; this gives it its host, and is the loop between the
 // program's jobs, its timers and the frames. Nothing here is a wall.
 {
-  const { Deno, setImmediate } = globalThis;
+  const { Deno, [GC]: gc, setImmediate } = globalThis;
   const encoder = new TextEncoder();
   const decoder = new TextDecoder();
   const wallNow = performance.now.bind(performance);
@@ -171,8 +171,11 @@
     const found = [...stack.matchAll(/\bprogram(?:, <anonymous>)?:(\d+):(\d+)\)?$/gm)].slice(0, FRAMES_MAX);
     return found.map(([, line, column]) => ({ line: +line, column: +column }));
   };
+  // What V8 says where the kernel gives no more memory; memory of its heap is beyond words.
+  const FULL = /^(Array buffer allocation failed|WebAssembly\.Memory(\(\): could not allocate memory|\.grow\(\): Unable to grow instance memory)|[\w.()]+: Out of memory)$/;
   const fail = (error) => {
     const { name, message, stack } = kit.describe(error);
+    if (name === "RangeError" && FULL.test(message)) end({ limit: "memory_bytes" });
     if (name === "RangeError" && message === "Maximum call stack size exceeded") end({ limit: "stack" });
     end({ threw: { name: clip(name, 64), message: clip(message, 8192), at: places(stack) } });
   };
@@ -230,10 +233,17 @@
       hop();
     }).catch(fail);
   };
-  let woken = 0, turns = 0;
+  let woken = 0;
+  const full = () => {
+    const { heapUsed, external } = Deno.memoryUsage();
+    return heapUsed + external > limits.memory_bytes;
+  };
   const turn = () => {
-    // Asked for now and then: the answer takes longer than most turns.
-    if ((++turns & 15) === 0 && Deno.memoryUsage().heapUsed > limits.memory_bytes) stop("memory_bytes");
+    // Some of it may be of no use any more.
+    if (full()) {
+      gc();
+      if (full()) stop("memory_bytes");
+    }
     if (valued && (races || (waiting.size === 0 && timers.size === 0) || wallNow() - began > limits.wall_ms * 0.9)) return finish();
     const next = nextTimer();
     if (next !== undefined && next[1] <= nowUs) return fire(next);
@@ -273,7 +283,9 @@
   unixMs = begin.now_ms;
   random = BigInt(begin.seed);
   races = begin.races;
-  const kept = new Set([...GLOBALS.split(/\s+/), "ask", "scratch", "session"]);
+  const kept = new Set([...GLOBALS.split(/\s+/), "ask", "scratch", "session", GC]);
+  // It cannot be deleted.
+  globalThis[GC] = undefined;
   for (const name of Object.getOwnPropertyNames(globalThis)) if (!kept.has(name)) delete globalThis[name];
   // Chance of the run's own, here too.
   const roll = globalThis.Math.random;

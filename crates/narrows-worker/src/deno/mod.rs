@@ -5,12 +5,13 @@
 //! it, which is jailed too and has no permission of Deno's, evaluates it. That one is started anew
 //! for each worker, for V8 has threads and cannot be forked.
 //!
-//! What differs from the embedded engine: the heap has one limit for all runs that ends V8 itself
-//! ([`HEAP_MIB`]), a run's own lower one is looked at between turns; what V8 does in threads of its
+//! What differs from the embedded engine: V8 knows one limit on its heap for all runs
+//! ([`HEAP_MIB`]); a run's own is looked at between turns, and the kernel holds all its memory to
+//! little more than that, which ends V8, or an allocation fails; what V8 does in threads of its
 //! own (`crypto.subtle`, `WebAssembly`) takes real time, of which the run's clock knows nothing;
 //! packages of npm cannot be imported yet.
 
-use crate::jail::outside::Start;
+use crate::jail::outside::{Anew, Start};
 use crate::js::{self, Reading};
 use crate::relay::{Beside, Reader, Text};
 use serde_json::json;
@@ -26,6 +27,14 @@ const GLOBALS: &str = include_str!("globals.txt");
 const EVALUATOR: &str = include_str!("evaluator.js");
 /// The heap that V8 is started with, before the run's own limit is known.
 const HEAP_MIB: u32 = 512;
+/// The name under which the evaluator, and nobody after it, finds what tidies up the heap.
+const GC: &str = "__tidy__";
+/// Memory for data that V8 has taken once it waits for a program: half a gigabyte of it is for
+/// machine code to come.
+const IDLE_BYTES: u64 = 576 << 20;
+/// The same of each of its threads, of which there is one for each processor up to so many.
+const THREAD_BYTES: u64 = 8 << 20;
+const THREADS_MAX: u32 = 16;
 /// What Deno is told: nothing from the network, from packages or from files of its own.
 const ARGUMENTS: [&str; 9] = [
     "run",
@@ -65,15 +74,20 @@ pub(crate) fn prepare(binary: Option<&Path>, once: bool) -> Result<Prepared, Str
     for argument in ARGUMENTS {
         command.push(text(argument.as_bytes())?);
     }
-    command.push(text(format!("--v8-flags=--max-old-space-size={HEAP_MIB}").as_bytes())?);
+    let flags = format!("--v8-flags=--expose-gc-as={GC},--max-old-space-size={HEAP_MIB}");
+    command.push(text(flags.as_bytes())?);
     command.push(text(script().as_bytes())?);
     let environment =
         ENVIRONMENT.iter().map(|one| text(one.as_bytes())).collect::<Result<_, _>>()?;
     let mut visible: Vec<PathBuf> =
         LIBRARIES.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
     visible.push(binary);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).try_into();
+    let threads: u32 = threads.unwrap_or(u32::MAX);
+    let stacks = THREAD_BYTES.saturating_mul(threads.min(THREADS_MAX).into());
+    let anew = Some(Anew { threads, idle_bytes: IDLE_BYTES.saturating_add(stacks) });
     let (scratch, opening) = (None, Vec::new());
-    let start = Start { command, environment, visible, scratch, opening, anew: true, once };
+    let start = Start { command, environment, visible, scratch, opening, anew, once };
     let globals = GLOBALS.split_whitespace().map(str::to_owned).collect();
     Ok(Beside::new(start, TypeScript { globals }))
 }
@@ -82,7 +96,9 @@ pub(crate) fn prepare(binary: Option<&Path>, once: bool) -> Result<Prepared, Str
 fn script() -> String {
     let names = GLOBALS.split_whitespace().collect::<Vec<_>>().join(" ");
     let prelude = js::PRELUDE;
-    let module = format!("const GLOBALS = \"{names}\";\nconst PRELUDE = {prelude};\n{EVALUATOR}");
+    let module = format!(
+        "const GLOBALS = \"{names}\", GC = \"{GC}\";\nconst PRELUDE = {prelude};\n{EVALUATOR}"
+    );
     let mut address = String::from("data:text/javascript;charset=utf-8,");
     for byte in module.bytes() {
         // Writing to a String cannot fail.

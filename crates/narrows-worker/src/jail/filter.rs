@@ -1,5 +1,6 @@
 //! The system calls that are allowed. Anything else kills the process on the spot, for root too.
 
+use nix::unistd::Pid;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, sock_filter,
@@ -143,9 +144,21 @@ pub(super) const CLONE_REFUSED: i32 = libc::CLONE_VM
 const LOWERED: [libc::__rlimit_resource_t; 3] =
     [libc::RLIMIT_AS, libc::RLIMIT_DATA, libc::RLIMIT_CPU];
 
+/// The limits that it lowers of an evaluator which cannot do so itself.
+const LOWERED_OF_OTHERS: [libc::__rlimit_resource_t; 2] = [libc::RLIMIT_DATA, libc::RLIMIT_CPU];
+
+/// The evaluator beside a worker, where that one must look after it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ward {
+    /// Its number.
+    pub(crate) pid: Pid,
+    /// The worker is its parent and tells how it ended.
+    pub(crate) own: bool,
+}
+
 /// What a worker loses of its zygote's filter, under which it was forked and stays: a second whole
 /// list would cost each worker twice as much.
-pub(crate) fn worker() -> Result<BpfProgram, String> {
+pub(crate) fn worker(ward: Option<Ward>) -> Result<BpfProgram, String> {
     let mut refused = Rules::new();
     allow(&mut refused, ZYGOTE);
     allow(&mut refused, OLD_ZYGOTE);
@@ -155,18 +168,31 @@ pub(crate) fn worker() -> Result<BpfProgram, String> {
     for resource in LOWERED {
         raised.push(other(1, u64::from(resource))?);
     }
-    // The old value is asked for, or a limit is meant that is not a run's.
-    refused.insert(libc::SYS_prlimit64, vec![rule(&[other(3, 0)?])?, rule(&raised)?]);
+    let mut others = vec![other(0, 0)?];
+    if let Some(ward) = ward {
+        others.push(other(0, number(ward.pid.as_raw())?)?);
+    }
+    if ward.is_some_and(|ward| ward.own) {
+        refused.remove(&libc::SYS_wait4);
+    }
+    // The old value is asked for, a limit is meant that is not a run's, or another process.
+    let limits = vec![rule(&[other(3, 0)?])?, rule(&raised)?, rule(&others)?];
+    refused.insert(libc::SYS_prlimit64, limits);
     compile(refused, SeccompAction::Allow, SeccompAction::KillProcess)
 }
 
-/// The filter of a zygote, and with what [`worker`] takes away that of its workers.
-pub(crate) fn zygote() -> Result<BpfProgram, String> {
+/// The filter of a zygote, and with what [`worker`] takes away that of its workers. `wards`: they
+/// lower limits of the evaluators beside them.
+pub(crate) fn zygote(wards: bool) -> Result<BpfProgram, String> {
     let mut rules = worker_rules()?;
     allow(&mut rules, ZYGOTE);
     allow(&mut rules, OLD_ZYGOTE);
     // Its children set their first limits through any resource.
-    rules.insert(libc::SYS_prlimit64, vec![rule(&[equal(0, 0)?])?]);
+    let mut limits = vec![rule(&[equal(0, 0)?])?];
+    for resource in LOWERED_OF_OTHERS.into_iter().filter(|_| wards) {
+        limits.push(rule(&[equal(1, u64::from(resource))?, equal(3, 0)?])?);
+    }
+    rules.insert(libc::SYS_prlimit64, limits);
     rules.insert(libc::SYS_clone, vec![rule(&[clear(0, CLONE_REFUSED)?])?]);
     compile(rules, SeccompAction::KillProcess, SeccompAction::Allow)
 }
@@ -289,11 +315,11 @@ pub(super) fn number(bits: i32) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::jail::judge::{Verdict, judge};
+    use crate::jail::judge::{Verdict, judge, judge_all};
 
     #[test]
     fn every_filter_compiles_and_fits_the_kernel() {
-        for filter in [worker(), zygote(), keeper(), hypervisor()] {
+        for filter in [worker(None), zygote(true), keeper(), hypervisor()] {
             let instructions = filter.unwrap().len();
             assert!(instructions > 5 && instructions < 4_096, "{instructions}");
         }
@@ -303,13 +329,40 @@ mod tests {
     #[cfg(target_arch = "x86_64")]
     #[test]
     fn no_call_is_made_under_its_second_number() {
-        for filter in [worker(), zygote(), keeper()] {
+        for filter in [worker(None), zygote(true), keeper()] {
             let filter = filter.unwrap();
             assert_eq!(judge(&filter, libc::SYS_exit_group, [0; 6]), Verdict::Allowed);
             for call in [libc::SYS_read, libc::SYS_execve, libc::SYS_exit_group, 512] {
                 let verdict = judge(&filter, call | 0x4000_0000, [0; 6]);
                 assert_eq!(verdict, Verdict::Killed, "{call}");
             }
+        }
+    }
+
+    #[test]
+    fn a_worker_lowers_limits_of_its_own_evaluator_only() {
+        let ward = |own| Ward { pid: Pid::from_raw(5), own };
+        let data = u64::from(libc::RLIMIT_DATA);
+        let files = u64::from(libc::RLIMIT_NOFILE);
+        for (wards, who, arguments, verdict) in [
+            (false, None, [0, data, 1, 0], Verdict::Allowed),
+            (false, None, [5, data, 1, 0], Verdict::Killed),
+            (true, None, [5, data, 1, 0], Verdict::Killed),
+            (true, Some(ward(false)), [5, data, 1, 0], Verdict::Allowed),
+            (true, Some(ward(false)), [0, data, 1, 0], Verdict::Allowed),
+            (true, Some(ward(false)), [5 | 1 << 32, data, 1, 0], Verdict::Killed),
+            (true, Some(ward(false)), [6, data, 1, 0], Verdict::Killed),
+            (true, Some(ward(false)), [5, files, 1, 0], Verdict::Killed),
+            (true, Some(ward(false)), [5, data, 1, 1], Verdict::Killed),
+        ] {
+            let filters = [zygote(wards).unwrap(), worker(who).unwrap()];
+            let [first, second, third, fourth] = arguments;
+            let whole = [first, second, third, fourth, 0, 0];
+            assert_eq!(judge_all(&filters, libc::SYS_prlimit64, whole), verdict, "{arguments:?}");
+        }
+        for (own, verdict) in [(false, Verdict::Killed), (true, Verdict::Allowed)] {
+            let filters = [zygote(true).unwrap(), worker(Some(ward(own))).unwrap()];
+            assert_eq!(judge_all(&filters, libc::SYS_wait4, [0; 6]), verdict);
         }
     }
 }

@@ -39,9 +39,18 @@ pub struct Start {
     /// What it is told first.
     pub(crate) opening: Vec<u8>,
     /// It cannot be forked once it is warm: each evaluator is started anew.
-    pub(crate) anew: bool,
+    pub(crate) anew: Option<Anew>,
     /// It evaluates one program itself, and nothing is forked.
     pub(crate) once: bool,
+}
+
+/// Of an evaluator that is started anew, whose limits somebody else sets.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Anew {
+    /// How many of its threads run at once, at most.
+    pub(crate) threads: u32,
+    /// Memory for data that it has taken before it knows its program, much of it never touched.
+    pub(crate) idle_bytes: u64,
 }
 
 /// A warm interpreter.
@@ -76,7 +85,7 @@ impl Outside {
         let Side::Parent(pid) = forked else {
             drop(ours);
             let given_up = if mounts { walls::give_up_but_mounting() } else { Ok(()) };
-            let never = match (start.anew, start.once) {
+            let never = match (start.anew.is_some(), start.once) {
                 _ if given_up.is_err() => given_up.err().unwrap_or_default(),
                 (false, _) => become_interpreter(start, theirs, sealed),
                 (true, false) => launcher::serve(start, theirs, sealed),
@@ -87,7 +96,7 @@ impl Outside {
             process::exit(1)
         };
         drop(theirs);
-        if start.anew && start.once {
+        if start.anew.is_some() && start.once {
             return Ok((Self { control: ours, pid }, Vec::new()));
         }
         let gone = |error: io::Error| format!("{} ended before it was warm: {error}", shown(start));

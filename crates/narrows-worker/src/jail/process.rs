@@ -269,9 +269,15 @@ pub(crate) fn end_after_cpu(millis: u64) -> io::Result<()> {
 /// Lowers one of this process's limits, for good. Exactly the call that the workers' filter lets
 /// through: for this process, without asking for the old value.
 pub(crate) fn lower(resource: libc::__rlimit_resource_t, to: u64) -> io::Result<()> {
+    lower_of(Pid::from_raw(0), resource, to)
+}
+
+/// Lowers one of another process's limits, for good.
+pub(crate) fn lower_of(of: Pid, resource: libc::__rlimit_resource_t, to: u64) -> io::Result<()> {
     let limit = libc::rlimit64 { rlim_cur: to, rlim_max: to };
+    let of = of.as_raw();
     // SAFETY: the pointer is to a live local; the old value is not asked for.
-    let outcome = unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, &raw const limit, 0) };
+    let outcome = unsafe { libc::syscall(libc::SYS_prlimit64, of, resource, &raw const limit, 0) };
     if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 

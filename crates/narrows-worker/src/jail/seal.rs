@@ -48,8 +48,10 @@ impl Baseline {
 
 /// How a worker is to be sealed.
 pub(crate) struct Seal {
-    /// The strict filter, compiled.
+    /// The strict filter, compiled, for a worker without a ward.
     pub(crate) filter: BpfProgram,
+    /// Evaluators beside workers do not limit themselves.
+    pub(crate) wards: bool,
     /// The zygote, without which no worker lives. `None`: this one has none.
     pub(crate) zygote: Option<Pid>,
     /// What becomes of it where a wall does not stand.
@@ -86,6 +88,8 @@ impl Seal {
         let evaluator = pid.zip(others.next());
         let evaluator =
             evaluator.map(|(pid, socket)| Forked { pid, socket, scratch: others.next() });
+        let ward = pid.filter(|_| self.wards);
+        let ward = ward.map(|pid| filter::Ward { pid, own: self.zygote.is_none() });
         let kept = (wire, evaluator);
         if self.walls == Walls::None {
             return Ok(kept);
@@ -107,7 +111,8 @@ impl Seal {
             self.insist(set)?;
         }
         self.footprint.take();
-        self.insist(filter::apply(&self.filter))?;
+        let own = ward.map(|ward| filter::worker(Some(ward))).transpose()?;
+        self.insist(filter::apply(own.as_ref().unwrap_or(&self.filter)))?;
         Ok(kept)
     }
 
@@ -117,10 +122,15 @@ impl Seal {
     }
 }
 
+/// Memory of a run: the interpreter's heap, and what the values take that pass through.
+pub(crate) fn room(limits: &Limits) -> u64 {
+    let passing = limits.result_bytes.saturating_add(limits.value_bytes).saturating_mul(COPIES);
+    limits.memory_bytes.saturating_add(passing).saturating_add(SLACK_BYTES)
+}
+
 /// Takes on the limits of a run, which the host sends with the program. They only ever go down.
 pub(crate) fn confine(limits: &Limits, baseline: Baseline) -> Result<(), String> {
-    let passing = limits.result_bytes.saturating_add(limits.value_bytes).saturating_mul(COPIES);
-    let room = limits.memory_bytes.saturating_add(passing).saturating_add(SLACK_BYTES);
+    let room = room(limits);
     let text = |error: std::io::Error| format!("limits: {error}");
     let data = baseline.data_bytes.saturating_add(room).min(baseline.data_bytes_max);
     process::lower(libc::RLIMIT_DATA, data).map_err(text)?;
