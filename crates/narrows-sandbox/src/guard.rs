@@ -54,6 +54,8 @@ pub(crate) struct Gone {
 pub(crate) struct Ended {
     pub(crate) how: Death,
     pub(crate) cpu_us: u64,
+    /// The most memory that it had at once; 0 where nobody tells.
+    pub(crate) memory_bytes: u64,
 }
 
 /// What the lease wants of its watchdog. Dropping the sender wants the worker dead.
@@ -147,7 +149,7 @@ fn explain(
     if bite == Some(Bite::Stopped) {
         return lost("the sandbox is shutting down");
     }
-    let Some(Ended { how, cpu_us }) = ended else {
+    let Some(Ended { how, cpu_us, memory_bytes }) = ended else {
         return LeaseEnd::died(format!("the worker's {carrier} died"));
     };
     let limited = |limit, of: fn(&Limits) -> u64| {
@@ -157,6 +159,9 @@ fn explain(
         )
     };
     let cpu = limits.is_some_and(|limits| cpu_us / 1_000 >= limits.cpu_ms);
+    if limits.is_some_and(|limits| how.for_want_of_memory(memory_bytes, limits.memory_bytes)) {
+        return limited(Limit::MemoryBytes, |limits| limits.memory_bytes);
+    }
     match how {
         Death::Exit(0) => lost("the worker ended without an answer"),
         Death::Exit(EXIT_CPU) => limited(Limit::CpuMs, |limits| limits.cpu_ms),
@@ -188,8 +193,14 @@ mod tests {
     #[test]
     fn every_death_has_its_reason() {
         let limits = Limits { wall_ms: 7, cpu_ms: 5, memory_bytes: 3, ..Limits::default() };
-        let death =
-            |how, cpu_us| explain(None, Some(Ended { how, cpu_us }), Some(&limits), "zygote");
+        let told = |how, cpu_us, memory_bytes| {
+            explain(None, Some(Ended { how, cpu_us, memory_bytes }), Some(&limits), "zygote")
+        };
+        let death = |how, cpu_us| told(how, cpu_us, 0);
+        let full = told(Death::Signal(libc::SIGTRAP), 0, 3);
+        assert_eq!(full, LeaseEnd::Limit(Limit::MemoryBytes, 3));
+        let crash = told(Death::Signal(libc::SIGSEGV), 0, 3);
+        assert_eq!(crash, LeaseEnd::Lost("the worker crashed (signal 11)".to_owned()));
         assert_eq!(death(Death::Signal(libc::SIGPROF), 0), LeaseEnd::Limit(Limit::CpuMs, 5));
         assert_eq!(death(Death::Signal(libc::SIGKILL), 5_000), LeaseEnd::Limit(Limit::CpuMs, 5));
         assert_eq!(death(Death::Exit(EXIT_CPU), 0), LeaseEnd::Limit(Limit::CpuMs, 5));
@@ -198,6 +209,7 @@ mod tests {
             (Death::Signal(libc::SIGKILL), "was killed"),
             (Death::Signal(libc::SIGSYS), "forbidden system call"),
             (Death::Signal(libc::SIGSEGV), "crashed (signal 11)"),
+            (Death::Signal(libc::SIGTRAP), "crashed (signal 5)"),
             (Death::Exit(0), "without an answer"),
             (Death::Exit(EXIT_LINK), "link broke"),
             (Death::Exit(EXIT_UNSEALED), "could not seal"),

@@ -198,7 +198,9 @@ impl Pool {
                     self.shelf.fail(self.broken(&format!("cannot fork: {reason}")));
                 }
             }
-            FromZygote::Ended { id, how, cpu_us } => zygote.ended(id, Ended { how, cpu_us }),
+            FromZygote::Ended { id, how, cpu_us, memory_bytes } => {
+                zygote.ended(id, Ended { how, cpu_us, memory_bytes });
+            }
         }
     }
 

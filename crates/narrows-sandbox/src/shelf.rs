@@ -304,7 +304,7 @@ mod tests {
         let (other, _alive, other_told) = fresh();
         shelf.put(one);
         shelf.put(other);
-        assert!(tell.send(Ended { how: Death::Exit(1), cpu_us: 0 }).is_ok());
+        assert!(tell.send(Ended { how: Death::Exit(1), cpu_us: 0, memory_bytes: 0 }).is_ok());
         shelf.loss().await;
         assert_eq!((shelf.idle(), told.is_cancelled()), (1, true));
         let (answer, answered) = oneshot::channel();

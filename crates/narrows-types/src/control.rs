@@ -169,6 +169,8 @@ pub enum FromZygote {
         how: Death,
         /// Processor time that it used, in microseconds.
         cpu_us: u64,
+        /// The most memory that whoever evaluated had at once.
+        memory_bytes: u64,
     },
 }
 
@@ -180,4 +182,15 @@ pub enum Death {
     Exit(i32),
     /// This signal killed it.
     Signal(i32),
+}
+
+impl Death {
+    /// Whether it looks like the end of an engine that has no memory left: it ends itself by one of
+    /// the signals that it also crashes by, and so the most that it had at once decides.
+    pub fn for_want_of_memory(self, had_bytes: u64, memory_bytes: u64) -> bool {
+        // SIGILL, SIGTRAP, SIGABRT.
+        const CRASHES: [i32; 3] = [4, 5, 6];
+        matches!(self, Self::Signal(signal) if CRASHES.contains(&signal))
+            && had_bytes.saturating_mul(10) >= memory_bytes.saturating_mul(9)
+    }
 }

@@ -1,14 +1,15 @@
 //! Engines behind one word, and a way to run one without a jail, for tests.
 
 use crate::jail::outside::{Forked, Start};
-use crate::jail::process;
+use crate::jail::process::{self, Dead};
 use crate::link::Link;
 use crate::relay::{Beside, Evaluator, Reader, Relayed};
 use crate::wire::Wire;
 use crate::{js, py, wasm};
-use narrows_types::Language;
-use narrows_types::control::EXIT_EVALUATOR;
+use narrows_types::control::{Death, EXIT_CPU, EXIT_EVALUATOR, EXIT_MEMORY};
 use narrows_types::frame::{Program, ToWorker};
+use narrows_types::{Language, Limits};
+use nix::poll::poll;
 use std::os::unix::net::UnixStream;
 
 /// Why an evaluation stopped without a `Done`: the link broke, or the host broke the protocol.
@@ -65,8 +66,10 @@ impl<R: Reader> Engine for Beside<R> {
     const SAMPLE: &'static str = R::SAMPLE;
 
     fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
+        let own = self.start.once;
         match self.run(&mut Link::new(wire), program)? {
             Relayed::Done => Ok(()),
+            Relayed::Gone if own => process::exit(end_of_evaluator(&program.limits)),
             Relayed::Gone => process::exit(EXIT_EVALUATOR),
         }
     }
@@ -78,6 +81,28 @@ impl<R: Reader> Engine for Beside<R> {
     fn meet(&mut self, evaluator: Forked) {
         self.evaluator = Some(Evaluator::new(evaluator));
     }
+}
+
+/// How an evaluator ended that this process has started itself, as an exit code.
+fn end_of_evaluator(limits: &Limits) -> i32 {
+    // Its socket is closed a moment before it is gone; one that closed it and lives on is ended with
+    // this process.
+    const LOOKS: u8 = 100;
+    const BETWEEN_MS: u8 = 10;
+    for _ in 0..LOOKS {
+        match process::reap(false) {
+            Ok(Some(Dead { how: Death::Signal(libc::SIGPROF | libc::SIGXCPU), .. })) => {
+                return EXIT_CPU;
+            }
+            Ok(Some(Dead { how, memory_bytes, .. })) => {
+                let full = how.for_want_of_memory(memory_bytes, limits.memory_bytes);
+                return if full { EXIT_MEMORY } else { EXIT_EVALUATOR };
+            }
+            Ok(None) => drop(poll(&mut [], BETWEEN_MS)),
+            Err(_) => break,
+        }
+    }
+    EXIT_EVALUATOR
 }
 
 /// Reads one program from the stream and runs it right here, with no jail around it: for tests of

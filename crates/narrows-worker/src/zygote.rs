@@ -99,7 +99,7 @@ fn start<E: Engine>(
     let landlock = report.reached(Layer::Landlock);
     let zygote = Some(getpid());
     let seal = Seal { filter: strict, wards, zygote, walls: kind, landlock, footprint };
-    let living = Living::new(wards);
+    let living = Living::default();
     let zygote = Zygote { control, seal, baseline, ended, living, outside };
     let trial = zygote.trial(pair);
     for layer in Layer::FLOOR {
@@ -190,7 +190,7 @@ impl Zygote<'_> {
             if self.outside.as_ref().is_some_and(|outside| outside.pid() == dead.pid) {
                 return Err(format!("the interpreter ended: {:?}", dead.how));
             }
-            if let Some(ended) = self.living.buried(&dead) {
+            if let Some(ended) = self.living.buried(dead) {
                 self.control.send(&ended, None).map_err(|error| format!("control: {error}"))?;
             }
         }

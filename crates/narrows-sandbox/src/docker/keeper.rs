@@ -125,7 +125,7 @@ impl Keeper {
         };
         // Only a failure can have to do with memory.
         let oom = code != 0 && self.ended(id).await.is_some_and(|(_, oom)| oom);
-        Some(Ended { how: death(code, oom), cpu_us: 0 })
+        Some(Ended { how: death(code, oom), cpu_us: 0, memory_bytes: 0 })
     }
 
     /// Kills it, unless it has ended: Podman is a quarter of a second late to say so.
@@ -136,7 +136,7 @@ impl Keeper {
             None if remove(&self.daemon, id).await => Death::Signal(libc::SIGKILL),
             None => return None,
         };
-        Some(Ended { how, cpu_us: 0 })
+        Some(Ended { how, cpu_us: 0, memory_bytes: 0 })
     }
 
     /// The exit code of one that has ended, and whether that was for lack of memory.

@@ -93,7 +93,7 @@ impl<R: AsyncRead + Unpin> Console<R> {
         match &said {
             Said::Listens => self.listens = true,
             Said::Ended(how, cpu_us) => {
-                self.ended.get_or_insert(Ended { how: *how, cpu_us: *cpu_us });
+                self.ended.get_or_insert(Ended { how: *how, cpu_us: *cpu_us, memory_bytes: 0 });
             }
             Said::Nothing | Said::Failed(_) if !line.trim().is_empty() => {
                 self.last.push(line.trim().escape_debug().to_string());
@@ -172,7 +172,7 @@ pub(crate) async fn bury(
         how => how,
     };
     // What the hypervisor used is not what the run used.
-    let machine = Ended { how, cpu_us: 0 };
+    let machine = Ended { how, cpu_us: 0, memory_bytes: 0 };
     // Whoever held it may be gone too.
     let _unheard = tell.send(said.unwrap_or(machine));
 }
@@ -242,7 +242,7 @@ mod tests {
             from.write_all(last.as_bytes()).await.unwrap();
             drop(from);
             let ((died, machine), (tell, told)) = (oneshot::channel(), oneshot::channel());
-            died.send(Ended { how, cpu_us: 90_000_000 }).unwrap();
+            died.send(Ended { how, cpu_us: 90_000_000, memory_bytes: 0 }).unwrap();
             bury(Console::new(console), machine, tell).await;
             let told = told.await.unwrap();
             assert_eq!((told.how, told.cpu_us), wanted);

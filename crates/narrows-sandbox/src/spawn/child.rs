@@ -91,12 +91,14 @@ fn wait(child: &Child) -> Ended {
         let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
         seconds.saturating_mul(1_000_000).saturating_add(u64::try_from(time.tv_usec).unwrap_or(0))
     };
-    Ended { how, cpu_us: micros(usage.ru_utime).saturating_add(micros(usage.ru_stime)) }
+    let cpu_us = micros(usage.ru_utime).saturating_add(micros(usage.ru_stime));
+    let memory_bytes = u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1_024);
+    Ended { how, cpu_us, memory_bytes }
 }
 
 /// Of a child that nobody could wait for.
 fn lost() -> Ended {
-    Ended { how: Death::Signal(libc::SIGKILL), cpu_us: 0 }
+    Ended { how: Death::Signal(libc::SIGKILL), cpu_us: 0, memory_bytes: 0 }
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //! reads, and neither outlives the other.
 
 use crate::house::{LONG, config, program, run_by};
+use crate::places;
 use crate::programs::{deno, words};
 use crate::walls::descendants;
 use narrows_sandbox::{Lease, Sandbox, Want};
 use narrows_types::frame::{End, FromWorker, Go, ToWorker};
-use narrows_types::{Engine, Language, Limit, Limits};
+use narrows_types::{BackendKind, Engine, Language, Limit, Limits};
 use std::fs;
 use std::time::{Duration, Instant};
 
@@ -173,6 +174,21 @@ async fn one_that_is_started_anew_has_its_limits_from_outside() {
     drop(lease);
     gone(&sandbox).await;
     sandbox.shutdown().await;
+}
+
+/// Where nobody forks, its worker tells how it ended.
+#[tokio::test]
+async fn one_without_memory_is_told_of_wherever_it_runs() {
+    for backend in [BackendKind::Process, BackendKind::Basic] {
+        let mut config = places::here(backend);
+        config.args.extend(["--deno".to_owned(), deno().display().to_string()]);
+        let sandbox = Sandbox::start(config).await.unwrap();
+        let bomb = "const all: number[][] = []; for (;;) all.push(new Array(1e5).fill(1.5))";
+        let limits = Limits { memory_bytes: 64 << 20, ..Limits::default() };
+        let ran = run_by(&sandbox, DENO, program(Language::TypeScript, bomb, limits)).await;
+        assert_eq!(words(&ran), ["limit memory_bytes"], "{backend:?}");
+        sandbox.shutdown().await;
+    }
 }
 
 /// It runs here, and sees nothing of the machine.

@@ -138,6 +138,8 @@ pub(crate) struct Dead {
     pub(crate) how: Death,
     /// Processor time that it used, in microseconds.
     pub(crate) cpu_us: u64,
+    /// The most memory that it had at once.
+    pub(crate) memory_bytes: u64,
 }
 
 /// The next child that has ended. Without `block`: `None` if none has. `None` too if no child is
@@ -169,7 +171,8 @@ pub(crate) fn reap(block: bool) -> io::Result<Option<Dead>> {
         Death::Exit(libc::WEXITSTATUS(status))
     };
     let cpu_us = micros(usage.ru_utime).saturating_add(micros(usage.ru_stime));
-    Ok(Some(Dead { pid: Pid::from_raw(pid), how, cpu_us }))
+    let memory_bytes = u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1_024);
+    Ok(Some(Dead { pid: Pid::from_raw(pid), how, cpu_us, memory_bytes }))
 }
 
 fn micros(time: libc::timeval) -> u64 {
