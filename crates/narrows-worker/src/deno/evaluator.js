@@ -283,6 +283,86 @@
     end(undefined, value);
   };
 
+  // --- chance and time of the run's own, wherever the web has them
+
+  const { defineProperty, getOwnPropertyDescriptor } = Object;
+  const { apply, construct } = Reflect;
+  const ownChance = () => {
+    const roll = globalThis.Math.random;
+    const fill = (bytes) => { for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(roll() * 256); };
+    kit.define(Crypto.prototype, "getRandomValues", (array) => {
+      fill(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
+      return array;
+    });
+    kit.define(Crypto.prototype, "randomUUID", () => {
+      const bytes = new Uint8Array(16);
+      fill(bytes);
+      bytes[6] = (bytes[6] & 15) | 64;
+      bytes[8] = (bytes[8] & 63) | 128;
+      const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+    });
+  };
+  const nowMs = globalThis.Date.now;
+  const elapsedMs = () => look() / 1000;
+  // A time that an object has from its making is told as that of the first look at it, unless the
+  // program gave it itself: then it stands among the options.
+  const stamp = (kind, name, clock, options) => {
+    const stock = globalThis[kind];
+    const holder = [stock, Object.getPrototypeOf(stock)].find((one) => getOwnPropertyDescriptor(one.prototype ?? {}, name));
+    const read = getOwnPropertyDescriptor(holder.prototype, name).get;
+    const given = new WeakSet(), seen = new WeakMap();
+    defineProperty(holder.prototype, name, {
+      configurable: true,
+      enumerable: true,
+      get() {
+        const real = apply(read, this, []);
+        if (given.has(this)) return real;
+        if (!seen.has(this)) seen.set(this, clock());
+        return seen.get(this);
+      },
+    });
+    if (options === undefined) return;
+    const Own = function (...args) {
+      const made = construct(stock, args, new.target === Own ? stock : new.target ?? stock);
+      if (args[options]?.[name] !== undefined) given.add(made);
+      return made;
+    };
+    defineProperty(Own, "name", { value: kind });
+    defineProperty(Own, "prototype", { value: stock.prototype });
+    kit.define(stock.prototype, "constructor", Own);
+    kit.define(globalThis, kind, Own);
+  };
+  const ownTime = () => {
+    stamp("Event", "timeStamp", elapsedMs);
+    stamp("File", "lastModified", nowMs, 2);
+    stamp("PerformanceMark", "startTime", elapsedMs, 1);
+    const format = Intl.DateTimeFormat.prototype;
+    const { get } = getOwnPropertyDescriptor(format, "format");
+    const bound = new WeakMap();
+    defineProperty(format, "format", {
+      configurable: true,
+      get() {
+        const stock = apply(get, this, []);
+        if (!bound.has(this)) bound.set(this, (date) => stock(date === undefined ? nowMs() : date));
+        return bound.get(this);
+      },
+    });
+    const parts = format.formatToParts;
+    kit.define(format, "formatToParts", function formatToParts(date) {
+      return apply(parts, this, [date === undefined ? nowMs() : date]);
+    });
+    if (globalThis.Temporal === undefined) return;
+    const { Now, Instant } = Temporal;
+    const instant = () => Instant.fromEpochNanoseconds(BigInt(unixMs * 1000 + look()) * 1000n);
+    const zoned = (zone = Now.timeZoneId()) => instant().toZonedDateTimeISO(zone);
+    kit.define(Now, "instant", instant);
+    kit.define(Now, "zonedDateTimeISO", zoned);
+    kit.define(Now, "plainDateTimeISO", (zone) => zoned(zone).toPlainDateTime());
+    kit.define(Now, "plainDateISO", (zone) => zoned(zone).toPlainDate());
+    kit.define(Now, "plainTimeISO", (zone) => zoned(zone).toPlainTime());
+  };
+
   const [, payload] = await receive();
   const begin = JSON.parse(decoder.decode(payload));
   limits = begin.limits;
@@ -294,21 +374,8 @@
   // It cannot be deleted.
   globalThis[GC] = undefined;
   for (const name of Object.getOwnPropertyNames(globalThis)) if (!kept.has(name)) delete globalThis[name];
-  // Chance of the run's own, here too.
-  const roll = globalThis.Math.random;
-  const fill = (bytes) => { for (let i = 0; i < bytes.length; i++) bytes[i] = Math.floor(roll() * 256); };
-  kit.define(crypto, "getRandomValues", (array) => {
-    fill(new Uint8Array(array.buffer, array.byteOffset, array.byteLength));
-    return array;
-  });
-  kit.define(crypto, "randomUUID", () => {
-    const bytes = new Uint8Array(16);
-    fill(bytes);
-    bytes[6] = (bytes[6] & 15) | 64;
-    bytes[8] = (bytes[8] & 63) | 128;
-    const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
-  });
+  ownChance();
+  ownTime();
   for (const name of begin.namespaces) kit.bind(name);
   globalThis.input = begin.input;
   try {
