@@ -27,7 +27,13 @@ def virtual(clock):
     def of(function):
         return lambda seconds=None: function(unix() if seconds is None else seconds)
 
+    def clock_gettime_ns(which):
+        since_1970 = which in {getattr(time, name, None) for name in ("CLOCK_REALTIME", "CLOCK_TAI")}
+        return (clock.look_unix() if since_1970 else clock.look()) * 1000
+
     time.time, time.time_ns = unix, lambda: clock.look_unix() * 1000
+    time.clock_gettime_ns = clock_gettime_ns
+    time.clock_gettime = lambda which: clock_gettime_ns(which) / 1e9
     for name in ("monotonic", "perf_counter", "process_time", "thread_time"):
         setattr(time, name, since)
         setattr(time, f"{name}_ns", lambda: clock.look() * 1000)
@@ -91,9 +97,20 @@ def dates(clock):
 def seeded(seed):
     """Has Python's random numbers follow from the run's seed."""
     source = random.Random(seed)
-    random.seed(seed)
     os.urandom = random._urandom = source.randbytes
     os.getrandom = lambda size, flags=0: source.randbytes(size)
+    stock = random.Random.seed
+
+    def reseed(self, a=None, version=2):
+        # Without a seed it would ask the kernel for one.
+        stock(self, source.getrandbits(256) if a is None else a, version)
+
+    random.Random.seed = reseed
+    random.seed = random._inst.seed
+    random.seed(seed)
+    # An address of its own, and no library that knows the machine's.
+    uuid._node = source.getrandbits(48) | 1 << 40
+    uuid._generate_time_safe = uuid._UuidCreate = None
 
 
 class Outermost(ast.NodeTransformer):

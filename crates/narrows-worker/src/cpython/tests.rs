@@ -114,3 +114,37 @@ fn what_monty_lacks_is_there() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// What would differ from run to run if it came from the machine.
+const CHANCE: &str = "import datetime, os, random, secrets, time, uuid
+random.seed()
+first = random.random()
+own = random.Random()
+kinds = (time.CLOCK_REALTIME, time.CLOCK_MONOTONIC, time.CLOCK_PROCESS_CPUTIME_ID)
+[
+    first,
+    own.random(),
+    own.seed(),
+    own.getrandbits(64),
+    random.Random(5).random(),
+    random.SystemRandom().random(),
+    secrets.token_hex(4),
+    os.urandom(4).hex(),
+    uuid.uuid1(),
+    uuid.uuid4(),
+    [time.clock_gettime(kind) for kind in kinds],
+    [time.clock_gettime_ns(kind) for kind in kinds],
+    time.time_ns(),
+    time.perf_counter(),
+    datetime.datetime.now(),
+]";
+
+#[test]
+fn a_program_that_is_run_again_sees_the_same_chance_and_time() {
+    let first = run(CHANCE);
+    assert!(matches!(first.end(), End::Value(_)), "{:?}", first.done);
+    assert_eq!(first.value(), run(CHANCE).value());
+    let known = "import random\n[random.Random(5).random(), random.seed(5), random.random()]";
+    let five = 0.622_901_694_889_701_9;
+    assert_eq!(run(known).value(), serde_json::json!([five, null, five]));
+}
