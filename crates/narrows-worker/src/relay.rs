@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::statvfs::fstatvfs;
 use nix::time::ClockId;
+use nix::unistd::Pid;
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;

@@ -123,7 +123,7 @@ fn become_evaluator(start: &Start, socket: &OwnedFd, sealed: bool) -> Result<(),
     if sealed {
         // A domain of its own keeps its signals from others of its kind. A zygote has said already
         // where the kernel has none.
-        drop(walls::landlock(&start.visible));
+        drop(walls::landlock(&walls::View::of(&start.visible)));
         for filter in threaded::evaluator(nix::unistd::getpid())? {
             filter::apply(&filter)?;
         }

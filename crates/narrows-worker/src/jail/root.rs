@@ -31,7 +31,8 @@ pub(super) fn replace(view: &View<'_>) -> Result<(), String> {
     // One that holds nothing which is to be shown.
     let shown = || view.read.iter().chain(view.write);
     let free = |point: &&&str| {
-        !shown().any(|v| v.starts_with(point)) && !(view.processes && **point == PROC)
+        let processes = view.processes && **point == PROC;
+        !processes && !shown().any(|v| v.starts_with(point))
     };
     let mut free = MOUNT_POINTS.iter().filter(free);
     let mounted = free.find(|point| {

@@ -155,7 +155,9 @@ pub(crate) fn landlock(view: &View<'_>) -> Result<(), String> {
         .handle_access(AccessFs::from_all(abi))
         .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
         .and_then(|rules| rules.scope(landlock::Scope::AbstractUnixSocket))
-        .and_then(|rules| if view.signals { Ok(rules) } else { rules.scope(landlock::Scope::Signal) })
+        .and_then(
+            |rules| if view.signals { Ok(rules) } else { rules.scope(landlock::Scope::Signal) },
+        )
         .and_then(landlock::Ruleset::create)
         .map_err(|error| format!("landlock: {error}"))?;
     let executable = AccessFs::ReadFile | AccessFs::Execute;

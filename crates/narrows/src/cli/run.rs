@@ -295,10 +295,7 @@ fn ended(end: &RunEnd, usage: &Usage, remedy: &Remedy) -> Vec<String> {
             let number =
                 if *limit == Limit::Stack { String::new() } else { format!(" = {allowed}") };
             let remedy = remedy.text(*limit, *allowed);
-            vec![
-                format!("the program reached the limit {limit}{number}; {remedy}"),
-                used(usage),
-            ]
+            vec![format!("the program reached the limit {limit}{number}; {remedy}"), used(usage)]
         }
         RunEnd::Deadlock => {
             vec!["the program waits for something that can never happen".to_owned()]
