@@ -70,23 +70,26 @@ async fn pass(client: UnixStream, server: UnixStream, made: Arc<AtomicUsize>) {
         (client.into_split(), server.into_split());
     let makes = AtomicBool::new(false);
     let up = async {
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(length @ 1..) = client_read.read(&mut buffer).await {
-            let asked = String::from_utf8_lossy(&buffer[..length.min(100)]).into_owned();
-            makes.fetch_or(asked.contains("/containers/create"), Ordering::SeqCst);
-            server_write.write_all(&buffer[..length]).await.unwrap();
+        let mut piece = Vec::with_capacity(64 << 10);
+        while let Ok(1..) = client_read.read_buf(&mut piece).await {
+            let asks = piece.starts_with(b"POST ");
+            let asks = asks && String::from_utf8_lossy(&piece).contains("/containers/create");
+            makes.fetch_or(asks, Ordering::SeqCst);
+            server_write.write_all(&piece).await.unwrap();
+            piece.clear();
         }
     };
     let down = async {
-        let mut buffer = vec![0; 64 << 10];
-        while let Ok(length @ 1..) = server_read.read(&mut buffer).await {
+        let mut piece = Vec::with_capacity(64 << 10);
+        while let Ok(1..) = server_read.read_buf(&mut piece).await {
             if makes.load(Ordering::SeqCst) {
                 made.fetch_add(1, Ordering::SeqCst);
                 return;
             }
-            if client_write.write_all(&buffer[..length]).await.is_err() {
+            if client_write.write_all(&piece).await.is_err() {
                 return;
             }
+            piece.clear();
         }
     };
     tokio::select! { () = up => {}, () = down => {} }

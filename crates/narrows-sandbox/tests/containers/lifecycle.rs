@@ -51,7 +51,7 @@ async fn until(client: &Docker, holds: impl Fn(&[ContainerSummary]) -> bool) {
 }
 
 async fn a_container_goes_with_its_run(docker: docker::Config) {
-    let client = client(&docker.sockets[0]).await;
+    let client = client(docker.sockets.first().unwrap()).await;
     let sandbox = sandbox(docker).await;
     let lease =
         sandbox.lease(narrows_types::Language::TypeScript, Instant::now() + LONG).await.unwrap();

@@ -6,6 +6,7 @@ use narrows_types::frame::{End, ToWorker};
 use narrows_types::{BackendKind, Language, Limit, Limits};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -79,20 +80,24 @@ async fn limits_hold(sandbox: &Sandbox) {
     }
 }
 
-/// The machines of ours. Between them and us is who waits for them.
+/// Whether a process is alive and has that name, and its parent.
+fn process(pid: i32, name: &str) -> Option<(bool, i32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (head, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace();
+    let alive = fields.next() != Some("Z");
+    Some((alive && head.contains(name), fields.next()?.parse().ok()?))
+}
+
+/// The processes of that name that descend from us. Between them and us is who waits for them.
 fn machines(name: &str) -> Vec<i32> {
-    let own = i32::try_from(std::process::id()).unwrap();
-    let stat = |pid: i32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (head, rest) = stat.rsplit_once(')')?;
-        let mut fields = rest.split_whitespace();
-        let alive = fields.next() != Some("Z");
-        Some((alive && head.contains(name), fields.next()?.parse::<i32>().ok()?))
+    let ours = |pid: i32| {
+        let parents = std::iter::successors(Some(pid), |pid| Some(process(*pid, name)?.1));
+        parents.take(4).any(|parent| parent == i32::try_from(std::process::id()).unwrap())
     };
     let processes = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
-        let (machine, parent) = stat(pid)?;
-        (machine && (parent == own || stat(parent)?.1 == own)).then_some(pid)
+        (process(pid, name)?.0 && ours(pid)).then_some(pid)
     });
     processes.collect()
 }
@@ -178,6 +183,39 @@ async fn programs_run_in_machines_of_firecracker() {
     until("no machine is left", || machines(&short).is_empty()).await;
     let empty = || std::fs::read_dir(folder.path()).unwrap().next().is_none();
     until("no folder is left", empty).await;
+}
+
+/// Does of what Firecracker's jailer does what matters here: the user changes, and with that the
+/// promise to die with the parent is gone.
+const JAILER: &str = "#!/bin/sh
+# --id ID --exec-file FILE --uid UID --gid GID --chroot-base-dir BASE --resource-limit LIMIT -- ...
+file=$4 name=${4##*/} user=$6 group=$8
+cd \"${10}/$name/$2/root\" && shift 13 && cp \"$file\" . &&
+exec setpriv --reuid \"$user\" --regid \"$group\" --clear-groups \"./$name\" --id narrows \"$@\"
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jailed_machine_does_not_outlive_who_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let jailer = folder.path().join("jailer");
+    std::fs::write(&jailer, JAILER).unwrap();
+    std::fs::set_permissions(&jailer, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let driver = MicrovmDriver::Firecracker { jailer: Some(jailer) };
+    let config = MicrovmConfig { driver, ..firecracker(folder.path()) };
+    let short: String =
+        config.program.file_name().unwrap().to_str().unwrap().chars().take(15).collect();
+    let sandbox = sandbox(config).await;
+    assert_eq!(value(&sandbox, Language::TypeScript, CALLS).await, "[2,4,6]");
+    let _lease = sandbox.lease(Language::TypeScript, Instant::now() + LONG).await.unwrap();
+    let all = machines(&short);
+    assert!(!all.is_empty());
+    // What the kernel does to them when we are killed.
+    for pid in &all {
+        let keeper = process(process(*pid, "").unwrap().1, "").unwrap().1;
+        kill(Pid::from_raw(keeper), Signal::SIGKILL).unwrap();
+    }
+    until("no machine is left", || all.iter().all(|pid| process(*pid, "").is_none())).await;
+    sandbox.shutdown().await;
 }
 
 #[tokio::test]
