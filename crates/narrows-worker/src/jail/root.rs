@@ -30,11 +30,9 @@ pub(super) fn replace(view: &View<'_>) -> Result<(), String> {
     let mut error = "no folder to mount on".to_owned();
     // One that holds nothing which is to be shown.
     let shown = || view.read.iter().chain(view.write);
-    let free = |point: &&&str| {
-        let processes = view.processes && **point == PROC;
-        !processes && !shown().any(|v| v.starts_with(point))
-    };
-    let mut free = MOUNT_POINTS.iter().filter(free);
+    let taken =
+        |point: &str| shown().any(|v| v.starts_with(point)) || (view.processes && point == PROC);
+    let mut free = MOUNT_POINTS.iter().filter(|point| !taken(point));
     let mounted = free.find(|point| {
         match mount(Some("none"), **point, Some("tmpfs"), flags, Some(options)) {
             Ok(()) => true,
