@@ -200,7 +200,7 @@ mod tests {
         let full = told(Death::Signal(libc::SIGTRAP), 0, 3);
         assert_eq!(full, LeaseEnd::Limit(Limit::MemoryBytes, 3));
         let crash = told(Death::Signal(libc::SIGSEGV), 0, 3);
-        assert_eq!(crash, LeaseEnd::Lost("the worker crashed (signal 11)".to_owned()));
+        assert_eq!(crash, LeaseEnd::died("the worker crashed (signal 11)"));
         assert_eq!(death(Death::Signal(libc::SIGPROF), 0), LeaseEnd::Limit(Limit::CpuMs, 5));
         assert_eq!(death(Death::Signal(libc::SIGKILL), 5_000), LeaseEnd::Limit(Limit::CpuMs, 5));
         assert_eq!(death(Death::Exit(EXIT_CPU), 0), LeaseEnd::Limit(Limit::CpuMs, 5));

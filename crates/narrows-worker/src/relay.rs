@@ -421,7 +421,7 @@ mod tests {
         for word in words {
             interpreter.write_all(&word.encode().unwrap()).unwrap();
         }
-        let mut evaluator = Evaluator::new(stream, Pid::this());
+        let mut evaluator = Evaluator::new(beside(stream));
         evaluator.give(&vec![0; waiting]);
         evaluator.push();
         drop(interpreter);
@@ -430,6 +430,10 @@ mod tests {
         let relayed = relay(&mut link, &mut evaluator, limits, &|_| {}).unwrap();
         drop(link);
         (relayed, said(&mut host))
+    }
+
+    fn beside(stream: UnixStream) -> Forked {
+        Forked { pid: Pid::this(), socket: stream.into(), scratch: None }
     }
 
     #[test]
@@ -451,7 +455,7 @@ mod tests {
         let limits = Limits::default();
         for step in 1..bytes.len() {
             let (mut interpreter, stream) = UnixStream::pair().unwrap();
-            let mut evaluator = Evaluator::new(stream, Pid::this());
+            let mut evaluator = Evaluator::new(beside(stream));
             let mut kinds = Vec::new();
             for part in bytes.chunks(step) {
                 interpreter.write_all(part).unwrap();
