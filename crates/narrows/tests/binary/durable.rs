@@ -156,9 +156,10 @@ fn scratch_files_outlive_their_run_only_where_asked() {
     assert_eq!(run("typescript", "return scratch.list()").out, "[]\n");
     let load = "p = await scratch.load()\nscratch.append('a.txt', 'b')\nscratch.delete('b')\nawait scratch.save()\np";
     let loaded = run("python", load);
-    assert_eq!(loaded.out, "[\"a.txt\",\"b\"]\n", "{}", loaded.err);
+    let value = |out: &str| serde_json::from_str::<Value>(out).unwrap();
+    assert_eq!(value(&loaded.out), json!(["a.txt", "b"]), "{}", loaded.err);
     let load = "return [await scratch.load(), scratch.read('a.txt')]";
-    assert_eq!(run("typescript", load).out, "[[\"a.txt\"],\"äb\"]\n");
+    assert_eq!(value(&run("typescript", load).out), json!([["a.txt"], "äb"]));
     let alone = desk.run(&["run", "--eval", "return await scratch.load()"]);
     assert!(alone.err.contains("session") || alone.out.contains("session"), "{}", alone.out);
     assert_ne!(alone.code, 0);
