@@ -347,7 +347,8 @@ mod tests {
     }
 
     fn of_an_evaluator(call: i64, arguments: [u64; 6]) -> Verdict {
-        let filters: Vec<_> = std::iter::once(zygote().unwrap()).chain(evaluator().unwrap()).collect();
+        let filters: Vec<_> =
+            std::iter::once(zygote().unwrap()).chain(evaluator().unwrap()).collect();
         judge_all(&filters, call, arguments)
     }
 

@@ -27,7 +27,7 @@ impl Desk {
         let ask = RunAsk {
             input,
             engine: args.engine,
-            limits,
+            limits: Box::new(limits),
             timeout_ms,
             output_bytes: args.output_bytes,
             background: args.background,

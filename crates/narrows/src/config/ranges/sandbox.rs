@@ -55,7 +55,7 @@ impl Check<'_> {
     /// Limits of a key with which none of its holder's programs would run.
     fn lowered(&mut self, settings: &Settings) {
         for (name, key) in &settings.keys {
-            if let Some(limit) = Lowered::from(key.limits).nothing() {
+            if let Some(limit) = Lowered::from(key.limits.clone()).nothing() {
                 let path = ["keys", name, "limits", limit];
                 let what = format!("`{}` must be 1 or more, not 0", dotted(&path));
                 self.told(&path, what, "");

@@ -3,7 +3,7 @@
 use super::{environment, loaded};
 use crate::compose;
 use narrows_sandbox::{MicrovmDriver, docker};
-use narrows_types::{BackendKind, Engine, Layer, Lowered};
+use narrows_types::{BackendKind, Engine, Layer, Lowered, NoNetwork, ReadOnly};
 use std::path::{Path, PathBuf};
 
 const FULL: &str = r#"
@@ -44,7 +44,7 @@ boot_timeout_ms = 10
 [keys.guest]
 key = "s"
 backend = "wasm"
-limits = {wall_ms = 1, cpu_ms = 2, memory_bytes = 3, calls = 0, calls_parallel = 5, result_bytes = 6, value_bytes = 7, log_bytes = 8}
+limits = {wall_ms = 1, cpu_ms = 2, memory_bytes = 3, calls = 0, calls_parallel = 5, result_bytes = 6, value_bytes = 7, log_bytes = 8, disk_bytes = 9, files = 10, processes = 11, read_only = true, network = "none"}
 
 [keys.other]
 key = "t"
@@ -99,6 +99,11 @@ fn what_a_key_says_of_runs_reaches_the_engine() {
         result_bytes: Some(6),
         value_bytes: Some(7),
         log_bytes: Some(8),
+        disk_bytes: Some(9),
+        files: Some(10),
+        processes: Some(11),
+        read_only: Some(ReadOnly),
+        network: Some(NoNetwork),
     };
     assert_eq!((guest.limits, other.limits), (limits, Lowered::default()));
 }
