@@ -84,13 +84,13 @@ fn run_inside(daemon: &Daemon) -> (i64, String) {
     let body = json!({"Image": image, "Cmd": command, "Env": ["NARROWS_LIMIT_RUNS=40"],
         "Tty": true, "HostConfig": host});
     let made = daemon.ask("POST", "/containers/create", &body);
-    let id = made["Id"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
+    let id = made.get("Id").and_then(Value::as_str).unwrap_or_else(|| panic!("{made}"));
     daemon.ask("POST", &format!("/containers/{id}/start"), &Value::Null);
     let waited = daemon.ask("POST", &format!("/containers/{id}/wait"), &Value::Null);
     let output = daemon.send("GET", &format!("/containers/{id}/logs?stdout=1&stderr=1"), b"");
     daemon.ask("DELETE", &format!("/containers/{id}?force=1"), &Value::Null);
-    let code = waited["StatusCode"].as_i64().unwrap_or_else(|| panic!("{waited} {output}"));
-    (code, output)
+    let code = waited.get("StatusCode").and_then(Value::as_i64);
+    (code.unwrap_or_else(|| panic!("{waited} {output}")), output)
 }
 
 /// A Docker daemon, asked by curl.

@@ -136,7 +136,7 @@ impl Quarry {
                 break;
             }
             if gentle {
-                nudge(&mut tokens, &other, word, dice);
+                nudge(&mut tokens, &other, &word, dice);
             } else {
                 change(&mut tokens, &other, word, dice);
             }
@@ -226,7 +226,7 @@ fn change(tokens: &mut Vec<String>, other: &[String], word: String, dice: &mut D
             tokens.insert(from, dice.pick(&BRACKETS).repeat(dice.below(most)));
         }
         4 => tokens.insert(from, dice.pick(&STRANGE).to_owned()),
-        5 | 6 => drop(tokens.splice(from..from + 1, [word])),
+        5 | 6 => drop(tokens.splice(from..=from, [word])),
         7..10 => {
             // Lines of another program.
             let (at, start) = (line(tokens, dice), line(other, dice));
@@ -242,7 +242,7 @@ fn change(tokens: &mut Vec<String>, other: &[String], word: String, dice: &mut D
             let likes: Vec<&String> =
                 other.iter().filter(|token| alike(token, &tokens[from])).collect();
             if let Some(with) = likes.get(dice.below(likes.len())) {
-                tokens[from] = (*with).clone();
+                tokens[from].clone_from(with);
             }
         }
         _ => {
@@ -254,7 +254,7 @@ fn change(tokens: &mut Vec<String>, other: &[String], word: String, dice: &mut D
 }
 
 /// Changes a program so that it may well still be one.
-fn nudge(tokens: &mut Vec<String>, other: &[String], word: String, dice: &mut Dice) {
+fn nudge(tokens: &mut Vec<String>, other: &[String], word: &str, dice: &mut Dice) {
     if word.len() > SHORT && !dice.one_in(3) {
         let at = line(tokens, dice);
         return tokens.insert(at, format!("{word}\n"));
@@ -264,7 +264,7 @@ fn nudge(tokens: &mut Vec<String>, other: &[String], word: String, dice: &mut Di
     let likes = other.iter().filter(named).filter(|token| alike(token, &tokens[from]));
     let likes: Vec<&String> = likes.collect();
     if let Some(with) = likes.get(dice.below(likes.len())) {
-        tokens[from] = (*with).clone();
+        tokens[from].clone_from(with);
     }
 }
 
@@ -273,7 +273,7 @@ fn line(tokens: &[String], dice: &mut Dice) -> usize {
     let ends = tokens.iter().enumerate().filter(|(_, token)| *token == "\n");
     let free = |at: &usize| {
         let first = tokens.get(*at).and_then(|token| token.chars().next());
-        first.is_none_or(|c| c.is_alphabetic())
+        first.is_none_or(char::is_alphabetic)
     };
     let starts: Vec<usize> = ends.map(|(at, _)| at + 1).filter(free).collect();
     starts.get(dice.below(starts.len())).copied().unwrap_or(0)

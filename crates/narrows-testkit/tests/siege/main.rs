@@ -4,8 +4,8 @@
 //! as wanted. A failure leaves a file with its seed and its program.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "tests fail by panicking, start programs and wait"
 )]
