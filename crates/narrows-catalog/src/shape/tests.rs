@@ -199,7 +199,7 @@ warn: page 2 is empty
 #[test]
 fn a_limit_of_nothing_is_no_recursion() {
     let none = RunEnd::Limit { limit: Limit::Calls, allowed: 0 };
-    assert!(render_run(&report(none)).starts_with("limit reached: calls = 0; do less"));
+    assert!(render_run(&report(none)).starts_with("limit reached: calls = 0; used "));
     let deep = RunEnd::Limit { limit: Limit::Stack, allowed: 0 };
     assert!(render_run(&report(deep)).starts_with("limit reached: stack; the recursion"));
 }

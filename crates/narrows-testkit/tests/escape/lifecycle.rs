@@ -93,14 +93,14 @@ async fn places_are_bounded_and_free_again() {
 #[tokio::test]
 async fn what_cannot_start_says_why() {
     for (mode, start_ms, why) in [
-        ("fails", 20_000, "on purpose"),
-        ("never-ready", 50, "no answer within 50 ms"),
-        ("no-such-mode", 20_000, "its control socket closed"),
+        ("fails", 20_000, "no sandbox for monty: on purpose"),
+        ("never-ready", 50, "back end process had no worker ready within 50 ms"),
+        ("no-such-mode", 20_000, "no sandbox for monty: its control socket closed"),
     ] {
         let sandbox = Sandbox::start(Config { start_ms, ..config(mode) }).await.unwrap();
         let lease = sandbox.lease(PY, Instant::now() + LONG).await;
         let error = lease.unwrap_err().to_string();
-        assert!(error.starts_with("no sandbox for monty: ") && error.contains(why), "{error}");
+        assert!(error.contains(why), "{error}");
         sandbox.shutdown().await;
         assert_eq!(
             sandbox.lease(PY, Instant::now() + LONG).await.unwrap_err(),

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 const FULL: &str = r#"
 [limits]
 runs_waiting = 9
+disk_bytes = 13
+files = 14
+processes = 15
 
 [sandbox]
 backend = "process"
@@ -71,6 +74,12 @@ fn every_key_reaches_the_sandbox() {
         venv.to_str().unwrap(),
         "--deno",
         "/opt/deno",
+        "--disk-bytes",
+        "13",
+        "--files",
+        "14",
+        "--processes",
+        "15",
     ];
     assert_eq!(sandbox.args, args);
     let docker::Config { sockets, runtime, worker, memory_bytes, cpus, processes, disk_bytes } =
