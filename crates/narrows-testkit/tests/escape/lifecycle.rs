@@ -93,9 +93,9 @@ async fn places_are_bounded_and_free_again() {
 #[tokio::test]
 async fn what_cannot_start_says_why() {
     for (mode, start_ms, why) in [
-        ("fails", 20_000, "no sandbox for monty: on purpose"),
+        ("fails", 20_000, "on purpose"),
         ("never-ready", 50, "back end process had no worker ready within 50 ms"),
-        ("no-such-mode", 20_000, "no sandbox for monty: its control socket closed"),
+        ("no-such-mode", 20_000, "its control socket closed"),
     ] {
         let sandbox = Sandbox::start(Config { start_ms, ..config(mode) }).await.unwrap();
         let lease = sandbox.lease(PY, Instant::now() + LONG).await;
