@@ -2,12 +2,14 @@
 
 mod guest;
 mod laws;
+mod ledger;
 mod microvm;
 mod parts;
 mod services;
 mod shell;
 mod tidy;
 
+use ledger::{Asked, Ledger};
 use services::Care;
 use shell::{Fail, say};
 use std::path::PathBuf;
@@ -15,7 +17,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 const HELP: &str = "\
-cargo xtask test [ARGS]   install what the tests need, build, run every test (ARGS go to the runner)
+cargo xtask test [ARGS]   install what the tests need, build, run every test (ARGS go to the runner);
+                          NARROWS_WITHOUT=docker,... goes without some places of the sandbox
 cargo xtask ci            tidy, format, lints, then `test`: what `.ci/run` calls
 cargo xtask tidy          the laws of the repository
 cargo xtask parts         only install what the tests need
@@ -104,6 +107,7 @@ fn linked_statically(what: &[&str], path: &str) -> Result<PathBuf, Fail> {
 
 /// All tests against real parts.
 fn test(args: &[String]) -> Result<(), Fail> {
+    let ledger = Ledger::open()?;
     let parts = parts::install()?;
     if args.is_empty() {
         guest::check()?;
@@ -123,14 +127,21 @@ fn test(args: &[String]) -> Result<(), Fail> {
         workspace(&["test"])
     };
     run.args(args);
+    if let Some(filter) = ledger.filter().filter(|_| nextest && args.is_empty()) {
+        run.args(&["-E".to_owned(), filter]);
+    }
     run.env("NARROWS_STATIC_WORKER", &worker.to_string_lossy());
     run.env("NARROWS_STATIC_BROKEN_IN", &broken_in.to_string_lossy());
     parts.describe(&mut run);
+    ledger.describe(&mut run);
     let services = services::start(Care::None, true)?;
     services.describe(&mut run);
     let outcome = run.run();
     services.end()?;
-    outcome
+    let asked = if args.is_empty() { Asked::Everything } else { Asked::Part };
+    // Both are told; what a test says comes first.
+    let tried = ledger.close(asked);
+    outcome.and(tried)
 }
 
 /// Benchmarks measure what is installed; the peers are installed first.

@@ -1,5 +1,6 @@
 //! The real parts that the tests use: installed once, pinned, under `.cache`.
 
+use crate::ledger;
 use crate::microvm;
 use crate::shell::{self, Fail, Run, say};
 use std::fs;
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 const ENVIRONMENTS: [&str; 5] = ["servers", "sqlite", "tools", "fastmcp", "langchain"];
 /// What comes from npm, each from `external/NAME/package.json`.
 const FOLDERS: [&str; 2] = ["npm", "conformance"];
+/// What programs import, from `external/packages/package.json`; nothing of it runs here.
+const PACKAGES: &str = "packages";
 /// Programs and the Debian packages that have them.
 const PROGRAMS: [(&str, &str, &str); 9] = [
     ("node", "--version", "nodejs"),
@@ -21,6 +24,9 @@ const PROGRAMS: [(&str, &str, &str); 9] = [
     ("wasm-ld-16", "--version", "lld-16"),
     ("lz4", "--version", "lz4"),
 ];
+
+/// The package of virtual machines.
+const QEMU: &str = "qemu-system-x86";
 
 /// Those that are in no path, or are started by every question: how to see them, and their package.
 const HIDDEN: [(&str, &str); 9] = [
@@ -70,11 +76,15 @@ pub(crate) fn install() -> Result<Parts, Fail> {
     let cache = root.join(".cache");
     let external = root.join("crates/narrows-testkit/external");
     fs::create_dir_all(&cache)?;
-    debian()?;
-    microvm(None)?;
+    let without = ledger::without()?;
+    debian(&without)?;
+    if !ledger::needless(QEMU, &without) {
+        microvm(None)?;
+    }
     for name in FOLDERS {
         npm(&external.join(name), &cache.join(name), &[])?;
     }
+    npm(&external.join(PACKAGES), &cache.join(PACKAGES), &["--ignore-scripts"])?;
     for name in ENVIRONMENTS {
         python(&external.join("py").join(format!("{name}.txt")), &cache.join("py").join(name))?;
     }
@@ -88,7 +98,7 @@ pub(crate) fn microvm(folder: Option<&Path>) -> Result<PathBuf, Fail> {
     Ok(folder)
 }
 
-fn debian() -> Result<(), Fail> {
+fn debian(without: &[String]) -> Result<(), Fail> {
     let mut missing: Vec<&str> = PROGRAMS
         .iter()
         .filter(|(program, flag, _)| !shell::works(program, &[flag]))
@@ -99,12 +109,14 @@ fn debian() -> Result<(), Fail> {
     }
     let hidden = HIDDEN.iter().filter(|(look, _)| !shell::works("sh", &["-c", look]));
     missing.extend(hidden.map(|(_, package)| *package));
+    missing.retain(|package| !ledger::needless(package, without));
     apt(&missing, &[])?;
-    if shell::works("qemu-system-x86_64", &["--version"]) {
+    let qemu = shell::works("qemu-system-x86_64", &["--version"]);
+    if qemu || ledger::needless(QEMU, without) {
         return Ok(());
     }
     // What it recommends is windows, sound and firmware for other machines.
-    apt(&["qemu-system-x86"], &["--no-install-recommends"])
+    apt(&[QEMU], &["--no-install-recommends"])
 }
 
 fn apt(packages: &[&str], options: &[&str]) -> Result<(), Fail> {

@@ -1,5 +1,6 @@
 //! The servers that a test run shares: private, on loopback, gone with the run.
 
+use crate::ledger;
 use crate::shell::{self, Fail, Run, Server, say};
 use std::net::TcpListener;
 
@@ -7,9 +8,12 @@ use std::net::TcpListener;
 const POSTGRES: &str = include_str!("../../crates/narrows-testkit/external/daemons/postgres.sh");
 const REDIS: &str = include_str!("../../crates/narrows-testkit/external/daemons/redis.sh");
 
-/// Container daemons: where the tests look for their sockets, and the scripts that start them.
-const DAEMONS: [(&str, &str); 2] =
-    [("NARROWS_TEST_DOCKER", "dockerd.sh"), ("NARROWS_TEST_PODMAN", "podman.sh")];
+/// Container daemons: where the tests look for their sockets, the scripts that start them, and the
+/// Debian packages that they are in.
+const DAEMONS: [(&str, &str, &str); 2] = [
+    ("NARROWS_TEST_DOCKER", "dockerd.sh", "docker.io"),
+    ("NARROWS_TEST_PODMAN", "podman.sh", "podman"),
+];
 
 /// What runs beside the tests.
 pub(crate) struct Services {
@@ -28,13 +32,18 @@ impl Services {
     /// Container daemons, each on a socket of its own. Only root can start them.
     fn containers(&mut self, root: bool) -> Result<(), Fail> {
         let scripts = shell::root().join("crates/narrows-testkit/external/daemons");
-        for (name, script) in DAEMONS {
+        let without = ledger::without()?;
+        for (name, script, package) in DAEMONS {
+            if ledger::needless(package, &without) {
+                continue;
+            }
             let socket = format!("/tmp/narrows-{}-{script}.sock", std::process::id());
             let script = scripts.join(script).to_string_lossy().into_owned();
             let sudo: &[&str] = if root { &[] } else { &["sudo"] };
             let words = [sudo, &["sh", &script, &socket]].concat();
             let (program, args) = words.split_first().ok_or_else(|| Fail("no words".to_owned()))?;
-            self.servers.push(shell::tool(program, args).serve()?);
+            let hint = |Fail(why)| Fail(format!("{why}; NARROWS_WITHOUT names what to go without"));
+            self.servers.push(shell::tool(program, args).serve().map_err(hint)?);
             self.places.push((name, socket));
         }
         Ok(())

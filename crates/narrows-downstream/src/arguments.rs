@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-const RUN_KEYS: [&str; 13] = [
+const RUN_KEYS: [&str; 14] = [
     "code",
     "language",
     "engine",
@@ -20,6 +20,7 @@ const RUN_KEYS: [&str; 13] = [
     "timeout_ms",
     "output_bytes",
     "session",
+    "state",
     "background",
     "durability",
     "resume",
@@ -30,7 +31,7 @@ const RUN_KEYS: [&str; 13] = [
 const RESUME_KEYS: [&str; 4] = ["resume", "answers", "answer", "background"];
 const SEARCH_KEYS: [&str; 6] = ["query", "server", "limit", "detail", "language", "job"];
 const RUN_SHAPE: &str = "run takes {code, language?, engine?, input?, timeout_ms?, limits?, \
-                         output_bytes?, session?, background?} or {resume, answers?}";
+                         output_bytes?, session?, state?, background?} or {resume, answers?}";
 const RESUME_SHAPE: &str = "to go on: {resume: \"run_...\", answers: [{id, action?, content}]}, or \
                             `answer` for the one open question";
 const SEARCH_SHAPE: &str = "search takes {query, server?, limit?, detail?, language?} or {job}";
@@ -39,7 +40,7 @@ const SEARCH_SHAPE: &str = "search takes {query, server?, limit?, detail?, langu
 const ENGINES: &str = "one of \"quickjs\", \"wasm\", \"deno\", \"monty\", \"cpython\"";
 /// What `limits` can hold.
 const LIMITS: &str = "{wall_ms?, cpu_ms?, memory_bytes?, disk_bytes?, files?, processes?, read_only?, \
-                      calls?, calls_parallel?, result_bytes?, value_bytes?, log_bytes?}";
+                      network?, calls?, calls_parallel?, result_bytes?, value_bytes?, log_bytes?}";
 
 /// How long a search for a job waits for its end: a model looks less often.
 pub(crate) const JOB_WAIT: Duration = Duration::from_secs(10);
@@ -100,6 +101,7 @@ fn program(fields: &Fields<'_>) -> Result<RunAsk, Fault> {
         timeout_ms: fields.positive("timeout_ms", "milliseconds")?,
         output_bytes: fields.positive("output_bytes", "bytes")?,
         session: fields.handle("session", "the handle of a session, ses_...")?.map(SessionId),
+        state: fields.flag("state")?,
         background: fields.flag("background")?,
         durability,
         ..RunAsk::default()

@@ -269,7 +269,7 @@ fn state_name(state: ServerState) -> &'static str {
 
 #[utoipa::path(get, path = "/health", tag = "operation",
     responses(
-        (status = 200, description = "it works; how many servers are in which state, and how often each kind of audit record was written"),
+        (status = 200, description = "it works; how many servers are in which state, how often each kind of audit record was written, and which walls stand around programs"),
         (status = 503, description = "it does not"),
     ))]
 /// Tells whether it works, with some detail.
@@ -277,9 +277,11 @@ async fn health(State(shared): State<Arc<Shared>>) -> Response {
     let version = &shared.front.config.server_version;
     let (status, body) = match probe(&shared).await {
         Ok(states) => {
-            let audit = shared.front.source.audited();
-            let body =
-                json!({"status": "ok", "version": version, "servers": states, "audit": audit});
+            let source = &shared.front.source;
+            let (audit, walls) = (source.audited(), source.walls());
+            let body = json!({
+                "status": "ok", "version": version, "servers": states, "audit": audit, "walls": walls,
+            });
             (StatusCode::OK, body)
         }
         Err(fault) => (

@@ -1,7 +1,8 @@
 //! Admission: an `Ask` becomes a `Grant` or a fault. Nothing below accepts an ungranted ask.
 
 use crate::config::Config;
-use narrows_types::{Fault, Kind, Limits, Lowered, Origin, Principal, Retry, RunAsk};
+use narrows_types::fault::{FAULT_BYTES_MAX, clip};
+use narrows_types::{Fault, Kind, Limits, Lowered, Network, Origin, Principal, Retry, RunAsk};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,7 +32,7 @@ impl Grant {
     /// What a run inside of this one may use: what is left of the same and no more than `lowered`,
     /// with a reply of its own.
     pub(crate) fn inside(&self, output_bytes: u64, lowered: &Lowered) -> Self {
-        let mut limits = Limits { output_bytes, ..self.limits };
+        let mut limits = Limits { output_bytes, ..self.limits.clone() };
         lowered.lower(&mut limits);
         let own = lowered.wall_ms.map(|_| Instant::now() + Duration::from_millis(limits.wall_ms));
         let mut outer = self.outer.clone();
@@ -157,12 +158,23 @@ pub(crate) fn leaves_something(limits: &Lowered) -> Result<(), Fault> {
     })
 }
 
+/// Whether hosts that somebody asks for can be had at all. Of those that can some may be missing: the
+/// program hears which.
+fn allowed_hosts(most: &Network, asked: &Lowered) -> Result<(), Fault> {
+    let none = |asked: &&Network| !asked.is_none() && most.meet(asked).is_none();
+    asked.network.as_ref().filter(none).map_or(Ok(()), |asked| {
+        let message = format!("no program may reach {asked}: limits.network is {most}");
+        let fault = Fault::new(Kind::Forbidden, Origin::Narrows, clip(message, FAULT_BYTES_MAX));
+        Err(fault.hint("call a tool, or have the host added to limits.network in the config"))
+    })
+}
+
 pub(crate) fn clamp(
     config: &Config,
     wait: Option<Duration>,
     ask: &RunAsk,
 ) -> Result<Limits, Fault> {
-    let mut limits = config.limits;
+    let mut limits = config.limits.clone();
     let size = ask.code.len() as u64;
     if size > limits.code_bytes {
         let message =
@@ -182,6 +194,7 @@ pub(crate) fn clamp(
         return Err(Fault::invalid("`timeout_ms` is 0").hint("give at least 1, or leave it out"));
     }
     leaves_something(&ask.limits)?;
+    allowed_hosts(&limits.network, &ask.limits)?;
     ask.limits.lower(&mut limits);
     if let Some(ms) = ask.timeout_ms {
         limits.wall_ms = limits.wall_ms.min(ms);

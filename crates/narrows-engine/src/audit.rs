@@ -4,8 +4,8 @@
 
 use crate::Shared;
 use crate::run::Ending;
-use narrows_sandbox::{Loss, Want};
-use narrows_types::{BackendKind, Engine, Fault, Kind, Principal, RunId, Usage};
+use narrows_sandbox::{Denied, Loss, Want};
+use narrows_types::{BackendKind, Engine, Fault, Kind, LayerState, Principal, RunId, Usage};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tracing::field::display;
@@ -28,16 +28,19 @@ pub(crate) enum Incident {
     NoWorker,
     /// A call of a tool was refused.
     DeniedTool,
+    /// A program wanted to reach a host that it may not.
+    DeniedHost,
 }
 
 impl Incident {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Limit,
         Self::WorkerLost,
         Self::ProtocolViolation,
         Self::ForbiddenSyscall,
         Self::NoWorker,
         Self::DeniedTool,
+        Self::DeniedHost,
     ];
 
     fn name(self) -> &'static str {
@@ -48,6 +51,7 @@ impl Incident {
             Self::ForbiddenSyscall => "forbidden_syscall",
             Self::NoWorker => "no_worker",
             Self::DeniedTool => "denied_tool",
+            Self::DeniedHost => "denied_host",
         }
     }
 }
@@ -144,6 +148,36 @@ impl Audit {
     }
 }
 
+/// Tells, once there are workers, what stands around programs that do not say where they run, and
+/// why other walls do not. It happens to nobody and is not counted.
+pub(crate) fn walls(layers: &[LayerState]) {
+    let stand: Vec<&str> =
+        layers.iter().filter(|state| state.reached).map(|state| state.layer.name()).collect();
+    let missing = layers.iter().filter(|state| !state.reached);
+    let missing: Vec<String> =
+        missing.map(|state| format!("{} ({})", state.layer, state.why)).collect();
+    let (event, stand, missing) = ("walls", stand.join(", "), missing.join(", "));
+    tracing::info!(target: TARGET, event, stand, missing, "walls around programs");
+}
+
+impl Audit {
+    /// A program wanted to reach a host that it may not.
+    pub(crate) fn denied_host(
+        &self,
+        (running, principal): (Running<'_>, &Principal),
+        denied: &Denied,
+    ) {
+        let event = self.count(Incident::DeniedHost);
+        let Running { run, at: (backend, engine) } = running;
+        let (who, Denied { host, why }) = (&principal.name, denied);
+        tracing::warn!(
+            target: TARGET,
+            event, %run, principal = %who, %backend, %engine, host, reason = why,
+            "a host was refused"
+        );
+    }
+}
+
 impl Shared {
     /// Records a call that failed because it was refused: by the policy, or because what it names is
     /// there, but not for this principal.
@@ -217,6 +251,7 @@ mod tests {
             ("forbidden_syscall", 2),
             ("no_worker", 0),
             ("denied_tool", 1),
+            ("denied_host", 0),
         ] {
             assert_eq!(counts[kind], count, "{kind}");
         }

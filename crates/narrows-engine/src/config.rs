@@ -181,7 +181,7 @@ impl Access {
 
     /// Limits that a principal's runs have lower than others.
     pub(crate) fn lowered(&self, principal: &Principal) -> Lowered {
-        self.key_of(principal).map(|key| key.limits).unwrap_or_default()
+        self.key_of(principal).map(|key| key.limits.clone()).unwrap_or_default()
     }
 
     /// Where a principal's programs run, if not where others do.

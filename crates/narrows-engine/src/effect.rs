@@ -92,7 +92,15 @@ impl Run<'_> {
         snapshot: &Snapshot,
     ) -> Finished {
         let place = self.place().await;
-        let how = self.settle(&call, turn, snapshot).await.unwrap_or_else(How::Broken);
+        let how = match self.settle(&call, turn, snapshot).await.unwrap_or_else(How::Broken) {
+            // Whoever went on with it would not hear again what it got over the network.
+            How::Park(..) if !self.begin.is_whole() => {
+                let why = "this run cannot pause: it has a network (limits.network)";
+                How::Outcome(Heard::own(Err(failed(&call, why))))
+            }
+            how => how,
+        };
+        let how = self.unwaiting(&call, how);
         Finished { id, how, place: Some(place) }
     }
 

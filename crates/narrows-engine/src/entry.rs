@@ -84,6 +84,16 @@ pub(crate) struct Begin {
     /// Where its random numbers come from.
     pub(crate) seed: u64,
     pub(crate) durability: Durability,
+    /// It found what earlier programs of its session had defined.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) state: bool,
+}
+
+impl Begin {
+    /// Whether everything that its program hears is in its journal.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.limits.network.is_none()
+    }
 }
 
 /// A call that the program made.
@@ -133,7 +143,7 @@ mod tests {
         let begin: Begin = serde_json::from_str(old).unwrap();
         assert!(begin.lowered.is_empty());
         let lowered = Lowered { cpu_ms: Some(5), ..Lowered::default() };
-        let text = serde_json::to_string(&Begin { lowered, ..begin }).unwrap();
+        let text = serde_json::to_string(&Begin { lowered: lowered.clone(), ..begin }).unwrap();
         assert_eq!(serde_json::from_str::<Begin>(&text).unwrap().lowered, lowered);
     }
 }

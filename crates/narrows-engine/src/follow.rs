@@ -29,7 +29,7 @@ impl Shared {
         ask: &RunAsk,
     ) -> Result<Grant, Fault> {
         let config = Arc::clone(&self.settings.borrow());
-        let mut allowed = config.limits;
+        let mut allowed = config.limits.clone();
         if let Some(session) = &ask.session {
             self.enter_session(principal, session, &mut allowed).await?;
         }
@@ -137,7 +137,7 @@ impl Shared {
     ) -> Result<Grant, Fault> {
         let mut config = (**self.settings.borrow()).clone();
         config.limits.wall_ms = u64::try_from(wall.as_millis()).unwrap_or(u64::MAX);
-        let mut allowed = config.limits;
+        let mut allowed = config.limits.clone();
         if let Some(session) = &ask.session {
             self.enter_session(principal, session, &mut allowed).await?;
         }

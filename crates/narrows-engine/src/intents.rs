@@ -14,7 +14,8 @@ use narrows_store::IntentHead;
 use narrows_types::frame::Call;
 use narrows_types::{
     Answer, Asked, CallAsk, Client, Durability, Fault, Intent, IntentInfo, IntentTest, IntentsAsk,
-    Kind, Origin, Principal, RunAsk, RunEnd, RunId, RunReport, RunState, ServerListing, ToolSpec,
+    Kind, Limits, Network, Origin, Principal, RunAsk, RunEnd, RunId, RunReport, RunState,
+    ServerListing, ToolSpec,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
@@ -151,6 +152,10 @@ impl Shared {
     ) -> Result<Intent, Fault> {
         let past = self.past(principal, run).await?;
         let begin = past.begun()?.clone();
+        if !begin.is_whole() {
+            return Err(crate::life::reached_out(run).hint("save its program from a file"));
+        }
+        crate::state::executes_again(run, &begin)?;
         let Some((RunState::Returned, value, _)) = past.end else {
             let message = format!("{run} has not returned a value");
             return Err(Fault::new(Kind::Conflict, Origin::Agent, message)
@@ -190,11 +195,15 @@ impl Shared {
                 language: intent.language,
                 engine: intent.engine,
                 input: Some(test.input.clone()),
-                limits: self.settings.borrow().limits,
-                lowered: intent.limits,
+                limits: Limits {
+                    network: Network::default(),
+                    ..self.settings.borrow().limits.clone()
+                },
+                lowered: intent.limits.clone(),
                 now_ms: known.as_ref().map_or_else(crate::effects::now_ms, |b| b.now_ms),
                 seed: known.map_or(0, |b| b.seed),
                 durability: Durability::Off,
+                state: false,
             };
             let run = test.run.clone().unwrap_or_else(|| RunId("run_test".to_owned()));
             let replay = self.replay(principal, &run, begin, past).await?;

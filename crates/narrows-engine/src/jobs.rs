@@ -151,6 +151,7 @@ impl Shared {
     ) -> Result<(NewJob, RunId), Fault> {
         let config = Arc::clone(&self.settings.borrow());
         let run = match &work {
+            JobWork::Run(ask) if ask.state => return Err(crate::state::no_job()),
             JobWork::Resume { run } => {
                 let row = self.store.run(&principal.name, run).await?.row;
                 if running.is_none() && row.state == RunState::Running {

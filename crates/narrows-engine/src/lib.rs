@@ -40,6 +40,7 @@ mod seal;
 mod search;
 mod sessions;
 mod snapshot;
+mod state;
 mod trail;
 mod visible;
 
@@ -208,8 +209,9 @@ impl Engine {
     /// tools of upstreams that are not known yet are learned, and what expired is swept away.
     pub async fn upkeep(&self) {
         let warm = async {
-            if let Err(e) = self.shared.sandbox.warm().await {
-                tracing::warn!("programs cannot run: {e}");
+            match self.shared.sandbox.warm().await {
+                Ok(()) => audit::walls(&self.shared.sandbox.layers()),
+                Err(e) => tracing::warn!("programs cannot run: {e}"),
             }
         };
         let list_wait = self.shared.settings.borrow().list_wait;
@@ -245,6 +247,13 @@ impl Engine {
         self.shared.audit.counts()
     }
 
+    /// The walls around programs that do not say where they run, each with whether it stands. Empty
+    /// until a worker has started.
+    pub fn walls(&self) -> BTreeMap<&'static str, bool> {
+        let layers = self.shared.sandbox.layers();
+        layers.iter().map(|state| (state.layer.name(), state.reached)).collect()
+    }
+
     /// Stops accepting, lets the engine's own tasks finish, ends workers and upstreams.
     pub async fn shutdown(&self) {
         self.shared.gate.close();
@@ -267,6 +276,11 @@ impl Shared {
             What::Pass(pass) => {
                 let passed = self.pass(&principal, client, deadline, pass, events).await?;
                 Ok(Answer::Passed(passed))
+            }
+            What::Run(run) if run.state => {
+                state::fits(&run)?;
+                let report = self.run(principal, deadline, run, events).await?;
+                Ok(Answer::Run(Box::new(report)))
             }
             What::Run(run) if run.background => {
                 let options = run.job.clone();

@@ -9,8 +9,8 @@ use crate::run::{Ended, Ending, Execution};
 use crate::{Events, Shared};
 use narrows_store::{Note, RunRow};
 use narrows_types::{
-    Asked, Budget, Durability, Fault, JobId, Kind, Lowered, Origin, Principal, RunAsk, RunId,
-    RunReport, RunState, SessionId,
+    Asked, Budget, Durability, Fault, JobId, Kind, Lowered, Network, Origin, Principal, RunAsk,
+    RunId, RunReport, RunState, SessionId,
 };
 use serde_json::value::RawValue;
 use std::sync::{Arc, OnceLock};
@@ -59,11 +59,21 @@ impl Shared {
         belongs: Belongs,
     ) -> Result<Life, Fault> {
         let now_ms = crate::effects::now_ms();
-        let RunAsk { code, language, engine, input, limits: lowered, .. } = ask;
-        let (limits, lowered) = (grant.limits, *lowered);
+        let RunAsk { code, language, engine, input, limits: lowered, state, .. } = ask;
+        let (limits, lowered) = (grant.limits.clone(), *lowered);
         let seed = crate::effects::seed()?;
-        let begin =
-            Begin { code, language, engine, input, limits, lowered, now_ms, seed, durability };
+        let begin = Begin {
+            code,
+            language,
+            engine,
+            input,
+            limits,
+            lowered,
+            now_ms,
+            seed,
+            durability,
+            state,
+        };
         let row = RunRow {
             run,
             principal: grant.principal.name.clone(),
@@ -100,7 +110,8 @@ impl Shared {
 
     /// Carries a run out, up to its end or its pause.
     pub(crate) async fn carry_out(self: &Arc<Self>, life: Life) -> Result<RunReport, Fault> {
-        let Life { mut row, version, begin, mut past, grant, events, given } = life;
+        let Life { mut row, version, mut begin, mut past, grant, events, given } = life;
+        self.reach(&mut begin, &grant).await?;
         let _alive = self.live.enter(&row.run);
         let principal = grant.principal.clone();
         let bytes_max = self.settings.borrow().journal_bytes_max;
@@ -142,6 +153,8 @@ impl Shared {
             }
             let again = matches!(ended.end, Ending::Lost(..))
                 && journal.kept()
+                && begin.is_whole()
+                && !begin.state
                 && executions < EXECUTIONS_MAX;
             if !again {
                 break ended;
@@ -154,6 +167,30 @@ impl Shared {
             past = self.past(&principal, &row.run).await?;
         };
         self.close_life(grant, row, journal, ended).await
+    }
+
+    /// A network is for programs of engines with sockets, and others have none.
+    async fn reach(&self, begin: &mut Begin, grant: &Grant) -> Result<(), Fault> {
+        if begin.limits.network.is_none() {
+            return Ok(());
+        }
+        let want = self.want(grant, begin);
+        let settled = self.sandbox.settle(want, grant.deadline.into_std()).await;
+        let Ok((_, engine)) = settled else {
+            // There is no worker for it, which is told where one is asked for.
+            begin.limits.network = Network::default();
+            return Ok(());
+        };
+        if engine.has_sockets() {
+            return Ok(());
+        }
+        if begin.lowered.network.as_ref().is_some_and(|asked| !asked.is_none()) {
+            let hint = "leave limits.network out and call tools, or say engine cpython or deno if \
+                        they are offered";
+            return Err(Fault::invalid(format!("{engine} has no network")).hint(hint));
+        }
+        begin.limits.network = Network::default();
+        Ok(())
     }
 
     /// The row says that the run is under way, and the journal what is executed.
@@ -271,10 +308,11 @@ impl Shared {
         run: &RunId,
     ) -> Result<Result<Found, Vec<Asked>>, Fault> {
         let found = self.found_again(principal, run).await?;
-        if let Ok(Found { row, .. }) = &found
-            && ENDED.contains(&row.state)
-        {
-            return Err(has_ended(run, row.state));
+        if let Ok(found) = &found {
+            if ENDED.contains(&found.row.state) {
+                return Err(has_ended(run, found.row.state));
+            }
+            self.lose_state(principal, run, found).await?;
         }
         Ok(found)
     }
@@ -288,6 +326,9 @@ impl Shared {
         let found = self.store.run(&principal.name, run).await?;
         let past = self.past(principal, run).await?;
         let begin = past.begun()?.clone();
+        if !begin.is_whole() {
+            return Err(reached_out(run));
+        }
         let open = past.open_questions();
         if !open.is_empty() {
             return Ok(Err(open));
@@ -305,13 +346,18 @@ pub(crate) struct Found {
 }
 
 impl Found {
+    /// What is executed.
+    pub(crate) fn begin(&self) -> &Begin {
+        &self.begin
+    }
+
     /// What is to be admitted for it.
     pub(crate) fn ask(&self) -> RunAsk {
         RunAsk {
             code: self.begin.code.clone(),
             language: self.begin.language,
             engine: self.begin.engine,
-            limits: Box::new(self.begin.lowered),
+            limits: Box::new(self.begin.lowered.clone()),
             output_bytes: Some(self.begin.limits.output_bytes),
             session: self.row.session.clone(),
             ..RunAsk::default()
@@ -330,6 +376,14 @@ impl Found {
         let (version, given) = (Some(version), Arc::default());
         Life { row, version, begin, past, grant, events, given }
     }
+}
+
+/// Nobody goes on with it, nor looks at it again: what its program got over the network is nowhere.
+pub(crate) fn reached_out(run: &RunId) -> Fault {
+    let message = format!("{run} had a network, and what came over it is not in its journal");
+    // Not a conflict: nobody who tries again later gets further.
+    Fault::new(Kind::Invalid, Origin::Agent, message)
+        .hint("start it anew; `narrows runs show` tells what it did")
 }
 
 /// Nobody goes on with it.

@@ -29,7 +29,8 @@ use tokio::time::Instant;
 pub(crate) const GRACE: Duration = Duration::from_millis(100);
 /// Searches that one run may make.
 const SEARCHES_MAX: u32 = 20;
-/// Tools that a program names and that are looked at, where it is not started.
+/// Tools that a program names and that are looked at, where it is not started; hosts that one is
+/// refused and that are recorded.
 const DENIED_MAX: usize = 100;
 /// Replies that wait for the writer.
 const REPLIES_MAX: usize = 64;
@@ -77,7 +78,7 @@ pub(crate) struct Run<'a> {
     pub(crate) durability: Durability,
     /// No upstream is asked.
     pub(crate) offline: bool,
-    begin: &'a Begin,
+    pub(crate) begin: &'a Begin,
     events: Option<Events>,
     started: Instant,
     /// What the program's clock shows as the execution begins.
@@ -88,6 +89,8 @@ pub(crate) struct Run<'a> {
     pub(crate) calls: AtomicU32,
     /// What launched its worker, and what evaluates it there.
     at: (BackendKind, Engine),
+    /// Memory that its worker may have.
+    memory_bytes: u64,
 }
 
 /// What one execution is made of.
@@ -110,8 +113,9 @@ impl Shared {
         ledger: &mut Ledger,
     ) -> Result<Ended, Fault> {
         let started = Instant::now();
-        let mut lease = self.worker(&execution).await?;
-        lease.arm(&execution.grant.limits);
+        let (mut lease, gone) = self.worker(&execution).await?;
+        let memory_bytes = lease.arm(&execution.grant.limits);
+        let mut denials = lease.connect(&execution.begin.limits.network);
         let at = lease.at();
         let Execution { grant, run, session, begin, offline, events, at_us } = execution;
         let since_us = crate::effects::now_ms().saturating_sub(begin.now_ms).saturating_mul(1_000);
@@ -130,12 +134,26 @@ impl Shared {
             searches: AtomicU32::new(0),
             calls: AtomicU32::new(0),
             at,
+            memory_bytes,
         };
         let mut trail = Trail::default();
-        let (mut sender, mut receiver) = lease.split();
+        if let Some(why) = gone {
+            ledger.log(&run.tell_gone(&why, &mut trail)).await?;
+        }
+        let (sender, receiver) = lease.split();
         let past = grant.deadline + GRACE;
+        let recorded = async {
+            for _ in 0..DENIED_MAX {
+                let Some(denied) = denials.recv().await else { break };
+                run.shared.audit.denied_host((run.running(), &grant.principal), &denied);
+            }
+            std::future::pending::<()>().await;
+        };
         let outcome = tokio::select! {
-            done = run.drive(&mut sender, &mut receiver, &mut trail, ledger) => done,
+            // Before the end that it may have led to.
+            biased;
+            () = recorded => Err(run.wall()),
+            done = run.drive(sender, receiver, &mut trail, ledger) => done,
             () = tokio::time::sleep_until(past) => Err(run.wall()),
         };
         let (end, used) = match outcome {
@@ -153,22 +171,44 @@ impl Shared {
             let who = (run.running(), &grant.principal);
             self.audit.ended(&end, who, (wall_us, used.as_ref()));
         }
+        if begin.state {
+            run.keep(lease, &end, &mut trail).await;
+        }
         trail.close();
         let usage = Usage { wall_us, ..used.unwrap_or_default() };
         Ok(Ended { end, trail, usage })
     }
 
-    /// A worker for an execution.
-    async fn worker(&self, execution: &Execution<'_>) -> Result<Lease, Fault> {
-        let Execution { grant, run, begin, offline, .. } = execution;
+    /// What kind of worker a run wants, but for a network.
+    pub(crate) fn want(&self, grant: &Grant, begin: &Begin) -> Want {
         let backend = self.settings.borrow().access.backend(&grant.principal);
-        let want = Want { language: begin.language, backend, engine: begin.engine };
-        let lease = self.sandbox.lease(want, grant.deadline.into_std()).await;
-        lease.map_err(Fault::from).inspect_err(|fault| {
+        Want { backend, engine: begin.engine, ..Want::from(begin.language) }
+    }
+
+    /// A worker for an execution.
+    async fn worker(&self, execution: &Execution<'_>) -> Result<(Lease, Option<String>), Fault> {
+        let Execution { grant, run, begin, offline, session, .. } = execution;
+        let network = !begin.limits.network.is_none();
+        let want = Want { network, ..self.want(grant, begin) };
+        let session = session.filter(|_| begin.state);
+        let deadline = grant.deadline.into_std();
+        let lease = match session {
+            Some(session) => {
+                let holder = crate::state::holder(&grant.principal, session);
+                self.sandbox.lease_kept(want, holder, deadline).await
+            }
+            None => self.sandbox.lease(want, deadline).await,
+        };
+        let mut lease = lease.map_err(Fault::from).inspect_err(|fault| {
             if !offline {
                 self.audit.no_worker(run, &grant.principal, want, fault);
             }
-        })
+        })?;
+        let gone = match session {
+            Some(session) => self.gone(&mut lease, &grant.principal, session).await?,
+            None => None,
+        };
+        Ok((lease, gone))
     }
 }
 
@@ -219,9 +259,15 @@ impl Run<'_> {
             code: self.begin.code.clone(),
             language: self.begin.language,
             input: self.begin.input.clone(),
-            limits: Limits { wall_ms, ..self.grant.limits },
+            limits: Limits {
+                wall_ms,
+                memory_bytes: self.memory_bytes,
+                network: self.begin.limits.network.clone(),
+                ..self.grant.limits.clone()
+            },
             now_ms: self.begin.now_ms,
             seed: self.begin.seed,
+            state: self.begin.state,
         }
     }
 
@@ -318,7 +364,8 @@ impl Run<'_> {
     }
 
     pub(crate) fn limit(&self, limit: Limit) -> Ending {
-        Ending::Limit(limit, self.grant.limits.allowed(limit))
+        let limits = Limits { memory_bytes: self.memory_bytes, ..self.grant.limits.clone() };
+        Ending::Limit(limit, limits.allowed(limit))
     }
 }
 

@@ -52,6 +52,7 @@ impl Shared {
             RunsAsk::Replay { run, code } => {
                 let past = self.past(principal, &run).await?;
                 let mut begin = past.begun()?.clone();
+                crate::state::executes_again(&run, &begin)?;
                 let own = code.is_none();
                 if let Some(code) = code {
                     begin.code = code;
@@ -88,12 +89,15 @@ impl Shared {
         begin: Begin,
         past: Past,
     ) -> Result<Replay, Fault> {
+        if !begin.is_whole() {
+            return Err(crate::life::reached_out(run));
+        }
         let ask = RunAsk {
             code: begin.code.clone(),
             language: begin.language,
             engine: begin.engine,
             input: begin.input.clone(),
-            limits: Box::new(begin.lowered),
+            limits: Box::new(begin.lowered.clone()),
             output_bytes: Some(begin.limits.output_bytes),
             ..RunAsk::default()
         };

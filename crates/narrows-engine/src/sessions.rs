@@ -47,6 +47,7 @@ impl Shared {
             }
             SessionsAsk::Delete { session } => {
                 self.store.end_session(owner, &session).await?;
+                self.sandbox.forget(&crate::state::holder(principal, &session));
                 Ok(Answer::Done)
             }
         }

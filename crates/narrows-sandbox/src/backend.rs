@@ -5,6 +5,7 @@ use crate::guard::Ended;
 use crate::spawn::Pidfd;
 use futures_util::future::BoxFuture;
 use narrows_types::{Engine, LayerState};
+use std::os::fd::OwnedFd;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +45,8 @@ pub(crate) struct Fresh {
     pub(crate) write: Write,
     pub(crate) worker: Ender,
     pub(crate) ended: oneshot::Receiver<Ended>,
+    /// What listens in its network, where it has one.
+    pub(crate) door: Option<OwnedFd>,
 }
 
 impl Fresh {

@@ -35,6 +35,7 @@ impl Basic {
             args: self.args.clone(),
             engine,
             walls: Walls::None,
+            network: None,
         };
         let path = launch.program.clone();
         let started = plain(launch)
@@ -46,6 +47,7 @@ impl Basic {
             write: Box::new(write),
             worker: Ender::Process(started.running.process),
             ended: started.running.ended,
+            door: None,
         };
         let layers = fresh.hello().await?;
         Ok((fresh, layers))

@@ -1,6 +1,26 @@
-//! Which back end is taken where nobody says: the strongest that works.
+//! What a program wants to run in, and which back end is taken where nobody says: the strongest that
+//! works.
 
-use narrows_types::BackendKind;
+use narrows_types::{BackendKind, Engine, Language};
+
+/// What kind of worker a program wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Want {
+    /// Of the program.
+    pub language: Language,
+    /// Where it is to run. `None`: where the config says.
+    pub backend: Option<BackendKind>,
+    /// What is to evaluate it. `None`: what the config or the back end says.
+    pub engine: Option<Engine>,
+    /// It is to reach hosts of the network.
+    pub network: bool,
+}
+
+impl From<Language> for Want {
+    fn from(language: Language) -> Self {
+        Self { language, backend: None, engine: None, network: false }
+    }
+}
 
 /// In the order in which they are tried. Not among them: `microvm`, whose image somebody has to
 /// make first and whose start costs a hundred times as much, and `basic`, which has no walls.

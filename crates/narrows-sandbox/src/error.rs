@@ -37,6 +37,14 @@ pub enum SandboxError {
         /// Which engine.
         engine: Engine,
     },
+    /// Programs have no network there.
+    #[error("no network for programs of the engine {engine} on the back end {backend}")]
+    Network {
+        /// Which back end.
+        backend: BackendKind,
+        /// Which engine.
+        engine: Engine,
+    },
     /// The engine that is wanted has to be offered by the config, and is not.
     #[error("the engine {0} is not offered here")]
     NotOffered(Engine),
@@ -70,6 +78,15 @@ pub enum SandboxError {
     /// The deadline passed before a worker was free.
     #[error("no worker was free before the deadline")]
     Timeout,
+    /// The engine holds no variables between programs.
+    #[error("the engine {0} keeps no variables between programs")]
+    Unkept(Engine),
+    /// No worker is kept for a session here.
+    #[error("no variables are kept here: sandbox.sessions_max is 0")]
+    KeepsNone,
+    /// A program of the same session has its worker until after the deadline.
+    #[error("another program of this session is under way and did not end before the deadline")]
+    Turn,
     /// The sandbox is shutting down.
     #[error("the sandbox is shutting down")]
     Stopped,
@@ -106,6 +123,9 @@ impl From<SandboxError> for Fault {
                 .hint(format!("{engine} runs {}; leave the engine out", engine.language())),
             SandboxError::Language { .. } => fault(Kind::Invalid).hint("write it in TypeScript"),
             SandboxError::Pair { .. } => fault(Kind::Invalid).hint("leave the engine out"),
+            SandboxError::Network { .. } => fault(Kind::Invalid).hint(
+                "set limits.network to \"none\", or run cpython or deno on the back end process",
+            ),
             SandboxError::NotOffered(engine) => fault(Kind::Forbidden)
                 .hint(format!("leave the engine out, or set sandbox.offer = [\"{engine}\"]")),
             SandboxError::Backend { .. } => {
@@ -120,6 +140,11 @@ impl From<SandboxError> for Fault {
             SandboxError::Busy { .. } => {
                 fault(Kind::RateLimited).retry(Retry::AfterMs(BUSY_MS)).hint("try again shortly")
             }
+            SandboxError::Unkept(_) | SandboxError::KeepsNone => fault(Kind::Invalid)
+                .hint("leave `state` out and keep JSON: session.set(key, value)"),
+            SandboxError::Turn => fault(Kind::Timeout)
+                .retry(Retry::AfterMs(BUSY_MS))
+                .hint("programs of one session with `state` run one after the other"),
             SandboxError::Timeout => fault(Kind::Timeout).retry(Retry::AfterMs(BUSY_MS)),
             SandboxError::Stopped => fault(Kind::Unavailable).retry(Retry::AfterMs(START_MS)),
         }
@@ -154,6 +179,11 @@ mod tests {
                 "the engine quickjs does not run on the back end wasm",
             ),
             (
+                SandboxError::Network { backend: BackendKind::Basic, engine: Engine::Cpython },
+                Kind::Invalid,
+                "no network for programs of the engine cpython on the back end basic",
+            ),
+            (
                 SandboxError::NotOffered(Engine::Deno),
                 Kind::Forbidden,
                 "the engine deno is not offered here",
@@ -170,6 +200,13 @@ mod tests {
             ),
             (SandboxError::Layers("landlock".to_owned()), Kind::Unavailable, "required sandbox"),
             (SandboxError::Busy { running: 64, waiting: 9 }, Kind::RateLimited, "64 programs run"),
+            (
+                SandboxError::Unkept(Engine::Deno),
+                Kind::Invalid,
+                "the engine deno keeps no variables",
+            ),
+            (SandboxError::KeepsNone, Kind::Invalid, "no variables are kept here"),
+            (SandboxError::Turn, Kind::Timeout, "another program of this session"),
             (SandboxError::Timeout, Kind::Timeout, "no worker was free"),
             (SandboxError::Stopped, Kind::Unavailable, "the sandbox is"),
         ] {

@@ -95,6 +95,25 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         }
     }
 
+    /// The worker is to get another program: what it says from now on is about that one.
+    pub(crate) fn begin(&mut self) -> Result<(), Broken> {
+        (self.phase, self.calls) = (Phase::Start, 0);
+        if self.taken < self.buffer.len() { Err(between()) } else { Ok(()) }
+    }
+
+    /// Waits for a word of a worker that has no program, and so nothing to say: why it is over. Can
+    /// be dropped at any await and called again.
+    pub(crate) async fn silence(&mut self) -> Broken {
+        if self.taken < self.buffer.len() {
+            return between();
+        }
+        self.make_room();
+        match self.stream.read_buf(&mut self.buffer).await {
+            Ok(0) | Err(_) => Broken::Closed,
+            Ok(_) => between(),
+        }
+    }
+
     fn make_room(&mut self) {
         self.buffer.drain(..self.taken.min(self.buffer.len()));
         self.taken = 0;
@@ -170,6 +189,10 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         }
         Ok(())
     }
+}
+
+fn between() -> Broken {
+    Broken::Protocol("it spoke while it had no program".to_owned())
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! The watchdog of one lease, and why a worker is gone.
 
 use crate::backend::Ender;
+use crate::cgroup::Cgroup;
 use narrows_types::control::{
     Death, EXIT_CPU, EXIT_EVALUATOR, EXIT_LINK, EXIT_MEMORY, EXIT_PANIC, EXIT_UNSEALED,
 };
 use narrows_types::{Limit, Limits};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::{Instant, timeout};
@@ -12,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a killed worker may take to be buried before it counts as lost.
 const BURIAL: Duration = Duration::from_secs(5);
+
+/// How long one that was killed at its deadline may take before its end is told without what it used.
+const SOON: Duration = Duration::from_millis(20);
 
 /// Why the worker of a lease is gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +64,7 @@ pub(crate) struct Ended {
 }
 
 /// What the lease wants of its watchdog. Dropping the sender wants the worker dead.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Order {
     /// When to kill it.
     pub(crate) deadline: Instant,
@@ -79,6 +84,8 @@ pub(crate) struct Guard {
     pub(crate) place: OwnedSemaphorePermit,
     /// The sandbox shuts down.
     pub(crate) stop: CancellationToken,
+    /// What bounds the worker together with others, where anything does.
+    pub(crate) cgroup: Option<Arc<Cgroup>>,
 }
 
 /// Why the watchdog bites.
@@ -100,8 +107,30 @@ impl Guard {
             () = self.stop.cancelled() => Bite::Stopped,
         };
         self.worker.end();
-        let ended = timeout(BURIAL, &mut self.ended).await.ok().and_then(Result::ok);
+        let ended = match timeout(SOON, &mut self.ended).await {
+            Ok(ended) => ended.ok(),
+            Err(_elapsed) => {
+                // Why it is gone is known, and to take a large process apart takes its time.
+                if bite == Bite::Deadline {
+                    self.say(Some(bite), None);
+                }
+                timeout(BURIAL, &mut self.ended).await.ok().and_then(Result::ok)
+            }
+        };
         self.over(Some(bite), ended);
+    }
+
+    fn say(&self, bite: Option<Bite>, ended: Option<Ended>) {
+        let limits = self.orders.borrow().limits.clone();
+        let mut end = explain(bite, ended, limits.as_ref(), self.worker.carrier());
+        let killed = ended.is_none_or(|ended| ended.how == Death::Signal(libc::SIGKILL));
+        if bite.is_none() && killed && matches!(end, LeaseEnd::Lost(..)) {
+            let all_bytes = self.cgroup.as_deref().and_then(Cgroup::starved);
+            end = all_bytes.map_or(end, starved);
+        }
+        let gone = Gone { cpu_us: used(&end, ended), end };
+        tracing::trace!(?gone, "worker gone");
+        self.tell.send_replace(Some(gone));
     }
 
     fn over(self, bite: Option<Bite>, ended: Option<Ended>) {
@@ -109,18 +138,35 @@ impl Guard {
         if ended.is_none() {
             self.worker.end();
         }
-        let limits = self.orders.borrow().limits;
-        let end = explain(bite, ended, limits.as_ref(), self.worker.carrier());
-        let gone = Gone { end, cpu_us: ended.map_or(0, |ended| ended.cpu_us) };
-        tracing::trace!(?gone, "worker gone");
-        self.tell.send_replace(Some(gone));
+        self.say(bite, ended);
         drop(self.place);
     }
 }
 
+/// Processor time that is known of. No daemon tells that of a container that has ended, and no machine
+/// that was ended; but whoever reached a limit has had that much.
+fn used(end: &LeaseEnd, ended: Option<Ended>) -> u64 {
+    let told = ended.map_or(0, |ended| ended.cpu_us);
+    match end {
+        LeaseEnd::Limit(Limit::CpuMs, ms) => told.max(ms.saturating_mul(1_000)),
+        LeaseEnd::Limit(..) | LeaseEnd::Lost(..) => told,
+    }
+}
+
+/// Of a worker that the kernel killed because all of them together had too much.
+fn starved(all_bytes: u64) -> LeaseEnd {
+    LeaseEnd::died(format!(
+        "the kernel killed the worker: all workers together reached \
+         sandbox.workers_memory_bytes = {all_bytes}; try again, or use less memory"
+    ))
+}
+
 async fn bite(orders: &mut watch::Receiver<Order>) -> Bite {
     loop {
-        let Order { deadline, kill, .. } = *orders.borrow_and_update();
+        let (deadline, kill) = {
+            let order = orders.borrow_and_update();
+            (order.deadline, order.kill)
+        };
         if kill {
             return Bite::Wanted;
         }
@@ -190,6 +236,34 @@ fn explain(
 mod tests {
     use super::*;
 
+    /// V8 with all its memory takes a while to be taken apart, when many want the processor.
+    #[tokio::test]
+    async fn a_deadline_is_told_before_the_worker_is_buried() {
+        let limits = Some(Limits { wall_ms: 7, ..Limits::default() });
+        let order = Order { deadline: Instant::now(), limits, kill: false };
+        let (orders, watched) = watch::channel(order);
+        let (buried, ended) = oneshot::channel();
+        let (tell, mut told) = watch::channel(None);
+        let places = Arc::new(tokio::sync::Semaphore::new(1));
+        let place = Arc::clone(&places).try_acquire_owned().unwrap();
+        let stop = CancellationToken::new();
+        let worker = Ender::Told(CancellationToken::new());
+        let guard = Guard { worker, orders: watched, ended, tell, place, stop, cgroup: None };
+        let watching = guard.watch();
+        let hearing = async {
+            let gone = told.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+            assert_eq!(gone.end, LeaseEnd::Limit(Limit::WallMs, 7));
+            assert_eq!(places.available_permits(), 0);
+            let how = Death::Signal(libc::SIGKILL);
+            buried.send(Ended { how, cpu_us: 9, memory_bytes: 0 }).unwrap();
+            let used = |gone: &Option<Gone>| gone.as_ref().is_some_and(|gone| gone.cpu_us == 9);
+            told.wait_for(used).await.unwrap();
+        };
+        tokio::join!(watching, hearing);
+        assert_eq!(places.available_permits(), 1);
+        drop(orders);
+    }
+
     #[test]
     fn every_death_has_its_reason() {
         let limits = Limits { wall_ms: 7, cpu_ms: 5, memory_bytes: 3, ..Limits::default() };
@@ -220,6 +294,10 @@ mod tests {
             assert!(why.contains(text), "{why}");
             let forbidden = matches!(how, Death::Signal(libc::SIGSYS));
             assert_eq!(loss == Loss::Syscall, forbidden, "{why}");
+        }
+        for (cpu_us, known) in [(0, 5_000), (6_000, 6_000)] {
+            let ended = Some(Ended { how: Death::Exit(EXIT_CPU), cpu_us, memory_bytes: 0 });
+            assert_eq!(used(&explain(None, ended, Some(&limits), "zygote"), ended), known);
         }
         let wall = explain(Some(Bite::Deadline), None, Some(&limits), "zygote");
         assert_eq!(wall, LeaseEnd::Limit(Limit::WallMs, 7));

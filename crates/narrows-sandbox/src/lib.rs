@@ -6,29 +6,35 @@
 
 mod backend;
 mod basic;
+mod cgroup;
 mod choice;
 pub mod docker;
 mod error;
 mod frames;
 mod guard;
+mod kept;
 mod lease;
 mod microvm;
 mod owner;
+mod proxy;
 mod sandbox;
 mod shelf;
 mod solo;
 mod spawn;
 mod zygote;
 
-pub use choice::Choice;
+pub use cgroup::{CgroupConfig, CgroupPlace};
+pub use choice::{Choice, Want};
 pub use error::SandboxError;
 pub use guard::{LeaseEnd, Loss};
+pub use kept::{Earlier, Holder};
 pub use lease::{Lease, LeaseReceiver, LeaseSender};
 pub use microvm::{MicrovmConfig, MicrovmDriver};
 pub use owner::Health;
-pub use sandbox::{Sandbox, Want};
+pub use proxy::Denied;
+pub use sandbox::Sandbox;
 
-use narrows_types::{BackendKind, Engine, Layer};
+use narrows_types::{BackendKind, Engine, Layer, Network};
 use std::path::PathBuf;
 
 /// Settings.
@@ -58,10 +64,19 @@ pub struct Config {
     pub kill_grace_ms: u64,
     /// How containers are made. `None`: the back end `docker` is not set up.
     pub docker: Option<docker::Config>,
+    /// What bounds all workers together, but for those in containers.
+    pub cgroup: CgroupConfig,
+    /// What programs of engines with sockets may reach of the network, at most.
+    pub network: Network,
     /// Programs that run at once.
     pub concurrent_max: usize,
     /// Programs that wait for a place; more are refused.
     pub waiting_max: usize,
+    /// Workers that are kept for sessions beside those whose programs run; each has a place of its
+    /// own among [`Self::concurrent_max`], which it gives up where none is free.
+    pub sessions_max: usize,
+    /// Milliseconds that one of them waits for a next program.
+    pub sessions_idle_ms: u64,
 }
 
 impl Config {
@@ -79,8 +94,12 @@ impl Config {
             start_ms: 5_000,
             kill_grace_ms: 50,
             docker: None,
+            cgroup: CgroupConfig::off(),
+            network: Network::default(),
             concurrent_max: 64,
             waiting_max: 1_024,
+            sessions_max: 16,
+            sessions_idle_ms: 30 * 60 * 1_000,
         }
     }
 }

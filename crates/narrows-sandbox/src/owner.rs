@@ -2,10 +2,11 @@
 //! ready, and whoever waits for one.
 
 use crate::backend::Fresh;
+use crate::cgroup::{self, Cgroup};
 use crate::guard::Ended;
 use crate::shelf::{self, Shelf, wait};
-use crate::spawn::{Control, Launch, Pidfd};
-use crate::zygote::{self, Stage, Zygote};
+use crate::spawn::Launch;
+use crate::zygote::{self, Born, Stage, Zygote};
 use crate::{Config, SandboxError};
 use narrows_types::control::FromZygote;
 use narrows_types::{BackendKind, Engine, LayerState};
@@ -34,6 +35,8 @@ pub struct Health {
     pub backend: BackendKind,
     /// Which engine.
     pub engine: Engine,
+    /// Its programs have a network.
+    pub network: bool,
     /// Workers can be had: a zygote is ready to fork, or the back end has been found to work.
     pub ready: bool,
     /// Process number of the zygote that forks now, where there is one.
@@ -55,6 +58,7 @@ impl Health {
         Self {
             backend,
             engine,
+            network: false,
             ready: false,
             pid: None,
             started: 0,
@@ -78,9 +82,9 @@ pub(crate) enum Ask {
 /// What happens to zygotes.
 pub(crate) enum Event {
     /// The process has been started.
-    Started { generation: u64, control: Arc<Control>, process: Pidfd, pid: u32 },
-    /// It said something, with a descriptor or without.
-    Said { generation: u64, message: FromZygote, fd: Option<OwnedFd> },
+    Started { generation: u64, born: Born },
+    /// It said something, with descriptors or without.
+    Said { generation: u64, message: FromZygote, fds: Vec<OwnedFd> },
     /// It is gone, or was never there.
     Gone { generation: u64, why: String },
 }
@@ -90,6 +94,8 @@ pub(crate) struct Pool {
     backend: BackendKind,
     config: Config,
     launch: Launch,
+    /// What bounds all zygotes and their workers together.
+    cgroup: Arc<Cgroup>,
     tell: watch::Sender<Health>,
     zygotes: HashMap<u64, Zygote>,
     /// The one that forks.
@@ -109,7 +115,7 @@ impl Pool {
     pub(crate) fn new(
         backend: BackendKind,
         config: Config,
-        launch: Launch,
+        (launch, cgroup): (Launch, Arc<Cgroup>),
         tell: watch::Sender<Health>,
     ) -> Self {
         Self {
@@ -117,6 +123,7 @@ impl Pool {
             shelf: Shelf::new(config.warm, PATIENCE),
             config,
             launch,
+            cgroup,
             tell,
             zygotes: HashMap::new(),
             current: None,
@@ -158,23 +165,22 @@ impl Pool {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Started { generation, control, process, pid } => {
-                match self.zygotes.get_mut(&generation) {
-                    Some(zygote) => zygote.started(control, process, pid),
-                    // Given up while it was being started.
-                    None => process.kill(),
-                }
-            }
-            Event::Said { generation, message, fd } => self.hear(generation, message, fd),
+            Event::Started { generation, born } => match self.zygotes.get_mut(&generation) {
+                Some(zygote) => zygote.started(born),
+                // Given up while it was being started.
+                None => born.process.kill(),
+            },
+            Event::Said { generation, message, fds } => self.hear(generation, message, fds),
             Event::Gone { generation, why } => self.lose(generation, self.broken(&why)),
         }
     }
 
-    fn hear(&mut self, generation: u64, message: FromZygote, fd: Option<OwnedFd>) {
+    fn hear(&mut self, generation: u64, message: FromZygote, fds: Vec<OwnedFd>) {
         let Some(zygote) = self.zygotes.get_mut(&generation) else { return };
         match message {
-            FromZygote::Ready { layers } if zygote.stage == Stage::Starting => {
+            FromZygote::Ready { mut layers } if zygote.stage == Stage::Starting => {
                 zygote.stage = Stage::Ready;
+                cgroup::note(&mut layers, zygote.bounded.clone());
                 self.ready(generation, layers);
             }
             FromZygote::Failed { reason } if zygote.stage == Stage::Starting => {
@@ -186,7 +192,7 @@ impl Pool {
                 self.lose(generation, self.broken("it spoke out of turn"));
             }
             FromZygote::Forked { id } => {
-                if let Some(fresh) = zygote.forked(id, fd.map(Pidfd::new)) {
+                if let Some(fresh) = zygote.forked(id, fds) {
                     self.shelf.put(fresh);
                 }
             }
@@ -302,7 +308,8 @@ impl Pool {
         }
         self.newest += 1;
         let stop = CancellationToken::new();
-        let listen = zygote::listen(self.newest, self.launch.clone(), events.clone(), stop.clone());
+        let what = (self.launch.clone(), Arc::clone(&self.cgroup));
+        let listen = zygote::listen(self.newest, what, events.clone(), stop.clone());
         self.listeners.spawn(listen);
         self.zygotes.insert(self.newest, Zygote::new(stop));
         if follows {
@@ -373,6 +380,7 @@ impl Pool {
             living: self.zygotes.values().map(Zygote::living).sum(),
             layers: Arc::clone(&self.layers),
             error: self.shelf.error(),
+            network: self.launch.network.is_some(),
             ..Health::new(self.backend, self.launch.engine)
         };
         shelf::publish(&self.tell, health);

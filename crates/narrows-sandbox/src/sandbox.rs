@@ -2,13 +2,15 @@
 
 use crate::backend::{Backend, Fresh};
 use crate::basic::Basic;
-use crate::choice::{CANDIDATES, Choice};
+use crate::cgroup::{Cgroup, CgroupPlace};
+use crate::choice::{CANDIDATES, Choice, Want};
 use crate::docker::Docker;
 use crate::guard::{Guard, Order};
-use crate::lease::Lease;
+use crate::kept::{Holder, Keeper};
+use crate::lease::{Door, Lease};
 use crate::owner::{self, Ask, Health};
 use crate::spawn::{Launch, Walls};
-use crate::{Config, SandboxError, microvm, solo};
+use crate::{Config, SandboxError, microvm, proxy, solo};
 use narrows_types::{BackendKind, BackendState, Engine, Language, Layer, LayerState};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,23 +33,6 @@ pub struct Sandbox {
     shared: Arc<Shared>,
 }
 
-/// What kind of worker a program wants.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Want {
-    /// Of the program.
-    pub language: Language,
-    /// Where it is to run. `None`: where the config says.
-    pub backend: Option<BackendKind>,
-    /// What is to evaluate it. `None`: what the config or the back end says.
-    pub engine: Option<Engine>,
-}
-
-impl From<Language> for Want {
-    fn from(language: Language) -> Self {
-        Self { language, backend: None, engine: None }
-    }
-}
-
 #[derive(Debug)]
 struct Shared {
     config: Config,
@@ -55,10 +40,21 @@ struct Shared {
     running: Arc<Semaphore>,
     /// Places to wait for one.
     waiting: Semaphore,
-    owners: Mutex<BTreeMap<(BackendKind, Engine), Owner>>,
+    owners: Mutex<BTreeMap<At, Owner>>,
+    keeper: Arc<Keeper>,
+    proxies: Arc<proxy::Common>,
     choice: OnceCell<Choice>,
+    cgroup: Arc<Cgroup>,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+/// One kind of worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct At {
+    backend: BackendKind,
+    engine: Engine,
+    network: bool,
 }
 
 /// The way to the owner of the workers of one engine on one back end.
@@ -74,7 +70,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// The binary is not there.
-    pub async fn start(config: Config) -> Result<Self, SandboxError> {
+    pub async fn start(mut config: Config) -> Result<Self, SandboxError> {
         let program = config.program.display();
         match tokio::fs::metadata(&config.program).await {
             Ok(found) if found.is_file() => {}
@@ -87,17 +83,27 @@ impl Sandbox {
         if config.backend == Some(BackendKind::Basic) {
             tracing::warn!("the sandbox back end is basic: programs run without any walls");
         }
+        // Whoever names a group wants it.
+        if matches!(config.cgroup.place, CgroupPlace::At(_)) {
+            config.require.push(Layer::Cgroup);
+        }
+        let cgroup = Arc::new(Cgroup::new(config.cgroup.clone()));
         let places = config.concurrent_max.max(1);
         let running = Arc::new(Semaphore::new(places));
         let waiting = Semaphore::new(config.waiting_max.min(Semaphore::MAX_PERMITS));
+        let tasks = TaskTracker::new();
+        let idle = Duration::from_millis(config.sessions_idle_ms);
         let shared = Shared {
+            keeper: Keeper::new(config.sessions_max, idle, tasks.clone()),
             config,
             running,
             waiting,
             owners: Mutex::default(),
+            proxies: Arc::default(),
             choice: OnceCell::new(),
+            cgroup,
             stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
+            tasks,
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -115,6 +121,47 @@ impl Sandbox {
         let deadline = Instant::from_std(deadline);
         let place = self.place(deadline).await?;
         let at = self.find(want.into(), deadline).await?;
+        self.fresh(at, place, deadline).await
+    }
+
+    /// Checks out the worker that holds a session's variables, or a new one that is to hold them,
+    /// once no other program of the session has it.
+    ///
+    /// # Errors
+    /// As [`Sandbox::lease`]; or the engine holds no variables, or an earlier program of the session
+    /// does not end before the deadline.
+    pub async fn lease_kept(
+        &self,
+        want: impl Into<Want>,
+        holder: Holder,
+        deadline: std::time::Instant,
+    ) -> Result<Lease, SandboxError> {
+        let deadline = Instant::from_std(deadline);
+        let at = self.find(want.into(), deadline).await?;
+        let At { backend, engine, .. } = at;
+        if !engine.keeps_state() {
+            return Err(SandboxError::Unkept(engine));
+        }
+        let kind = (backend, engine);
+        let (turn, lease) = self.shared.keeper.take((holder, kind), deadline).await?;
+        if let Some(lease) = lease {
+            return Ok(lease.kept(turn));
+        }
+        let place = self.place(deadline).await?;
+        Ok(self.fresh(at, place, deadline).await?.kept(turn))
+    }
+
+    /// Ends the workers that hold a session's variables.
+    pub fn forget(&self, holder: &Holder) {
+        self.shared.keeper.forget(holder);
+    }
+
+    async fn fresh(
+        &self,
+        at: At,
+        place: OwnedSemaphorePermit,
+        deadline: Instant,
+    ) -> Result<Lease, SandboxError> {
         let (answer, fresh) = oneshot::channel();
         let fresh = self.ask(at, Ask::Worker(answer), fresh, deadline).await?;
         Ok(self.guarded(fresh, place, deadline, at))
@@ -127,20 +174,32 @@ impl Sandbox {
             Err(TryAcquireError::Closed) => return Err(SandboxError::Stopped),
             Err(TryAcquireError::NoPermits) => {}
         }
-        let Ok(_waits) = shared.waiting.try_acquire() else {
+        let (_wanting, freed) = shared.keeper.wants_place();
+        let waits = shared.waiting.try_acquire();
+        // A place that a worker without a program gives up is waited for in any case.
+        if waits.is_err() && !freed {
             let (running, waiting) = (shared.config.concurrent_max, shared.config.waiting_max);
             return Err(SandboxError::Busy { running, waiting });
-        };
+        }
         let place = timeout_at(deadline, Arc::clone(&shared.running).acquire_owned()).await;
         place.map_err(|_late| SandboxError::Timeout)?.map_err(|_closed| SandboxError::Stopped)
     }
 
-    /// The back end and the engine for what is wanted.
-    async fn find(
+    /// What would launch such a worker, and what would evaluate its program.
+    ///
+    /// # Errors
+    /// There is no such worker: see [`SandboxError`].
+    pub async fn settle(
         &self,
-        want: Want,
-        deadline: Instant,
+        want: impl Into<Want>,
+        deadline: std::time::Instant,
     ) -> Result<(BackendKind, Engine), SandboxError> {
+        let found = self.find(want.into(), Instant::from_std(deadline)).await?;
+        Ok((found.backend, found.engine))
+    }
+
+    /// The worker for what is wanted.
+    async fn find(&self, want: Want, deadline: Instant) -> Result<At, SandboxError> {
         let chosen = async {
             if let Some(backend) = want.backend {
                 return Ok(backend);
@@ -157,7 +216,11 @@ impl Sandbox {
         if !backend.carries(engine) {
             return Err(SandboxError::Pair { backend, engine });
         }
-        Ok((backend, engine))
+        let network = want.network;
+        if network && !(engine.has_sockets() && backend == BackendKind::Process) {
+            return Err(SandboxError::Network { backend, engine });
+        }
+        Ok(At { backend, engine, network })
     }
 
     /// Whether programs in a language may ask for this engine.
@@ -221,7 +284,7 @@ impl Sandbox {
 
     async fn ask<T>(
         &self,
-        at: (BackendKind, Engine),
+        at: At,
         ask: Ask,
         answer: oneshot::Receiver<Result<T, SandboxError>>,
         deadline: Instant,
@@ -240,17 +303,21 @@ impl Sandbox {
         fresh: Fresh,
         place: OwnedSemaphorePermit,
         deadline: Instant,
-        at: (BackendKind, Engine),
+        At { backend, engine, .. }: At,
     ) -> Lease {
         let grace = Duration::from_millis(self.shared.config.kill_grace_ms);
         let (orders, ordered) =
             watch::channel(Order { deadline: deadline + grace, limits: None, kill: false });
         let (tell, told) = watch::channel(None);
-        let Fresh { read, write, worker, ended } = fresh;
+        let Fresh { read, write, worker, ended, door } = fresh;
         let stop = self.shared.stop.clone();
-        let guard = Guard { worker, orders: ordered, ended, tell, place, stop };
+        let bounded = !matches!(backend, BackendKind::Docker | BackendKind::Basic);
+        let cgroup = bounded.then(|| Arc::clone(&self.shared.cgroup));
+        let guard = Guard { worker, orders: ordered, ended, tell, place, stop, cgroup };
         self.shared.tasks.spawn(guard.watch());
-        Lease::new((read, write), orders, told, grace, at)
+        let (tasks, common) = (self.shared.tasks.clone(), Arc::clone(&self.shared.proxies));
+        let door = door.map(|listener| Door { listener, tasks, common });
+        Lease::new((read, write), orders, told, grace, ((backend, engine), door))
     }
 
     /// Gets workers of both languages ready, in parallel.
@@ -296,15 +363,28 @@ impl Sandbox {
         }
     }
 
+    /// Tries whether programs of an engine with sockets can have a network on the back end that has
+    /// one, by starting a worker there.
+    ///
+    /// # Errors
+    /// They cannot: why.
+    pub async fn try_network(&self, engine: Engine) -> Result<(), SandboxError> {
+        self.ready_at(At { backend: BackendKind::Process, engine, network: true }).await
+    }
+
     async fn ready(&self, backend: BackendKind, engine: Engine) -> Result<(), SandboxError> {
+        self.ready_at(At { backend, engine, network: false }).await
+    }
+
+    async fn ready_at(&self, at: At) -> Result<(), SandboxError> {
         let (answer, answered) = oneshot::channel();
         // A little later than the owner itself gives up, so that its reason gets here.
         let config = &self.shared.config;
-        let machines = config.microvm.as_ref().filter(|_| backend == BackendKind::Microvm);
+        let machines = config.microvm.as_ref().filter(|_| at.backend == BackendKind::Microvm);
         let boot_ms = machines.map_or(0, |machines| machines.boot_ms);
         let wait = config.start_ms.saturating_add(boot_ms).saturating_mul(4);
         let wait = Duration::from_millis(wait);
-        self.ask((backend, engine), Ask::Ready(answer), answered, Instant::now() + wait).await
+        self.ask(at, Ask::Ready(answer), answered, Instant::now() + wait).await
     }
 
     /// Every layer, and whether it holds for each engine that has started on the back end that is
@@ -340,11 +420,12 @@ impl Sandbox {
     /// Programs that run now.
     pub fn running(&self) -> usize {
         let places = self.shared.config.concurrent_max.max(1);
-        places.saturating_sub(self.shared.running.available_permits())
+        let taken = places.saturating_sub(self.shared.running.available_permits());
+        taken.saturating_sub(self.shared.keeper.count())
     }
 
     /// The owner of these workers, which begins with the first question.
-    fn owner(&self, at: (BackendKind, Engine)) -> Result<Owner, SandboxError> {
+    fn owner(&self, at: At) -> Result<Owner, SandboxError> {
         let mut owners = self.shared.owners.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(owner) = owners.get(&at) {
             return Ok(owner.clone());
@@ -357,20 +438,27 @@ impl Sandbox {
         Ok(owner)
     }
 
-    fn begin(&self, at: (BackendKind, Engine)) -> Result<Owner, SandboxError> {
-        let (backend, engine) = at;
+    fn begin(&self, at: At) -> Result<Owner, SandboxError> {
+        let At { backend, engine, network } = at;
         let mut config = self.shared.config.clone();
         let stop = self.shared.stop.clone();
         let (asks, asked) = mpsc::channel(ASKS_MAX);
         let (tell, health) = watch::channel(Health::new(backend, engine));
         let (program, args) = (config.program.clone(), config.args.clone());
-        let zygotes =
-            |walls| Launch { program: program.clone(), args: args.clone(), engine, walls };
+        let cgroup = Arc::clone(&self.shared.cgroup);
+        let zygotes = |walls, network| Launch {
+            program: program.clone(),
+            args: args.clone(),
+            engine,
+            walls,
+            network,
+        };
         let solo: Arc<dyn Backend> = match backend {
             BackendKind::Process | BackendKind::Wasm => {
                 let floor = backend == BackendKind::Process;
-                let launch = zygotes(if floor { Walls::Floor } else { Walls::Best });
-                let pool = owner::Pool::new(backend, config, launch, tell);
+                let network = network.then(|| config.network.clone());
+                let launch = zygotes(if floor { Walls::Floor } else { Walls::Best }, network);
+                let pool = owner::Pool::new(backend, config, (launch, cgroup), tell);
                 self.shared.tasks.spawn(pool.run(asked, stop));
                 return Ok(Owner { asks, health });
             }
@@ -388,10 +476,10 @@ impl Sandbox {
                     SandboxError::Backend { backend, why: why.to_owned() }
                 })?;
                 config.start_ms = config.start_ms.saturating_add(machines.boot_ms);
-                microvm::backend(machines)
+                microvm::backend(machines, cgroup)
             }
         };
-        let pool = solo::Pool::new(at, config, solo, tell);
+        let pool = solo::Pool::new((backend, engine), config, solo, tell);
         self.shared.tasks.spawn(pool.run(asked, stop));
         Ok(Owner { asks, health })
     }
@@ -404,5 +492,6 @@ impl Sandbox {
         if timeout(SHUTDOWN, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!("{} sandbox tasks do not end", self.shared.tasks.len());
         }
+        self.shared.cgroup.remove().await;
     }
 }

@@ -14,6 +14,9 @@ use tokio::time::{Instant, sleep_until};
 /// The wait after the first failure; each further one doubles it, up to [`BACKOFF_MAX`].
 const BACKOFF: Duration = Duration::from_millis(100);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// How long after a worker was handed out the next one is started while others wait: a start beside
+/// a short run makes that take twice as long.
+const REST: Duration = Duration::from_millis(2);
 
 /// Workers, those who wait, and failures.
 pub(crate) struct Shelf {
@@ -22,6 +25,8 @@ pub(crate) struct Shelf {
     /// So many failures in a row before those who wait are told.
     patience: u32,
     idle: VecDeque<Fresh>,
+    /// When one of them was handed out last.
+    handed_out: Option<Instant>,
     waiting: VecDeque<oneshot::Sender<Result<Fresh, SandboxError>>>,
     unready: Vec<oneshot::Sender<Result<(), SandboxError>>>,
     /// Somebody has asked: from then on it is kept full.
@@ -39,6 +44,7 @@ impl Shelf {
             warm,
             patience,
             idle: VecDeque::new(),
+            handed_out: None,
             waiting: VecDeque::new(),
             unready: Vec::new(),
             wanted: false,
@@ -113,8 +119,9 @@ impl Shelf {
                 self.idle.push_front(fresh);
                 return;
             };
-            if let Err(Ok(fresh)) = answer.send(Ok(fresh)) {
-                self.idle.push_front(fresh);
+            match answer.send(Ok(fresh)) {
+                Err(Ok(fresh)) => self.idle.push_front(fresh),
+                _ => self.handed_out = Some(Instant::now()),
             }
         }
     }
@@ -144,8 +151,18 @@ impl Shelf {
         }
     }
 
-    /// Workers that are wanted beyond those that wait and those on their way.
+    /// Until when it may stay as it is: half of it is enough for whoever comes next.
+    fn rests(&self) -> Option<Instant> {
+        let enough = !self.idle.is_empty() && self.idle.len() >= self.warm / 2;
+        let until = self.handed_out.map(|at| at + REST);
+        until.filter(|until| enough && *until > Instant::now())
+    }
+
+    /// Workers that are to be started now, beyond those that wait and those on their way.
     pub(crate) fn missing(&self, on_their_way: usize) -> usize {
+        if self.rests().is_some() {
+            return 0;
+        }
         let goal = self.waiting.len().saturating_add(self.warm);
         goal.saturating_sub(self.idle.len().saturating_add(on_their_way))
     }
@@ -169,10 +186,11 @@ impl Shelf {
         self.failures >= self.patience
     }
 
-    /// The end of the pause after a failure: it matters to those who wait for it, and to a shelf
-    /// that is not full.
+    /// When to look again: at the end of a pause, which matters to those who wait for it and to a
+    /// shelf that is not full, or of a rest.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.pause.filter(|_| self.wanted)
+        let pause = self.pause.filter(|_| self.wanted);
+        [pause, self.rests()].into_iter().flatten().min()
     }
 
     pub(crate) fn idle(&self) -> usize {
@@ -236,7 +254,7 @@ mod tests {
         let (tell, ended) = oneshot::channel();
         let told = CancellationToken::new();
         let (read, write) = (Box::new(tokio::io::empty()), Box::new(tokio::io::sink()));
-        (Fresh { read, write, worker: Ender::Told(told.clone()), ended }, tell, told)
+        (Fresh { read, write, worker: Ender::Told(told.clone()), ended, door: None }, tell, told)
     }
 
     fn error() -> SandboxError {
@@ -274,6 +292,33 @@ mod tests {
             assert!(shelf.wants());
             assert_eq!(shelf.due(), None);
         }
+    }
+
+    /// Half of a shelf is enough for a moment after a worker was handed out; less is not.
+    #[tokio::test(start_paused = true)]
+    async fn it_rests_after_a_worker_was_handed_out() {
+        let mut shelf = Shelf::new(4, 2);
+        assert_eq!(shelf.missing(0), 4);
+        let mut alive = Vec::new();
+        for _ in 0..4 {
+            let (one, tell, told) = fresh();
+            alive.push((tell, told));
+            shelf.put(one);
+        }
+        let mut taken = Vec::new();
+        for missing in [0, 0, 3] {
+            let mut waits = worker(&mut shelf);
+            shelf.hand_out();
+            taken.push(waits.try_recv().unwrap().unwrap());
+            assert_eq!(shelf.missing(0), missing);
+            assert_eq!(shelf.due().is_some(), missing == 0);
+        }
+        let (one, _tell, _told) = fresh();
+        shelf.put(one);
+        assert_eq!(shelf.missing(0), 0);
+        sleep_until(shelf.due().unwrap()).await;
+        assert_eq!(shelf.missing(0), 2);
+        assert_eq!(shelf.due(), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,12 +1,14 @@
 //! One zygote as its owner sees it, and the task that listens to it.
 
 use crate::backend::{Ender, Fresh};
+use crate::cgroup::Cgroup;
 use crate::guard::Ended;
 use crate::owner::Event;
 use crate::spawn::{self, Control, Launch, Pidfd, Running};
 use narrows_types::control::{Death, ToZygote};
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Socket;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +35,15 @@ pub(crate) enum Stage {
     Ending,
 }
 
+/// A zygote's process, which has not spoken yet.
+pub(crate) struct Born {
+    pub(crate) control: Arc<Control>,
+    pub(crate) process: Pidfd,
+    pub(crate) pid: u32,
+    /// As [`Zygote::bounded`].
+    pub(crate) bounded: Result<(), String>,
+}
+
 /// One zygote.
 pub(crate) struct Zygote {
     pub(crate) stage: Stage,
@@ -40,6 +51,8 @@ pub(crate) struct Zygote {
     pub(crate) born: Instant,
     pub(crate) forks: u32,
     pub(crate) pid: Option<u32>,
+    /// Whether it is in the group of all workers, or why not.
+    pub(crate) bounded: Result<(), String>,
     process: Option<Pidfd>,
     control: Option<Arc<Control>>,
     /// Workers that have been asked for.
@@ -57,6 +70,7 @@ impl Zygote {
             born: Instant::now(),
             forks: 0,
             pid: None,
+            bounded: Ok(()),
             process: None,
             control: None,
             asked: HashMap::new(),
@@ -65,8 +79,10 @@ impl Zygote {
         }
     }
 
-    pub(crate) fn started(&mut self, control: Arc<Control>, process: Pidfd, pid: u32) {
+    pub(crate) fn started(&mut self, born: Born) {
+        let Born { control, process, pid, bounded } = born;
         self.control = Some(control);
+        self.bounded = bounded;
         self.process = Some(process);
         self.pid = Some(pid);
     }
@@ -83,14 +99,17 @@ impl Zygote {
         Ok(())
     }
 
-    /// The worker exists. `None`: it was not asked for, or its pidfd is missing.
-    pub(crate) fn forked(&mut self, id: u64, worker: Option<Pidfd>) -> Option<Fresh> {
+    /// The worker exists, with what came beside the word of it: its pidfd, and what listens in its
+    /// network if it has one. `None`: it was not asked for, or its pidfd is missing.
+    pub(crate) fn forked(&mut self, id: u64, fds: Vec<OwnedFd>) -> Option<Fresh> {
         let (stream, _) = self.asked.remove(&id)?;
         let (tell, ended) = oneshot::channel();
         self.living.insert(id, tell);
         let (read, write) = stream.into_split();
-        let worker = Ender::Process(worker?);
-        Some(Fresh { read: Box::new(read), write: Box::new(write), worker, ended })
+        let mut fds = fds.into_iter();
+        let worker = Ender::Process(Pidfd::new(fds.next()?));
+        let door = fds.next();
+        Some(Fresh { read: Box::new(read), write: Box::new(write), worker, ended, door })
     }
 
     pub(crate) fn fork_failed(&mut self, id: u64) {
@@ -139,12 +158,12 @@ impl Zygote {
 /// Starts a zygote and passes on everything that it says until it is gone or nobody listens.
 pub(crate) async fn listen(
     generation: u64,
-    launch: Launch,
+    (launch, cgroup): (Launch, Arc<Cgroup>),
     events: mpsc::Sender<Event>,
     stop: CancellationToken,
 ) {
     let listening = async {
-        let why = match speak(generation, launch, &events).await {
+        let why = match speak(generation, launch, cgroup, &events).await {
             Ok(why) => why,
             Err(error) => error.to_string(),
         };
@@ -156,20 +175,21 @@ pub(crate) async fn listen(
 async fn speak(
     generation: u64,
     launch: Launch,
+    cgroup: Arc<Cgroup>,
     events: &mpsc::Sender<Event>,
 ) -> io::Result<String> {
     let path = launch.program.clone();
-    let started = spawn::start(launch)
+    let started = spawn::start(launch, cgroup)
         .await
         .map_err(|error| io::Error::other(format!("cannot start {}: {error}", path.display())))?;
     let control = Arc::new(started.control);
     let Running { process, pid, ended } = started.running;
-    let begun = Event::Started { generation, control: Arc::clone(&control), process, pid };
-    drop(events.send(begun).await);
+    let born = Born { control: Arc::clone(&control), process, pid, bounded: started.bounded };
+    drop(events.send(Event::Started { generation, born }).await);
     let why = loop {
         match control.receive().await {
-            Ok(Some((message, fd))) => {
-                drop(events.send(Event::Said { generation, message, fd }).await);
+            Ok(Some((message, fds))) => {
+                drop(events.send(Event::Said { generation, message, fds }).await);
             }
             Ok(None) => break "its control socket closed".to_owned(),
             Err(error) => break format!("its control socket broke: {error}"),

@@ -108,6 +108,9 @@ pub struct RunAsk {
     pub output_bytes: Option<u64>,
     /// The session that it belongs to.
     pub session: Option<SessionId>,
+    /// It finds what earlier programs of its session defined, and leaves what it defines.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub state: bool,
     /// As a job: the answer comes at once.
     pub background: bool,
     /// The caller can follow a job: should the run outlive its time in the foreground, it becomes

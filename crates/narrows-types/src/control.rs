@@ -62,11 +62,13 @@ pub enum Layer {
     IpcNamespace,
     /// An own host name.
     UtsNamespace,
+    /// A control group that bounds memory and processes of all workers together, or of one container.
+    Cgroup,
 }
 
 impl Layer {
     /// Every layer, in the order in which they are shown.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NoNewPrivs,
         Self::Seccomp,
         Self::Rlimits,
@@ -78,6 +80,7 @@ impl Layer {
         Self::NetNamespace,
         Self::IpcNamespace,
         Self::UtsNamespace,
+        Self::Cgroup,
     ];
 
     /// The layers without which nothing starts.
@@ -102,6 +105,7 @@ impl Layer {
             Self::NetNamespace => "net_namespace",
             Self::IpcNamespace => "ipc_namespace",
             Self::UtsNamespace => "uts_namespace",
+            Self::Cgroup => "cgroup",
         }
     }
 }

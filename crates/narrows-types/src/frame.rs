@@ -27,6 +27,8 @@ pub enum ToWorker {
     Reply(Reply),
     /// Asks for `Idle`, once everything before it is worked off and the program waits.
     Ping,
+    /// The check did not pass; a program that comes later may find what earlier ones defined.
+    No,
 }
 
 /// A program to run.
@@ -45,6 +47,9 @@ pub struct Program {
     pub now_ms: u64,
     /// Seed of the program's random numbers.
     pub seed: u64,
+    /// What it defines stays for the next program, which the worker waits for after `Done`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub state: bool,
 }
 
 /// The free names that are bound.
@@ -96,7 +101,7 @@ pub enum FromWorker {
     Idle,
     /// Content for the answer: a handle that a result carried, or any value.
     Show(Box<RawValue>),
-    /// The last frame.
+    /// The last frame of a program.
     Done(Box<Done>),
 }
 
@@ -173,6 +178,7 @@ mod kind {
     pub(super) const GO: u8 = 2;
     pub(super) const REPLY: u8 = 3;
     pub(super) const PING: u8 = 4;
+    pub(super) const NO: u8 = 5;
     pub(super) const USES: u8 = 65;
     pub(super) const CALL: u8 = 66;
     pub(super) const LOG: u8 = 67;
@@ -200,6 +206,7 @@ impl ToWorker {
                 seal(out)
             }
             Self::Ping => seal(vec![0, 0, 0, 0, kind::PING]),
+            Self::No => seal(vec![0, 0, 0, 0, kind::NO]),
         }
     }
 
@@ -226,6 +233,7 @@ impl ToWorker {
                 Ok(Self::Reply(Reply { id, ok: *ok == 1, at_us, body: body.to_owned() }))
             }
             kind::PING if payload.is_empty() => Ok(Self::Ping),
+            kind::NO if payload.is_empty() => Ok(Self::No),
             other => Err(BadFrame(format!("kind {other} is not for a worker"))),
         }
     }

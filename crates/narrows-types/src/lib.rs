@@ -14,6 +14,7 @@ pub mod guest;
 pub mod id;
 pub mod limits;
 mod nearest;
+mod network;
 pub mod pass;
 pub mod place;
 pub mod raw;
@@ -34,8 +35,9 @@ pub use durable::{
 };
 pub use fault::{Fault, Kind, Origin, Retry};
 pub use id::{ArtifactId, JobId, RunId, SessionId};
-pub use limits::{Limit, Limits, Lowered, NoNetwork, ReadOnly};
+pub use limits::{Limit, Limits, Lowered, ReadOnly};
 pub use nearest::nearest;
+pub use network::{Host, Network};
 pub use pass::{
     AnswerBack, Back, Changes, Client, ClientSession, ListAsk, ListKind, Listed, Method, Mode,
     Offering, PassAsk, Passed, Question, Update, WireError,

@@ -1,11 +1,12 @@
 //! Limits of a run. The same names and meanings on every back end.
 
+use crate::network::Network;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// What one run may use. A call can only tighten what the config allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Milliseconds from start to end, waiting for tools included.
@@ -23,8 +24,8 @@ pub struct Limits {
     pub processes: u32,
     /// Nothing but the run's own files can be written.
     pub read_only: ReadOnly,
-    /// What the run reaches of the network.
-    pub network: NoNetwork,
+    /// What the run reaches of the network by itself. Engines without sockets reach nothing.
+    pub network: Network,
     /// Tool calls in the run.
     pub calls: u32,
     /// Tool calls under way at once; further ones wait.
@@ -52,7 +53,7 @@ impl Default for Limits {
             files: 100,
             processes: 16,
             read_only: ReadOnly,
-            network: NoNetwork,
+            network: Network::default(),
             calls: 1_000,
             calls_parallel: 64,
             result_bytes: 16 << 20,
@@ -83,7 +84,7 @@ impl Limits {
 }
 
 /// Limits that somebody lowers for a run: the agent, an intent or a key. Nothing is ever raised.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Lowered {
     /// [`Limits::wall_ms`].
@@ -109,7 +110,7 @@ pub struct Lowered {
     pub read_only: Option<ReadOnly>,
     /// [`Limits::network`].
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub network: Option<NoNetwork>,
+    pub network: Option<Network>,
     /// [`Limits::calls`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<u32>,
@@ -158,6 +159,9 @@ impl Lowered {
         at_most(&mut limits.memory_bytes, self.memory_bytes);
         at_most(&mut limits.disk_bytes, self.disk_bytes);
         at_most(&mut limits.files, self.files);
+        if let Some(network) = &self.network {
+            limits.network = limits.network.meet(network);
+        }
         at_most(&mut limits.processes, self.processes);
         at_most(&mut limits.calls, self.calls);
         at_most(&mut limits.calls_parallel, self.calls_parallel);
@@ -186,30 +190,6 @@ impl<'de> Deserialize<'de> for ReadOnly {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let said = bool::deserialize(deserializer)?;
         said.then_some(Self).ok_or_else(|| D::Error::custom(Self::WHY))
-    }
-}
-
-/// `none`, which is all that it can be: what a run wants of the network it asks a tool for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct NoNetwork;
-
-impl NoNetwork {
-    /// How it is written.
-    pub const NAME: &str = "none";
-    /// Why it cannot be anything else.
-    pub const WHY: &str = "network can only be \"none\": programs reach servers through tools";
-}
-
-impl Serialize for NoNetwork {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(Self::NAME)
-    }
-}
-
-impl<'de> Deserialize<'de> for NoNetwork {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let said = serde_json::Value::deserialize(deserializer)?;
-        (said == Self::NAME).then_some(Self).ok_or_else(|| D::Error::custom(Self::WHY))
     }
 }
 
@@ -279,12 +259,19 @@ mod tests {
         most.lower(&mut limits);
         assert_eq!(limits, Limits { cpu_ms: 5, calls: 0, ..Limits::default() });
         assert_eq!((most.is_empty(), most.nothing()), (false, None));
+        let hosts = |hosts: &[&str]| Network::of(hosts).unwrap();
+        let mut limits = Limits { network: hosts(&["a.com", "b.com"]), ..Limits::default() };
+        Lowered::default().lower(&mut limits);
+        assert_eq!(limits.network, hosts(&["a.com", "b.com"]));
+        Lowered { network: Some(hosts(&["b.com", "c.com"])), ..Lowered::default() }
+            .lower(&mut limits);
+        assert_eq!(limits.network, hosts(&["b.com"]));
         assert_eq!(Lowered { wall_ms: Some(0), ..most }.nothing(), Some("wall_ms"));
         assert!(serde_json::from_str::<Lowered>(r#"{"cpu_msec": 5}"#).is_err());
         assert!(serde_json::from_str::<Lowered>(r#"{"read_only": true}"#).is_ok());
         assert!(serde_json::from_str::<Lowered>(r#"{"network": "none"}"#).is_ok());
-        let reaches = serde_json::from_str::<Lowered>(r#"{"network": ["a.b"]}"#).unwrap_err();
-        assert!(reaches.to_string().starts_with(NoNetwork::WHY), "{reaches}");
+        let reaches = serde_json::from_str::<Lowered>(r#"{"network": "a.b"}"#).unwrap_err();
+        assert!(reaches.to_string().starts_with(Network::SHAPE), "{reaches}");
         let writes = serde_json::from_str::<Lowered>(r#"{"read_only": false}"#).unwrap_err();
         assert!(writes.to_string().starts_with(ReadOnly::WHY), "{writes}");
     }

@@ -109,6 +109,16 @@ impl Engine {
         !matches!(self, Self::Deno | Self::Cpython)
     }
 
+    /// Whether a program in it may open sockets at all, where its limits say so.
+    pub fn has_sockets(self) -> bool {
+        !self.is_embedded()
+    }
+
+    /// Whether programs of one session can find what earlier ones defined.
+    pub fn keeps_state(self) -> bool {
+        matches!(self, Self::Quickjs | Self::Wasm | Self::Monty)
+    }
+
     /// What it evaluates.
     pub fn language(self) -> Language {
         match self {

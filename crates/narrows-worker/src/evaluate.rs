@@ -10,6 +10,7 @@ use narrows_types::control::{Death, EXIT_CPU, EXIT_EVALUATOR, EXIT_MEMORY};
 use narrows_types::frame::{Program, ToWorker};
 use narrows_types::{Language, Limits};
 use nix::poll::poll;
+use std::mem::ManuallyDrop;
 use std::os::unix::net::UnixStream;
 
 /// Why an evaluation stopped without a `Done`: the link broke, or the host broke the protocol.
@@ -23,11 +24,12 @@ pub trait Engine: Sized {
     const SAMPLE: &'static str;
 
     /// Runs one program whose `Run` frame has been read: speaks `Uses`, `Call` and so on over the
-    /// wire and ends with `Done`.
+    /// wire, ends with `Done` and gives the wire back. With [`Program::state`] it is asked again,
+    /// and the next program finds what this one defined.
     ///
     /// # Errors
     /// The link broke or the host broke the protocol. What the program does wrong is in `Done`.
-    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped>;
+    fn run(&mut self, wire: Wire, program: &Program) -> Result<Wire, Stopped>;
 
     /// How the interpreter is started that evaluates programs, where it is none of this binary's.
     fn outside(&self) -> Option<&Start> {
@@ -41,34 +43,35 @@ pub trait Engine: Sized {
 impl Engine for js::Prepared {
     const SAMPLE: &'static str = js::SAMPLE;
 
-    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
-        Ok(self.run(&mut Link::new(wire), program)?)
+    fn run(&mut self, wire: Wire, program: &Program) -> Result<Wire, Stopped> {
+        Link::lend(wire, |link| self.run(link, program))
     }
 }
 
 impl Engine for py::Prepared {
     const SAMPLE: &'static str = py::SAMPLE;
 
-    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
-        Ok(self.run(&mut Link::new(wire), program)?)
+    fn run(&mut self, wire: Wire, program: &Program) -> Result<Wire, Stopped> {
+        Link::lend(wire, |link| self.run(link, program))
     }
 }
 
 impl Engine for wasm::Prepared {
     const SAMPLE: &'static str = js::SAMPLE;
 
-    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
-        Ok(self.run(&mut Link::new(wire), program)?)
+    fn run(&mut self, wire: Wire, program: &Program) -> Result<Wire, Stopped> {
+        Link::lend(wire, |link| self.run(link, program))
     }
 }
 
 impl<R: Reader> Engine for Beside<R> {
     const SAMPLE: &'static str = R::SAMPLE;
 
-    fn run(self, wire: Wire, program: &Program) -> Result<(), Stopped> {
+    fn run(&mut self, wire: Wire, program: &Program) -> Result<Wire, Stopped> {
         let own = self.start.once;
-        match self.run(&mut Link::new(wire), program)? {
-            Relayed::Done => Ok(()),
+        let mut link = Link::new(wire);
+        match self.run(&mut link, program)? {
+            Relayed::Done => Ok(link.into_stream()),
             Relayed::Gone if own => process::exit(end_of_evaluator(&program.limits)),
             Relayed::Gone => process::exit(EXIT_EVALUATOR),
         }
@@ -105,19 +108,39 @@ fn end_of_evaluator(limits: &Limits) -> i32 {
     EXIT_EVALUATOR
 }
 
-/// Reads one program from the stream and runs it right here, with no jail around it: for tests of
-/// what is above and beside the jail, never for a program that is not trusted. The engine's own
-/// limits hold; the process must use [`crate::Allocator`] for Python.
+/// Reads programs from the stream, one unless they keep state, and runs them right here, with no
+/// jail around them: for tests of what is above and beside the jail, never for a program that is
+/// not trusted. The engine's own limits hold; the process must use [`crate::Allocator`] for Python.
 ///
 /// # Errors
 /// As [`Engine::run`].
 pub fn evaluate(stream: UnixStream, language: Language) -> Result<(), Stopped> {
-    let mut wire = Wire::from(stream);
-    let ToWorker::Run(program) = Link::new(&mut wire).receive()? else {
+    let wire = Wire::from(stream);
+    match language {
+        Language::TypeScript => live(wire, js::prepare().map_err(Stopped)?, |_| Ok(())),
+        Language::Python => live(wire, py::prepare().map_err(Stopped)?, |_| Ok(())),
+    }
+}
+
+/// Runs a program, and those that come after it where its worker is kept; each has its limits set
+/// before it runs.
+pub(crate) fn live<E: Engine>(
+    mut wire: Wire,
+    engine: E,
+    mut confine: impl FnMut(&Program) -> Result<(), String>,
+) -> Result<(), Stopped> {
+    let ToWorker::Run(mut program) = Link::new(&mut wire).receive()? else {
         return Err(Stopped("expected a program".to_owned()));
     };
-    match language {
-        Language::TypeScript => Engine::run(js::prepare().map_err(Stopped)?, wire, &program),
-        Language::Python => Engine::run(py::prepare().map_err(Stopped)?, wire, &program),
+    // Never dropped: a worker ends with its last program, and to free a heap object by object costs
+    // more than a short run, for each page of it must be copied from the zygote first.
+    let mut engine = ManuallyDrop::new(engine);
+    loop {
+        confine(&program).map_err(Stopped)?;
+        wire = engine.run(wire, &program)?;
+        if !program.state {
+            return Ok(());
+        }
+        program = Link::new(&mut wire).next_program()?;
     }
 }

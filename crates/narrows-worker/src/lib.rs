@@ -33,6 +33,7 @@ pub use wire::Wire;
 pub use monty_alloc::LimitedAllocator as Allocator;
 
 use jail::Walls;
+use narrows_types::Network;
 use narrows_types::guest::{FIRST, HYPERVISOR};
 use single::Carrier;
 use std::path::Path;
@@ -40,11 +41,12 @@ use std::process::ExitCode;
 
 /// Runs a zygote or a worker, as `args` say, which follow the word `worker` on the command line:
 /// `--engine NAME [--link fork|stdio|DEVICE|vsock:PORT] [--walls floor|best|none] [--python PATH]
-/// [--venv PATH] [--deno PATH] [--disk-bytes N] [--files N] [--processes N]`. With the link `fork`, which
-/// is where nothing is said, it is a zygote whose control socket is descriptor 3; with another one
-/// it is a worker for one run. Without a word about walls the floor must stand. After the word `guest`
-/// it is the first process of a virtual machine, which forks such a worker; after the word `hypervisor`
-/// it becomes one, behind walls of its own.
+/// [--venv PATH] [--deno PATH] [--npm PATH] [--network HOST,HOST] [--memory-bytes N] [--disk-bytes N]
+/// [--files N] [--processes N]`. With the link `fork`, which is where nothing is said, it is a zygote
+/// whose control socket is descriptor 3; with another one it is a worker for one run. Without a word
+/// about walls the floor must stand. After the word `guest` it is the first process of a virtual
+/// machine, which forks such a worker; after the word `hypervisor` it becomes one, behind walls of its
+/// own.
 ///
 /// Returns only if the arguments are wrong.
 pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
@@ -59,9 +61,8 @@ pub fn main(args: impl Iterator<Item = String>) -> ExitCode {
             let once = orders.carrier.is_some();
             orders.run(|| cpython::prepare(&orders.python, orders.walls != Walls::None, once))
         }
-        narrows_types::Engine::Deno => {
-            orders.run(|| deno::prepare(orders.deno, orders.carrier.is_some()))
-        }
+        narrows_types::Engine::Deno => orders
+            .run(|| deno::prepare(orders.deno, orders.network.as_ref(), orders.carrier.is_some())),
     }
 }
 
@@ -100,14 +101,16 @@ struct Orders<'a> {
     carrier: Option<Carrier<'a>>,
     walls: Walls,
     python: cpython::Settings,
-    /// The binary.
-    deno: Option<&'a Path>,
+    deno: deno::Settings<'a>,
+    /// What programs may reach at most, where they have a network.
+    network: Option<Network>,
 }
 
 impl<'a> Orders<'a> {
     fn read(args: &'a [String]) -> Option<Self> {
         let (mut engine, mut carrier, mut walls) = (None, None, Walls::Floor);
-        let (mut python, mut deno) = (cpython::Settings::default(), None);
+        let (mut python, mut deno) = (cpython::Settings::default(), deno::Settings::default());
+        let mut network = None;
         let pairs = args.as_chunks::<2>();
         if !pairs.1.is_empty() {
             return None;
@@ -128,15 +131,20 @@ impl<'a> Orders<'a> {
                 ("--walls", "best") => walls = Walls::Best,
                 ("--walls", "none") => walls = Walls::None,
                 ("--python", path) => python.python = Some(path.into()),
-                ("--deno", path) => deno = Some(Path::new(path)),
+                ("--deno", path) => deno.binary = Some(Path::new(path)),
+                ("--npm", path) => deno.packages = Some(Path::new(path)),
                 ("--venv", path) => python.venv = Some(path.into()),
+                ("--memory-bytes", number) => deno.memory_bytes = Some(number.parse().ok()?),
                 ("--disk-bytes", number) => python.most.disk_bytes = number.parse().ok()?,
                 ("--files", number) => python.most.files = number.parse().ok()?,
+                ("--network", Network::NONE) => network = Some(Network::default()),
+                ("--network", hosts) => network = Some(Network::of(hosts.split(',')).ok()?),
                 ("--processes", number) => python.most.processes = number.parse().ok()?,
                 _ => return None,
             }
         }
-        Some(Self { engine: engine?, carrier, walls, python, deno })
+        python.network = network.is_some();
+        Some(Self { engine: engine?, carrier, walls, python, deno, network })
     }
 
     fn run<E: Engine>(&self, prepare: impl FnOnce() -> Result<E, String>) -> ! {
@@ -173,7 +181,8 @@ mod tests {
                     carrier,
                     walls,
                     python: cpython::Settings::default(),
-                    deno: None
+                    deno: deno::Settings::default(),
+                    network: None,
                 }),
                 "{line}"
             );
@@ -185,6 +194,7 @@ mod tests {
             "--engine v8",
             "--engine quickjs --link tcp",
             "--engine quickjs --link vsock:x",
+            "--engine deno --network https://a.com",
         ];
         for wrong in wrong.into_iter().chain(["--engine quickjs --walls some", "--link stdio"]) {
             assert_eq!(Orders::read(&args(wrong)), None, "{wrong}");

@@ -1,7 +1,8 @@
 //! The worker's end of the one descriptor: blocking frames over a socket.
 
+use crate::evaluate::Stopped;
 use narrows_types::Uses;
-use narrows_types::frame::{BadFrame, FromWorker, Go, PREFIX_BYTES, ToWorker};
+use narrows_types::frame::{BadFrame, FromWorker, Go, PREFIX_BYTES, Program, ToWorker};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::io::{self, Read, Write};
@@ -23,6 +24,8 @@ pub(crate) enum LinkError {
     Io(io::Error),
     /// The host sent what is no frame.
     Bad(BadFrame),
+    /// The host refused the program: there is nothing to say of it, and another may come.
+    Refused,
 }
 
 impl From<io::Error> for LinkError {
@@ -63,6 +66,36 @@ impl<S: Read + Write> Link<S> {
         Self { stream }
     }
 
+    /// What carries the frames.
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
+    }
+
+    /// Has one program speak over a stream, and gives that back. A program that the host refused is
+    /// over like any other.
+    pub(crate) fn lend(
+        stream: S,
+        speak: impl FnOnce(&mut Self) -> Result<(), LinkError>,
+    ) -> Result<S, Stopped> {
+        let mut link = Self::new(stream);
+        match speak(&mut link) {
+            Ok(()) | Err(LinkError::Refused) => Ok(link.into_stream()),
+            Err(broken) => Err(broken.into()),
+        }
+    }
+
+    /// Waits for the next program of a worker that is kept. What the host said to the last one
+    /// before it heard of its end is of no interest any more.
+    pub(crate) fn next_program(&mut self) -> Result<Box<Program>, LinkError> {
+        loop {
+            match self.receive()? {
+                ToWorker::Run(program) => return Ok(program),
+                ToWorker::Reply(_) | ToWorker::Ping => {}
+                ToWorker::Go(_) | ToWorker::No => return Err(unexpected("no program")),
+            }
+        }
+    }
+
     /// Sends one frame, blocking.
     pub(crate) fn send(&mut self, frame: &FromWorker) -> Result<(), LinkError> {
         self.stream.write_all(&frame.encode()?)?;
@@ -101,11 +134,17 @@ impl<S: Read + Write> Link<S> {
         self.send(&FromWorker::Uses(Box::new(uses)))?;
         match self.receive()? {
             ToWorker::Go(Go { namespaces }) if good => Ok(namespaces),
-            // With findings the host has nothing to say but the end of the link.
+            ToWorker::No => Err(LinkError::Refused),
+            // With findings the host has nothing else to say but the end of the link.
             ToWorker::Go(_) => Err(unexpected("go for a program with findings")),
             _ => Err(unexpected("anything but go")),
         }
     }
+}
+
+/// The end of a worker that cannot be kept, although it is wanted for another program.
+pub(crate) fn restless() -> LinkError {
+    LinkError::Io(io::Error::other("the program does not come to its end"))
 }
 
 /// The host did not keep to the protocol.

@@ -1,6 +1,6 @@
-//! The rehearsal: one child runs a sample program before the walls are up, so that it is known
-//! which memory a run touches. The zygote plays the host; the sample is ours, so that the zygote
-//! still never sees a stranger's program.
+//! The rehearsal: a child runs a sample program before the walls are up, so that it is known which
+//! memory a run touches, and a second one which of it exactly. The zygote plays the host; the sample
+//! is ours, so that the zygote still never sees a stranger's program.
 
 use crate::evaluate::Engine;
 use crate::jail::memory::Footprint;
@@ -10,6 +10,7 @@ use crate::wire::Wire;
 use narrows_types::Limits;
 use narrows_types::frame::{FromWorker, Go, PREFIX_BYTES, Program, Reply, ToWorker};
 use std::io::{Read, Write};
+use std::mem::ManuallyDrop;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -23,15 +24,18 @@ const FRAME_BYTES_MAX: usize = 1 << 20;
 /// What a short program of this engine touches. Empty if the rehearsal fails: then every worker
 /// takes its memory on demand.
 pub(crate) fn rehearse<E: Engine>(engine: &mut Option<E>) -> Footprint {
-    play(engine).unwrap_or_default().settle()
+    let rough = play(engine, &Footprint::default()).unwrap_or_default();
+    play(engine, &rough).unwrap_or(rough).settle()
 }
 
-fn play<E: Engine>(engine: &mut Option<E>) -> Option<Footprint> {
+/// One child's part and the zygote's; what `rough` has of code the child has page by page.
+fn play<E: Engine>(engine: &mut Option<E>, rough: &Footprint) -> Option<Footprint> {
     let (mut ours, theirs) = UnixStream::pair().ok()?;
     ours.set_read_timeout(Some(WAIT)).ok()?;
     ours.set_write_timeout(Some(WAIT)).ok()?;
     let Side::Parent(child) = process::fork().ok()? else {
         drop(ours);
+        rough.part();
         process::exit(perform(engine.take(), theirs))
     };
     drop(theirs);
@@ -48,6 +52,7 @@ fn play<E: Engine>(engine: &mut Option<E>) -> Option<Footprint> {
 /// The child's part. Its last words on the socket, after its last frame, are the footprint.
 fn perform<E: Engine>(engine: Option<E>, mut socket: UnixStream) -> i32 {
     let played = engine.and_then(|engine| {
+        let mut engine = ManuallyDrop::new(engine);
         let mut wire = Wire::from(socket.try_clone().ok()?);
         let ToWorker::Run(program) = Link::new(&mut wire).receive().ok()? else { return None };
         engine.run(wire, &program).ok()?;
@@ -65,6 +70,7 @@ fn host(socket: &mut UnixStream, code: &str) -> Option<Footprint> {
         limits: Limits::default(),
         now_ms: 0,
         seed: 0,
+        state: false,
     };
     socket.write_all(&ToWorker::Run(Box::new(program)).encode().ok()?).ok()?;
     for _ in 0..FRAMES_MAX {

@@ -86,14 +86,14 @@ impl<R: Reader> Beside<R> {
     /// # Errors
     /// The link broke, or somebody did not keep to the protocol.
     pub(crate) fn run<S: Read + Write + AsFd>(
-        self,
+        &mut self,
         link: &mut Link<S>,
         program: &Program,
     ) -> Result<Relayed, LinkError> {
         let began = Began::now();
         let Text { uses, script, more, own } = self.reader.read(&program.code);
         let namespaces = link.ask_to_go(uses)?;
-        let Some(mut evaluator) = self.evaluator else {
+        let Some(mut evaluator) = self.evaluator.take() else {
             let done = Done { end: End::Deadlock, usage: Usage::default() };
             link.send(&FromWorker::Done(Box::new(done)))?;
             return Ok(Relayed::Done);
@@ -433,7 +433,7 @@ mod tests {
     }
 
     fn beside(stream: UnixStream) -> Forked {
-        Forked { pid: Pid::this(), socket: stream.into(), scratch: None }
+        Forked { pid: Pid::this(), socket: stream.into(), scratch: None, door: None }
     }
 
     #[test]

@@ -44,7 +44,8 @@ impl Run {
         });
         let limits = Limits::default();
         let (code, input) = (code.to_owned(), None);
-        let program = Program { code, language, input, limits, now_ms: 1_767_225_600_000, seed: 7 };
+        let (now_ms, seed) = (1_767_225_600_000, 7);
+        let program = Program { code, language, input, limits, now_ms, seed, state: false };
         let mut run = Self { socket, frames, sent: Vec::new(), calls: Vec::new(), done: false };
         run.send(&ToWorker::Run(Box::new(program)));
         assert!(matches!(run.take(LONG), Some(FromWorker::Uses(uses)) if uses.findings.is_empty()));

@@ -3,8 +3,8 @@
 
 use crate::evaluate::Engine;
 use crate::guest;
-use crate::jail::memory::Footprint;
-use crate::jail::outside::Outside;
+use crate::jail::memory::{Footprint, started_by_others};
+use crate::jail::outside::{Outside, Start};
 use crate::jail::seal::{Baseline, Seal};
 use crate::jail::{Report, Walls, filter, process, walls};
 use crate::link::Link;
@@ -53,16 +53,21 @@ fn start<E: Engine>(
     let wire = open(carrier)?;
     process::end_first_process().map_err(|error| format!("signals: {error}"))?;
     let baseline = Baseline::measure();
+    if kind == Walls::None {
+        started_by_others();
+    }
     let mut report = Report::default();
     let start = engine.outside().cloned();
+    if start.as_ref().is_some_and(|start| start.network) {
+        return Err("a worker that nobody forks has no network".to_owned());
+    }
     let (strict, wide) = (filter::worker(None)?, filter::zygote(start.is_some())?);
     let wards = start.is_some();
-    let visible = start.as_ref().map_or(&[][..], |start| &start.visible);
-    let empty = start.as_ref().and_then(|start| start.scratch.as_deref());
+    let view = start.as_ref().map(Start::view).unwrap_or_default();
     if kind != Walls::None {
         // What is started outside of this binary is the first process of a namespace of its own.
-        walls::separate(&mut report, start.is_some(), (visible, empty));
-        walls::give_up(&mut report, visible, false);
+        walls::separate(&mut report, start.is_some(), &view);
+        walls::give_up(&mut report, view.read, false);
     }
     let outside = start.map(|start| beside(&start, &report, kind)).transpose()?;
     let evaluator = outside.map(Outside::into_evaluator).transpose();

@@ -18,6 +18,12 @@ impl Began {
         Self { wall: Instant::now(), cpu: processor(), memory_bytes: peak_bytes() }
     }
 
+    /// As [`Began::now`], of a process that is kept: its memory counts from its first program on.
+    pub(crate) fn with_memory(first: &mut Option<u64>) -> Self {
+        let now = Self::now();
+        Self { memory_bytes: *first.get_or_insert(now.memory_bytes), ..now }
+    }
+
     /// Time since, waiting included.
     pub(crate) fn wall(self) -> Duration {
         self.wall.elapsed()

@@ -4,20 +4,20 @@
 //! It never sees a byte of any program. When the sandbox goes away the control socket ends, the
 //! zygote with it, and all workers with the zygote.
 
-use crate::evaluate::{Engine, Stopped};
+use crate::evaluate::{self, Engine, Stopped};
 use crate::jail::control::Control;
 use crate::jail::outside::{Forked, Outside, Start};
 use crate::jail::process::{self, Side};
-use crate::jail::seal::{Baseline, Seal, confine};
+use crate::jail::seal::{Baseline, Confined, Seal};
 use crate::jail::{Report, Walls, filter, walls};
-use crate::link::{Link, LinkError};
+use crate::link::LinkError;
 use crate::living::Living;
 use crate::rehearsal::rehearse;
 use crate::wire::Wire;
 use narrows_types::control::{
     CONTROL_FD, Death, EXIT_LINK, EXIT_PANIC, EXIT_UNSEALED, FromZygote, SIGNALLED, ToZygote,
 };
-use narrows_types::frame::ToWorker;
+use narrows_types::frame::Program;
 use narrows_types::{Layer, LayerState};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
@@ -31,6 +31,10 @@ use std::panic::AssertUnwindSafe;
 /// Exit code of a zygote that could not start, or whose sandbox broke the protocol.
 const EXIT_FAILED: i32 = 1;
 
+/// Why no program can have a network.
+const NO_NETWORK: &str = "programs can have no network here: it takes a user, a mount and a network \
+                          namespace";
+
 /// Runs a zygote on descriptor [`CONTROL_FD`] until the sandbox closes it. Does not return; a
 /// process that it forks does not either.
 pub(crate) fn run<E: Engine>(prepare: impl FnOnce() -> Result<E, String>, walls: Walls) -> ! {
@@ -40,9 +44,7 @@ pub(crate) fn run<E: Engine>(prepare: impl FnOnce() -> Result<E, String>, walls:
     let control = Control::new(socket);
     let outcome = match start(&control, prepare, walls) {
         Ok((zygote, engine)) => zygote.serve(engine),
-        Err(reason) => {
-            control.send(&FromZygote::Failed { reason }, None).map_err(|e| e.to_string())
-        }
+        Err(reason) => control.send(&FromZygote::Failed { reason }, &[]).map_err(|e| e.to_string()),
     };
     process::exit(if outcome.is_ok() { 0 } else { EXIT_FAILED })
 }
@@ -74,16 +76,20 @@ fn start<E: Engine>(
     let wards = start.as_ref().is_some_and(|start| start.anew.is_some());
     let strict = filter::worker(None)?;
     let wide = filter::zygote(wards)?;
-    let visible = start.as_ref().map_or(&[][..], |start| &start.visible);
-    let empty = start.as_ref().and_then(|start| start.scratch.as_deref());
-    if walls::separate(&mut report, true, (visible, empty)) {
+    let view = start.as_ref().map(Start::view).unwrap_or_default();
+    if walls::separate(&mut report, true, &view) {
         enter_pid_namespace()?;
     }
     let mut outside = None;
-    if let Some(start) = start.as_ref().filter(|_| empty.is_some() && mounts(&report, kind)) {
+    let network = start.as_ref().is_some_and(|start| start.network);
+    if network && !parts(&report, kind) {
+        return Err(NO_NETWORK.to_owned());
+    }
+    let rights = network || (view.empty.is_some() && mounts(&report, kind));
+    if let Some(start) = start.as_ref().filter(|_| rights) {
         outside = Some(Outside::start(start, true, true)?.0);
     }
-    walls::give_up(&mut report, visible, outside.is_some());
+    walls::give_up(&mut report, view.read, outside.is_some());
     let mut children = SigSet::empty();
     children.add(Signal::SIGCHLD);
     children.thread_block().map_err(|error| format!("signals: {error}"))?;
@@ -110,7 +116,7 @@ fn start<E: Engine>(
         return Err(format!("no sandbox without {layer}: {why}"));
     }
     let ready = FromZygote::Ready { layers: report.states() };
-    control.send(&ready, None).map_err(|error| format!("control: {error}"))?;
+    control.send(&ready, &[]).map_err(|error| format!("control: {error}"))?;
     Ok((zygote, engine))
 }
 
@@ -191,26 +197,28 @@ impl Zygote<'_> {
                 return Err(format!("the interpreter ended: {:?}", dead.how));
             }
             if let Some(ended) = self.living.buried(dead) {
-                self.control.send(&ended, None).map_err(|error| format!("control: {error}"))?;
+                self.control.send(&ended, &[]).map_err(|error| format!("control: {error}"))?;
             }
         }
         Ok(())
     }
 
-    /// Forks a worker, and its evaluator before it.
+    /// Forks a worker, and its evaluator before it. Gives what the sandbox gets of them: the
+    /// worker's descriptor and, where there is one, what listens in the evaluator's network.
     fn fork<E: Engine>(
         &mut self,
         id: u64,
         socket: OwnedFd,
         engine: &mut Option<E>,
-    ) -> io::Result<OwnedFd> {
-        let evaluator = self.outside.as_ref().map(Outside::fork).transpose()?;
+    ) -> io::Result<Vec<OwnedFd>> {
+        let mut evaluator = self.outside.as_ref().map(Outside::fork).transpose()?;
+        let door = evaluator.as_mut().and_then(|one| one.door.take());
         let pid = evaluator.as_ref().map(|one| one.pid);
         match process::fork()? {
             Side::Child => work(socket, evaluator, engine.take(), (&self.seal, self.baseline)),
             Side::Parent(worker) => {
                 self.living.add(id, worker, pid);
-                process::pidfd(worker)
+                Ok([process::pidfd(worker)?].into_iter().chain(door).collect())
             }
         }
     }
@@ -221,12 +229,12 @@ impl Zygote<'_> {
         let Some((ToZygote::Fork { id }, socket)) = message else { return Ok(false) };
         let socket = socket.ok_or("control: fork without a socket")?;
         let reply = self.fork(id, socket, engine);
-        let (message, fd) = match reply {
-            Ok(pidfd) => (FromZygote::Forked { id }, Some(pidfd)),
+        let (message, fds) = match reply {
+            Ok(fds) => (FromZygote::Forked { id }, fds),
             // A worker without a pidfd ends by itself: the sandbox closes its socket.
-            Err(error) => (FromZygote::ForkFailed { id, reason: error.to_string() }, None),
+            Err(error) => (FromZygote::ForkFailed { id, reason: error.to_string() }, Vec::new()),
         };
-        let sent = self.control.send(&message, fd.as_ref());
+        let sent = self.control.send(&message, &fds);
         sent.map(|()| true).map_err(|error| format!("control: {error}"))
     }
 }
@@ -236,6 +244,11 @@ fn mounts(report: &Report, kind: Walls) -> bool {
     kind != Walls::None
         && report.reached(Layer::MountNamespace)
         && report.reached(Layer::UserNamespace)
+}
+
+/// Whether an interpreter can give each of its evaluators a network that nothing else is in.
+fn parts(report: &Report, kind: Walls) -> bool {
+    mounts(report, kind) && report.reached(Layer::NetNamespace)
 }
 
 /// What evaluators are forked from. The machine's files must be out of its sight.
@@ -266,9 +279,11 @@ fn work<E: Engine>(
     live(wire, engine, baseline)
 }
 
-/// One program on a sealed worker's wire.
+/// One program on a sealed worker's wire, or one after the other where the worker is kept.
 pub(crate) fn live<E: Engine>(wire: Wire, engine: E, baseline: Baseline) -> ! {
-    let run = AssertUnwindSafe(|| evaluate(wire, engine, baseline));
+    let mut limits = Confined::new(baseline);
+    let confine = |program: &Program| limits.set(program);
+    let run = AssertUnwindSafe(|| evaluate::live(wire, engine, confine));
     process::exit(match std::panic::catch_unwind(run) {
         Ok(Ok(())) => 0,
         Ok(Err(Stopped { .. })) => EXIT_LINK,
@@ -276,19 +291,12 @@ pub(crate) fn live<E: Engine>(wire: Wire, engine: E, baseline: Baseline) -> ! {
     })
 }
 
-fn evaluate<E: Engine>(mut wire: Wire, engine: E, baseline: Baseline) -> Result<(), Stopped> {
-    let ToWorker::Run(program) = Link::new(&mut wire).receive()? else {
-        return Err(Stopped("expected a program".to_owned()));
-    };
-    confine(&program.limits, baseline).map_err(Stopped)?;
-    engine.run(wire, &program)
-}
-
 impl From<LinkError> for Stopped {
     fn from(error: LinkError) -> Self {
         Self(match error {
             LinkError::Io(error) => format!("the link broke: {error}"),
             LinkError::Bad(frame) => frame.to_string(),
+            LinkError::Refused => "the host refused the program".to_owned(),
         })
     }
 }

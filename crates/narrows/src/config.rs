@@ -193,7 +193,7 @@ fn settings(
     settings.sandbox = read.section("sandbox");
     settings.upstream = read.section("upstream");
     settings.log = read.section("log");
-    ranges::check(&settings, written, &mut problems);
+    ranges::check(&settings, (written, scope.env), &mut problems);
     if problems.is_empty() { Ok(settings) } else { Err(problems) }
 }
 

@@ -49,6 +49,15 @@ impl Source {
         }
     }
 
+    /// The walls around programs, each with whether it stands.
+    pub(crate) fn walls(&self) -> BTreeMap<&'static str, bool> {
+        match self {
+            Self::Engine(engine) => engine.walls(),
+            #[cfg(test)]
+            Self::Script(_) => BTreeMap::from([("seccomp", true)]),
+        }
+    }
+
     /// The roots of a conversation's client changed.
     pub(crate) async fn roots_changed(&self, session: ClientSession) {
         match self {

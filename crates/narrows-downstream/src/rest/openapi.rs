@@ -84,8 +84,8 @@ pub(super) struct RunRequest {
     #[schema(required = false)]
     engine: Option<String>,
     /// Limits lower than the config's: `wall_ms`, `cpu_ms`, `memory_bytes`, `disk_bytes`,
-    /// `files`, `processes`, `read_only`, `calls`, `calls_parallel`, `result_bytes`,
-    /// `value_bytes`, `log_bytes`.
+    /// `files`, `processes`, `read_only`, `network`, `calls`, `calls_parallel`,
+    /// `result_bytes`, `value_bytes`, `log_bytes`.
     #[schema(required = false)]
     limits: Option<Value>,
     /// Bound as `input` inside the program.
@@ -100,6 +100,10 @@ pub(super) struct RunRequest {
     /// The session that it belongs to, `ses_...`.
     #[schema(required = false)]
     session: Option<String>,
+    /// It finds the variables, functions and classes of the session's earlier programs, and leaves its
+    /// own.
+    #[schema(required = false)]
+    state: Option<bool>,
     /// As a job: the answer comes at once, with status 202.
     #[schema(required = false)]
     background: Option<bool>,

@@ -93,6 +93,7 @@ async fn probes_and_lists() {
     let health = server.send(&get("/health")).await.json();
     assert_eq!((&health["status"], &health["servers"]), (&json!("ok"), &json!({"ready": 1})));
     assert_eq!(health["audit"], json!({"limit": 2}));
+    assert_eq!(health["walls"], json!({"seccomp": true}));
     let servers = server.send(&get("/v1/servers")).await.json();
     assert_eq!(servers["servers"][0]["server"], "github");
     assert_eq!(server.send(&get("/v1/tools?server=x")).await.json(), json!({"servers": []}));

@@ -14,6 +14,7 @@ mod leftovers;
 pub use daemon::sockets;
 
 use crate::backend::{Backend, Ender, Fresh, Launched};
+use crate::cgroup;
 use arc_swap::ArcSwapOption;
 use bollard::Docker as Daemon;
 use bollard::models::ContainerCreateBody;
@@ -145,7 +146,18 @@ impl Docker {
         }
         .map_err(|error| error.to_string())?;
         let layers = fresh.hello().await?;
-        Ok((fresh, outer(layers, &ready.traits)))
+        let mut layers = outer(layers, &ready.traits);
+        cgroup::note(&mut layers, self.bounded(&ready.traits));
+        Ok((fresh, layers))
+    }
+
+    /// Whether each container has a control group that bounds it.
+    fn bounded(&self, traits: &Traits) -> Result<(), String> {
+        if let Some(runtime) = &self.config.runtime {
+            return Err(format!("whether {runtime} keeps the limits of a container is not known"));
+        }
+        let missing = traits.unlimited.iter().find(|what| ["memory", "processes"].contains(what));
+        missing.map_or(Ok(()), |what| Err(format!("the container daemon cannot limit {what}")))
     }
 
     /// Hands one container to a task of its own, which outlives this future if it is dropped, and
@@ -158,7 +170,7 @@ impl Docker {
         let keeper = Keeper { daemon: ready.daemon.clone(), kill: kill.clone(), tell };
         self.tasks.spawn(keeper.keep(request, answer));
         let (read, write) = answered.await.map_err(|_stopped| keeper::Unstarted::Stopped)??;
-        Ok(Fresh { read, write, worker: Ender::Told(kill), ended })
+        Ok(Fresh { read, write, worker: Ender::Told(kill), ended, door: None })
     }
 }
 

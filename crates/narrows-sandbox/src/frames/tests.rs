@@ -127,3 +127,57 @@ async fn a_flood_blocks_the_worker_and_not_the_host() {
     let sent = flood.join_next().await.unwrap().unwrap();
     assert!(sent < 4 << 20, "{sent} bytes went through");
 }
+
+async fn all(frames: &mut Frames<DuplexStream>, count: usize) {
+    for _ in 0..count {
+        frames.next(VALUE_BYTES).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_kept_begins_anew() {
+    let (mut worker, mut frames) = frames();
+    for _ in 0..2 {
+        worker.write_all(&[uses(), call(1), call(2), done()].concat()).await.unwrap();
+        all(&mut frames, 4).await;
+        frames.begin().unwrap();
+    }
+    // Its calls count from 1 again, and nothing of the program before may come.
+    for (bytes, why) in [(call(1), "a call frame out of turn"), (log(), "a log frame out of turn")]
+    {
+        let (mut worker, mut frames) = self::frames();
+        worker.write_all(&[uses(), done()].concat()).await.unwrap();
+        all(&mut frames, 2).await;
+        frames.begin().unwrap();
+        worker.write_all(&bytes).await.unwrap();
+        match frames.next(VALUE_BYTES).await {
+            Err(Broken::Protocol(how)) => assert_eq!(how, why),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_word_without_a_program_is_the_end() {
+    let says =
+        |broken: Broken| matches!(broken, Broken::Protocol(how) if how.contains("no program"));
+    // Behind its last frame, with it or later.
+    for together in [true, false] {
+        let (mut worker, mut frames) = frames();
+        worker.write_all(&[uses(), done()].concat()).await.unwrap();
+        if together {
+            worker.write_all(&log()).await.unwrap();
+        }
+        all(&mut frames, 2).await;
+        if !together {
+            let silent = tokio::time::timeout(Duration::from_millis(20), frames.silence()).await;
+            assert!(silent.is_err());
+            worker.write_all(&[0]).await.unwrap();
+        }
+        assert!(says(frames.silence().await));
+        assert!(says(frames.begin().unwrap_err()));
+    }
+    let (worker, mut frames) = frames();
+    drop(worker);
+    assert!(matches!(frames.silence().await, Broken::Closed));
+}

@@ -6,6 +6,7 @@ use super::console::{self, Console};
 use super::image::command_line;
 use super::walls::{Wanted, both};
 use super::{Driver, Guest, MicrovmConfig, api};
+use crate::cgroup::{self, Cgroup};
 use crate::frames;
 use crate::spawn::{Machine, machine};
 use narrows_types::{Engine, LayerState};
@@ -15,6 +16,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -46,6 +48,7 @@ pub(crate) struct Firecracker {
     config: MicrovmConfig,
     /// The program that locks the hypervisor up; it has to be started as root.
     jailer: Option<PathBuf>,
+    cgroup: Arc<Cgroup>,
 }
 
 /// A machine that runs.
@@ -95,8 +98,8 @@ impl Driver for Firecracker {
 }
 
 impl Firecracker {
-    pub(crate) fn new(config: MicrovmConfig, jailer: Option<PathBuf>) -> Self {
-        Self { config, jailer }
+    pub(crate) fn new(config: MicrovmConfig, jailer: Option<PathBuf>, cgroup: Arc<Cgroup>) -> Self {
+        Self { config, jailer, cgroup }
     }
 
     async fn boot_now(&self, engine: Engine) -> Result<Booted, String> {
@@ -201,6 +204,7 @@ impl Firecracker {
             folder: Some(place.root.clone()),
             // The guest's memory, when it is saved.
             file_bytes: self.config.memory_bytes().saturating_add(FILE_BYTES),
+            cgroup: Arc::clone(&self.cgroup),
         };
         let failed = |error: io::Error| {
             let (program, worker) = (program.display(), self.config.worker.display());
@@ -209,7 +213,8 @@ impl Firecracker {
         let what = self.config.walled(program.clone(), user, wanted);
         let mut machine = machine(what).await.map_err(failed)?;
         let mut console = console::of(&mut machine)?;
-        let around = console.starts().await?;
+        let mut around = console.starts().await?;
+        cgroup::note(&mut around, machine.bounded.clone());
         Ok((machine, console, around))
     }
 
@@ -304,6 +309,7 @@ async fn connect(path: &Path) -> Result<UnixStream, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CgroupConfig;
 
     fn line(jailer: Option<PathBuf>) -> String {
         let config = MicrovmConfig {
@@ -311,7 +317,7 @@ mod tests {
             user: Some((nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw())),
             ..MicrovmConfig::qemu("/image".into(), "/worker".into())
         };
-        let driver = Firecracker::new(config, jailer);
+        let driver = Firecracker::new(config, jailer, Arc::new(Cgroup::new(CgroupConfig::off())));
         let place = driver.place().unwrap();
         let folder = place.folder.path().to_string_lossy().into_owned();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;

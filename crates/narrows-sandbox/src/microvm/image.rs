@@ -99,19 +99,19 @@ fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-const EXECUTABLE: u32 = 0o100_755;
+pub(crate) const EXECUTABLE: u32 = 0o100_755;
 const PLAIN: u32 = 0o100_644;
-const FOLDER: u32 = 0o040_755;
+pub(crate) const FOLDER: u32 = 0o040_755;
 
 /// An archive of the kind `newc`, which the kernel reads (its `buffer-format` page).
 #[derive(Debug, Default)]
-struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     entries: u32,
 }
 
 impl Archive {
-    fn entry(&mut self, name: &str, mode: u32, data: &[u8]) {
+    pub(crate) fn entry(&mut self, name: &str, mode: u32, data: &[u8]) {
         self.entries += 1;
         // Eight digits each: inode, mode, owner, group, links, time, size, four numbers of
         // devices, length of the name with its zero, and a checksum that this kind has not.
@@ -134,7 +134,7 @@ impl Archive {
         self.bytes.resize(padded, 0);
     }
 
-    fn end(mut self) -> Vec<u8> {
+    pub(crate) fn end(mut self) -> Vec<u8> {
         self.entry("TRAILER!!!", 0, &[]);
         self.bytes
     }

@@ -4,12 +4,13 @@
 mod api;
 mod console;
 mod firecracker;
-mod image;
+pub(crate) mod image;
 mod qemu;
 mod qmp;
 mod walls;
 
 use crate::backend::{Backend, Ender, Fresh, Launched};
+use crate::cgroup::Cgroup;
 use crate::guard::Ended;
 use crate::spawn::Machine;
 use console::Console;
@@ -129,11 +130,11 @@ pub(crate) struct Microvm<D: Driver> {
 }
 
 /// The back end that the config wants.
-pub(crate) fn backend(config: MicrovmConfig) -> Arc<dyn Backend> {
+pub(crate) fn backend(config: MicrovmConfig, cgroup: Arc<Cgroup>) -> Arc<dyn Backend> {
     match config.driver.clone() {
-        MicrovmDriver::Qemu => Arc::new(Microvm::new(Qemu::new(config))),
+        MicrovmDriver::Qemu => Arc::new(Microvm::new(Qemu::new(config, cgroup))),
         MicrovmDriver::Firecracker { jailer } => {
-            Arc::new(Microvm::new(Firecracker::new(config, jailer)))
+            Arc::new(Microvm::new(Firecracker::new(config, jailer, cgroup)))
         }
     }
 }
@@ -170,7 +171,7 @@ impl<D: Driver> Microvm<D> {
         self.tasks.spawn(console::bury(console, died, tell));
         let (read, write) = wire.into_split();
         let (read, write) = (Box::new(read), Box::new(write));
-        Ok((Fresh { read, write, worker: Ender::Process(process), ended }, layers))
+        Ok((Fresh { read, write, worker: Ender::Process(process), ended, door: None }, layers))
     }
 }
 

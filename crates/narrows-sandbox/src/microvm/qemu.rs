@@ -7,6 +7,7 @@ use super::image::{self, command_line};
 use super::qmp::Qmp;
 use super::walls::{Wanted, both};
 use super::{Driver, Guest, MicrovmConfig, console};
+use crate::cgroup::{self, Cgroup};
 use crate::frames;
 use crate::spawn::{FIRST_FD, Machine, machine};
 use narrows_types::{Engine, LayerState};
@@ -17,7 +18,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as Socket;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
@@ -54,6 +55,7 @@ impl Accelerator {
 #[derive(Debug)]
 pub(crate) struct Qemu {
     config: MicrovmConfig,
+    cgroup: Arc<Cgroup>,
     /// Found out by the first boot.
     accelerator: OnceLock<Accelerator>,
 }
@@ -124,8 +126,8 @@ struct Started {
 }
 
 impl Qemu {
-    pub(crate) fn new(config: MicrovmConfig) -> Self {
-        Self { config, accelerator: OnceLock::new() }
+    pub(crate) fn new(config: MicrovmConfig, cgroup: Arc<Cgroup>) -> Self {
+        Self { config, cgroup, accelerator: OnceLock::new() }
     }
 
     fn patience(&self) -> Duration {
@@ -222,11 +224,18 @@ impl Qemu {
         let mut all = self.args(accelerator, shared);
         all.extend(args);
         // It has no business with any file.
-        let wanted = Wanted { args: all, fds, folder: None, file_bytes: 0 };
+        let wanted = Wanted {
+            args: all,
+            fds,
+            folder: None,
+            file_bytes: 0,
+            cgroup: Arc::clone(&self.cgroup),
+        };
         let what = self.config.walled(program.clone(), Some(self.config.user()), wanted);
         let mut machine = machine(what).await.map_err(failed)?;
         let mut console = console::of(&mut machine)?;
-        let around = console.starts().await?;
+        let mut around = console.starts().await?;
+        cgroup::note(&mut around, machine.bounded.clone());
         let (wire, qmp) = (nonblocking(wire).map_err(failed)?, nonblocking(qmp).map_err(failed)?);
         Ok(Started { machine, console, around, wire, qmp })
     }

@@ -1,13 +1,15 @@
 //! What is around a hypervisor: the static worker raises walls and becomes it.
 
 use super::MicrovmConfig;
+use crate::cgroup::Cgroup;
 use crate::spawn::Hypervisor;
-use narrows_types::LayerState;
+use narrows_types::{Layer, LayerState};
 use nix::unistd::{Uid, getegid, geteuid};
 use std::ffi::OsString;
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What programs of the system's and their libraries are read from. None of it is secret.
@@ -33,6 +35,8 @@ pub(super) struct Wanted {
     pub(super) folder: Option<PathBuf>,
     /// The largest file that it may write.
     pub(super) file_bytes: u64,
+    /// What bounds it together with all others.
+    pub(super) cgroup: Arc<Cgroup>,
 }
 
 impl MicrovmConfig {
@@ -73,7 +77,7 @@ impl MicrovmConfig {
         let open: Vec<_> =
             OPEN.map(PathBuf::from).into_iter().chain(wanted.folder.clone()).collect();
         open.iter().filter(there).for_each(|path| order("--open", path.into()));
-        if let Some(folder) = wanted.folder {
+        if let Some(folder) = &wanted.folder {
             order("--folder", folder.into());
         }
         if let Some((uid, gid)) = user {
@@ -81,14 +85,17 @@ impl MicrovmConfig {
         }
         order("--memory-bytes", self.memory_bytes().to_string().into());
         order("--file-bytes", wanted.file_bytes.to_string().into());
-        let (launcher, args) = (self.worker.clone(), wanted.args);
-        Hypervisor { launcher, orders, program, args, fds: wanted.fds }
+        let (launcher, Wanted { args, fds, cgroup, .. }) = (self.worker.clone(), wanted);
+        Hypervisor { launcher, orders, program, args, fds, cgroup }
     }
 }
 
 /// The walls of a worker in a machine: one that does not hold around the machine too would not hold
 /// for a program that has broken out of it.
 pub(super) fn both(mut inside: Vec<LayerState>, around: &[LayerState]) -> Vec<LayerState> {
+    // One that is only around it is all the same for whoever is inside.
+    inside.retain(|state| state.layer != Layer::Cgroup);
+    inside.extend(around.iter().filter(|state| state.layer == Layer::Cgroup).cloned());
     for state in inside.iter_mut().filter(|state| state.reached) {
         let outer = around.iter().find(|outer| outer.layer == state.layer && !outer.reached);
         if let Some(outer) = outer {

@@ -92,8 +92,8 @@ fn wait(child: &Child) -> Ended {
         seconds.saturating_mul(1_000_000).saturating_add(u64::try_from(time.tv_usec).unwrap_or(0))
     };
     let cpu_us = micros(usage.ru_utime).saturating_add(micros(usage.ru_stime));
-    let memory_bytes = u64::try_from(usage.ru_maxrss).unwrap_or(0).saturating_mul(1_024);
-    Ended { how, cpu_us, memory_bytes }
+    // The kernel's count of its memory begins with what we had when it was forked.
+    Ended { how, cpu_us, memory_bytes: 0 }
 }
 
 /// Of a child that nobody could wait for.

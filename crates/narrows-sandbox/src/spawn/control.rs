@@ -41,9 +41,9 @@ impl Control {
         let _ = nix::sys::socket::shutdown(self.0.as_raw_fd(), nix::sys::socket::Shutdown::Both);
     }
 
-    /// Waits for a message and the descriptor beside it. `None`: the zygote is gone. Can be
+    /// Waits for a message and the descriptors beside it. `None`: the zygote is gone. Can be
     /// dropped at any await without losing a message.
-    pub(crate) async fn receive(&self) -> io::Result<Option<(FromZygote, Option<OwnedFd>)>> {
+    pub(crate) async fn receive(&self) -> io::Result<Option<(FromZygote, Vec<OwnedFd>)>> {
         loop {
             let mut ready = self.0.readable().await?;
             if let Ok(outcome) = ready.try_io(|socket| receive_now(socket.get_ref())) {
@@ -53,7 +53,7 @@ impl Control {
     }
 }
 
-fn receive_now(socket: &OwnedFd) -> io::Result<Option<(FromZygote, Option<OwnedFd>)>> {
+fn receive_now(socket: &OwnedFd) -> io::Result<Option<(FromZygote, Vec<OwnedFd>)>> {
     let mut bytes = [0; MESSAGE_BYTES_MAX];
     let mut beside = cmsg_space!([i32; 4]);
     let mut parts = [IoSliceMut::new(&mut bytes)];
@@ -69,7 +69,7 @@ fn receive_now(socket: &OwnedFd) -> io::Result<Option<(FromZygote, Option<OwnedF
         return Ok(None);
     }
     let message = serde_json::from_slice(bytes.get(..length).unwrap_or_default())?;
-    Ok(Some((message, fds.into_iter().next())))
+    Ok(Some((message, fds)))
 }
 
 fn descriptors(part: ControlMessageOwned) -> Vec<OwnedFd> {

@@ -3,6 +3,7 @@
 
 use super::child::on_its_own_thread;
 use super::{Pidfd, take_over};
+use crate::cgroup::Cgroup;
 use crate::guard::Ended;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::sys::signal::Signal;
@@ -12,6 +13,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
 
@@ -33,6 +35,8 @@ pub(crate) struct Hypervisor {
     pub(crate) args: Vec<OsString>,
     /// Its descriptors from [`FIRST_FD`] on.
     pub(crate) fds: Vec<OwnedFd>,
+    /// What bounds it together with all others.
+    pub(crate) cgroup: Arc<Cgroup>,
 }
 
 /// A hypervisor that has been started. Dropping this kills it.
@@ -43,6 +47,8 @@ pub(crate) struct Machine {
     pub(crate) output: Option<pipe::Receiver>,
     /// How it ended, when it has.
     pub(crate) ended: Option<oneshot::Receiver<Ended>>,
+    /// Whether it is in the group of all workers, or why not.
+    pub(crate) bounded: Result<(), String>,
 }
 
 impl Machine {
@@ -65,9 +71,13 @@ pub(crate) async fn machine(what: Hypervisor) -> io::Result<Machine> {
     let (reader, writer) = io::pipe()?;
     let output = Some(pipe::Receiver::from_owned_fd(reader.into())?);
     // Its own ends are its alone once it has been started: they go with the closure.
-    let begin = move || Ok((begin(&what, &writer)?, ()));
-    let (running, ()) = on_its_own_thread("machine".to_owned(), begin).await?;
-    Ok(Machine { process: Some(running.process), output, ended: Some(running.ended) })
+    let begin = move || {
+        let child = begin(&what, &writer)?;
+        let bounded = what.cgroup.holds(child.id());
+        Ok((child, bounded))
+    };
+    let (running, bounded) = on_its_own_thread("machine".to_owned(), begin).await?;
+    Ok(Machine { process: Some(running.process), output, ended: Some(running.ended), bounded })
 }
 
 #[expect(unsafe_code, reason = "descriptors are handed to fixed numbers between fork and exec")]
@@ -89,11 +99,14 @@ fn begin(what: &Hypervisor, output: &io::PipeWriter) -> io::Result<Child> {
     let parked: Vec<OwnedFd> = what.fds.iter().map(park).collect::<io::Result<_>>()?;
     let numbers: Vec<(RawFd, RawFd)> =
         parked.iter().map(AsRawFd::as_raw_fd).zip(FIRST_FD..PARKED_FD).collect();
+    let door = what.cgroup.door();
     // SAFETY: the closure makes system calls with integers and allocates nothing. The descriptors
-    // stay open: `parked` lives on.
+    // stay open: `parked` lives on, and the door is the closure's.
     unsafe {
         command.pre_exec(move || {
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            // Before descriptors are overwritten.
+            door.enter();
             numbers.iter().try_for_each(|(from, to)| match libc::dup2(*from, *to) {
                 -1 => Err(io::Error::last_os_error()),
                 _ => Ok(()),

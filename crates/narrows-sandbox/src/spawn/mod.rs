@@ -10,9 +10,10 @@ pub(crate) use control::Control;
 pub(crate) use machine::{FIRST_FD, Hypervisor, Machine, machine};
 pub(crate) use plain::plain;
 
+use crate::cgroup::{Cgroup, Door};
 use child::on_its_own_thread;
-use narrows_types::Engine;
 use narrows_types::control::CONTROL_FD;
+use narrows_types::{Engine, Network};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::io;
@@ -20,6 +21,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 /// What is started.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub(crate) struct Launch {
     pub(crate) engine: Engine,
     /// Which walls it insists on.
     pub(crate) walls: Walls,
+    /// What its programs reach at most of a network, where they have one.
+    pub(crate) network: Option<Network>,
 }
 
 /// Which walls a worker insists on.
@@ -61,6 +65,8 @@ pub(crate) struct Started {
     pub(crate) control: Control,
     /// The process that we started; the zygote itself may be its child.
     pub(crate) running: Running,
+    /// Whether it is in the group of all workers, or why not.
+    pub(crate) bounded: Result<(), String>,
 }
 
 /// A process that can be killed without the danger of hitting another one.
@@ -78,16 +84,21 @@ impl Pidfd {
     }
 }
 
-/// Starts a zygote.
-pub(crate) async fn start(launch: Launch) -> io::Result<Started> {
+/// Starts a zygote, in the group of all workers.
+pub(crate) async fn start(launch: Launch, cgroup: Arc<Cgroup>) -> io::Result<Started> {
     let name = format!("zygote-{}", launch.engine);
-    let (running, socket) = on_its_own_thread(name, move || launch_here(&launch)).await?;
+    let begin = move || {
+        let (child, socket) = launch_here(&launch, cgroup.door())?;
+        let bounded = cgroup.holds(child.id());
+        Ok((child, (socket, bounded)))
+    };
+    let (running, (socket, bounded)) = on_its_own_thread(name, begin).await?;
     // Where this fails the socket closes, and the zygote ends.
-    Ok(Started { control: Control::new(socket)?, running })
+    Ok(Started { control: Control::new(socket)?, running, bounded })
 }
 
 #[expect(unsafe_code, reason = "a descriptor is handed to a fixed number between fork and exec")]
-fn launch_here(launch: &Launch) -> io::Result<(Child, OwnedFd)> {
+fn launch_here(launch: &Launch, door: Door) -> io::Result<(Child, OwnedFd)> {
     let (ours, theirs) =
         socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
     let mut command = command(launch);
@@ -98,6 +109,7 @@ fn launch_here(launch: &Launch) -> io::Result<(Child, OwnedFd)> {
     unsafe {
         command.pre_exec(move || {
             nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+            door.enter();
             hand_over(socket)
         });
     }
@@ -113,6 +125,11 @@ fn command(launch: &Launch) -> Command {
     command
         .args(&launch.args)
         .args(["--engine", launch.engine.name(), "--walls", launch.walls.name()])
+        .args(
+            launch.network.iter().flat_map(|network| {
+                ["--network".to_owned(), network.to_string().replace(", ", ",")]
+            }),
+        )
         .env_clear()
         // A program's local time tells nothing of the machine.
         .env("TZ", "UTC0")

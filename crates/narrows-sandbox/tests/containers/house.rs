@@ -45,7 +45,8 @@ pub(crate) fn typescript(code: &str) -> Program {
 }
 
 pub(crate) fn program(language: Language, code: &str, limits: Limits) -> Program {
-    Program { code: code.to_owned(), language, input: None, limits, now_ms: 0, seed: 1 }
+    let (code, input) = (code.to_owned(), None);
+    Program { code, language, input, limits, now_ms: 0, seed: 1, state: false }
 }
 
 /// Runs one program. Of the server `host`, the tool `echo` gives its arguments back, and `hang`

@@ -149,7 +149,7 @@ async fn run(
     let (language, code) = (want.language, code.to_owned());
     let limits = Limits { calls: 100_000, ..Limits::default() };
     lease.arm(&limits);
-    let program = Program { code, language, input: None, limits, now_ms: 0, seed: 1 };
+    let program = Program { code, language, input: None, limits, now_ms: 0, seed: 1, state: false };
     lease.send(&ToWorker::Run(Box::new(program))).await.expect("the worker takes its program");
     let mut replied: Option<Instant> = None;
     loop {

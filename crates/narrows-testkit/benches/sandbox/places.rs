@@ -89,6 +89,6 @@ fn place(
     rounds: Rounds,
 ) -> Place {
     let config = Config { backend: Some(backend), engines: vec![engine], ..base.clone() };
-    let want = Want { language: engine.language(), backend: None, engine: Some(engine) };
+    let want = Want { engine: Some(engine), ..Want::from(engine.language()) };
     Place { name, config, want, rounds }
 }

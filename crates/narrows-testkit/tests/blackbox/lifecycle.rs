@@ -18,7 +18,7 @@ fn descendants(needle: &str) -> Vec<i32> {
 }
 
 /// Children of a process and theirs.
-fn tree(pid: u32) -> Vec<i32> {
+pub(crate) fn tree(pid: u32) -> Vec<i32> {
     let mut pids = vec![i32::try_from(pid).unwrap()];
     let mut at = 0;
     while let Some(parent) = pids.get(at).copied() {
@@ -41,7 +41,7 @@ fn gone(pids: &[i32]) -> bool {
     })
 }
 
-fn wait_gone(pids: &[i32]) {
+pub(crate) fn wait_gone(pids: &[i32]) {
     let start = Instant::now();
     while !gone(pids) {
         assert!(start.elapsed() < Duration::from_secs(10), "left behind: {pids:?}");

@@ -21,3 +21,4 @@ mod lifecycle;
 mod manifest;
 mod output;
 mod seven;
+mod state;

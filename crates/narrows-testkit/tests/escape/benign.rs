@@ -2,9 +2,9 @@
 //! them alike, byte for byte: the value, the error with its places, and all that is said on the way.
 
 use crate::house::{config, program, run_by};
-use crate::places::{self, Inside};
-use crate::programs::{Hostile, all, deno, words};
-use narrows_sandbox::{Config, Sandbox, Want};
+use crate::places::{self, Inside, Maker, Place};
+use crate::programs::{Hostile, all, words};
+use narrows_sandbox::{Sandbox, Want};
 use narrows_types::frame::Program;
 use narrows_types::{BackendKind, Engine, Language};
 
@@ -40,20 +40,17 @@ async fn seen(sandbox: &Sandbox, want: Want) -> Vec<Seen> {
     all
 }
 
-async fn seen_in(config: Config, want: Want) -> Vec<Seen> {
-    let sandbox = Sandbox::start(config).await.unwrap();
-    let all = seen(&sandbox, want).await;
+async fn in_processes(language: Language) -> Vec<Seen> {
+    let sandbox = Sandbox::start(config("worker")).await.unwrap();
+    let all = seen(&sandbox, language.into()).await;
     sandbox.shutdown().await;
     all
 }
 
-async fn in_processes(language: Language) -> Vec<Seen> {
-    seen_in(config("worker"), language.into()).await
-}
-
 /// The programs of these languages, against what they do in a process.
-async fn alike(config: Config, languages: &[Language]) {
-    let sandbox = Sandbox::start(config).await.unwrap();
+async fn alike(place: Option<Place>, languages: &[Language]) {
+    let Some(place) = place else { return };
+    let sandbox = place.open().await;
     let mut wrong = Vec::new();
     for language in languages.iter().copied() {
         let expected = in_processes(language).await;
@@ -83,42 +80,40 @@ async fn every_benign_program_ends_as_it_should() {
 
 #[tokio::test]
 async fn a_program_does_the_same_in_webassembly() {
-    alike(places::here(BackendKind::Wasm), &[Language::TypeScript]).await;
+    alike(places::here(BackendKind::Wasm, Inside::Worker), &[Language::TypeScript]).await;
 }
 
 #[tokio::test]
 async fn a_program_does_the_same_without_walls() {
-    alike(places::here(BackendKind::Basic), &BOTH).await;
+    alike(places::here(BackendKind::Basic, Inside::Worker), &BOTH).await;
 }
 
 #[tokio::test]
 async fn a_program_does_the_same_in_a_container() {
-    if let Some(config) = places::containers(None, Inside::Worker) {
-        alike(config, &BOTH).await;
-    }
+    alike(places::containers(Maker::Docker, Inside::Worker), &BOTH).await;
 }
 
 #[tokio::test]
 async fn a_program_does_the_same_in_gvisor() {
-    if let Some(config) = places::containers(Some("runsc"), Inside::Worker) {
-        alike(config, &BOTH).await;
-    }
+    alike(places::containers(Maker::Gvisor, Inside::Worker), &BOTH).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_program_does_the_same_in_a_machine() {
-    if let Some(config) = places::machines(Inside::Worker) {
-        alike(config, &BOTH).await;
-    }
+    alike(places::machines(Inside::Worker), &BOTH).await;
 }
 
 /// Values, kinds of errors and what is said are another engine's too; places and words of errors
 /// are its own. Where there is more that differs is told with why.
-async fn like(engine: Engine, config: Config, differ: &[(&str, &str)]) {
+async fn like(engine: Engine, place: Option<Place>, differ: &[(&str, &str)]) {
+    let Some(mut place) = place else { return };
+    place.config.engines = vec![engine];
+    let sandbox = place.open().await;
     let language = engine.language();
     let want = Want { engine: Some(engine), ..language.into() };
     let expected = in_processes(language).await;
-    let got = seen_in(Config { engines: vec![engine], ..config }, want).await;
+    let got = seen(&sandbox, want).await;
+    sandbox.shutdown().await;
     let mut wrong = Vec::new();
     for (expected, got) in expected.iter().zip(&got) {
         let same = expected.words == got.words && expected.said == got.said;
@@ -133,12 +128,10 @@ async fn like(engine: Engine, config: Config, differ: &[(&str, &str)]) {
 #[tokio::test]
 async fn a_program_does_the_same_in_the_systems_python() {
     let why = "Monty rounds 1e21 to 9.999999999999999e+20";
-    like(Engine::Cpython, config("worker"), &[("floats-as-text.py", why)]).await;
+    like(Engine::Cpython, places::cpython(), &[("benign/floats-as-text.py", why)]).await;
 }
 
 #[tokio::test]
 async fn a_program_does_the_same_in_deno() {
-    let mut config = config("worker");
-    config.args.extend(["--deno".to_owned(), deno().display().to_string()]);
-    like(Engine::Deno, config, &[]).await;
+    like(Engine::Deno, places::deno(), &[]).await;
 }

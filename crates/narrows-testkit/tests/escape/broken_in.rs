@@ -1,17 +1,37 @@
 //! Somebody broke out of an engine: what the jail still holds.
 
-use crate::house::{LONG, Ran, health, program, run, sandbox};
-use crate::places::{self, Inside};
-use crate::walls::as_nobody;
-use narrows_sandbox::{Config, LeaseEnd, Loss, Sandbox};
+use crate::house::{LONG, Ran, health, program, run};
+use crate::ledger;
+use crate::places::{self, Inside, Maker, Place};
+use narrows_sandbox::{LeaseEnd, Loss, Sandbox};
 use narrows_types::frame::End;
 use narrows_types::{BackendKind, Language, Limit, Limits};
 
 /// Of so many calls one is made where each costs a machine or a kernel of its own.
 const SOME: usize = 6;
 
-async fn attack(sandbox: &Sandbox, code: &str, limits: Limits) -> Ran {
-    run(sandbox, program(Language::TypeScript, code, limits)).await
+/// A sandbox whose workers are broken into.
+struct Broken {
+    place: Place,
+    sandbox: Sandbox,
+}
+
+impl Broken {
+    async fn open(place: Option<Place>) -> Option<Self> {
+        let place = place?;
+        Some(Self { sandbox: place.open().await, place })
+    }
+
+    async fn attack(&self, code: &str, limits: Limits) -> Ran {
+        let ran = run(&self.sandbox, program(Language::TypeScript, code, limits)).await;
+        let kind = if code.starts_with("call ") { "call" } else { "frames" };
+        ledger::ran(self.place.name, kind, code);
+        ran
+    }
+}
+
+async fn here() -> Option<Broken> {
+    Broken::open(places::here(BackendKind::Process, Inside::BrokenIn)).await
 }
 
 fn lost(ran: &Ran, how: Loss) -> &str {
@@ -21,48 +41,48 @@ fn lost(ran: &Ran, how: Loss) -> &str {
     }
 }
 
-async fn ends(sandbox: &Sandbox, code: &str, limits: Limits, expected: LeaseEnd) {
-    let ran = attack(sandbox, code, limits).await;
+async fn ends(broken: &Broken, code: &str, limits: Limits, expected: LeaseEnd) {
+    let ran = broken.attack(code, limits).await;
     assert_eq!(ran.end.unwrap_err(), expected, "{code}");
     assert!(ran.took < LONG, "{code} took {:?}", ran.took);
 }
 
 /// Each forbidden call, or one of so many, is the worker's end.
-async fn calls_kill(sandbox: &Sandbox, one_of: usize) {
+async fn calls_kill(broken: &Broken, one_of: usize) {
     for name in FORBIDDEN.iter().step_by(one_of) {
-        let ran = attack(sandbox, &format!("call {name}"), Limits::default()).await;
+        let ran = broken.attack(&format!("call {name}"), Limits::default()).await;
         assert_eq!(lost(&ran, Loss::Syscall), "the worker made a forbidden system call", "{name}");
     }
 }
 
 /// What has no time, and what takes it.
-async fn time_is_limited(sandbox: &Sandbox) {
+async fn time_is_limited(broken: &Broken) {
     let limits = Limits { cpu_ms: 200, wall_ms: 20_000, ..Limits::default() };
-    ends(sandbox, "spin", limits, LeaseEnd::Limit(Limit::CpuMs, 200)).await;
+    ends(broken, "spin", limits.clone(), LeaseEnd::Limit(Limit::CpuMs, 200)).await;
     let limits = Limits { wall_ms: 200, ..limits };
     for code in ["silent", "drip", "bytes 00", "bytes 0a00000041"] {
-        ends(sandbox, code, limits, LeaseEnd::Limit(Limit::WallMs, 200)).await;
+        ends(broken, code, limits.clone(), LeaseEnd::Limit(Limit::WallMs, 200)).await;
     }
 }
 
-async fn memory_is_limited(sandbox: &Sandbox) {
+async fn memory_is_limited(broken: &Broken) {
     let limits = Limits { memory_bytes: 32 << 20, ..Limits::default() };
-    ends(sandbox, "eat", limits, LeaseEnd::Limit(Limit::MemoryBytes, 32 << 20)).await;
+    ends(broken, "eat", limits, LeaseEnd::Limit(Limit::MemoryBytes, 32 << 20)).await;
 }
 
-async fn deaths_have_reasons(sandbox: &Sandbox) {
+async fn deaths_have_reasons(broken: &Broken) {
     for (code, why) in [
         ("exit", "without an answer"),
         ("close", "closed its socket"),
         ("overflow", "crashed (signal 11)"),
     ] {
-        let ran = attack(sandbox, code, Limits::default()).await;
+        let ran = broken.attack(code, Limits::default()).await;
         assert!(lost(&ran, Loss::Died).contains(why), "{code}: {ran:?}");
     }
 }
 
 /// A lie ends the lease, and so does whatever else is forged.
-async fn lies_end(sandbox: &Sandbox, seeds: u64) {
+async fn lies_end(broken: &Broken, seeds: u64) {
     let uses = "19000000417b227265666572656e636573223a5b5d2c2266696e64696e6773223a5b5d7d";
     let uses = fix_length(uses);
     for (name, hex, why) in [
@@ -75,144 +95,140 @@ async fn lies_end(sandbox: &Sandbox, seeds: u64) {
         ("a second hello", "03000000485b5d".to_owned(), "a hello frame out of turn"),
         ("a log before uses", "03000000437b7d".to_owned(), "bad frame"),
     ] {
-        let ran = attack(sandbox, &format!("bytes {hex}"), Limits::default()).await;
+        let ran = broken.attack(&format!("bytes {hex}"), Limits::default()).await;
         let reason = lost(&ran, Loss::Protocol);
         assert!(reason.starts_with("the worker broke the protocol: "), "{name}: {reason}");
         assert!(reason.contains(why), "{name}: {reason}");
     }
     let limits = Limits { cpu_ms: 2_000, wall_ms: 4_000, ..Limits::default() };
     for seed in 0..seeds {
-        let ran = attack(sandbox, &format!("forge {seed}"), limits).await;
+        let ran = broken.attack(&format!("forge {seed}"), limits.clone()).await;
         assert!(ran.took < LONG, "forge {seed} took {:?}", ran.took);
     }
-    let ran = attack(sandbox, "answer 7", Limits::default()).await;
+    let ran = broken.attack("answer 7", Limits::default()).await;
     assert!(matches!(ran.end.unwrap().end, End::Value(value) if value.get() == "7"));
 }
 
 #[tokio::test]
 async fn every_forbidden_call_kills_the_worker() {
-    let sandbox = sandbox("broken-in").await;
-    calls_kill(&sandbox, 1).await;
+    let Some(broken) = here().await else { return };
+    calls_kill(&broken, 1).await;
     // The one zygote has survived all of it.
-    let health = health(&sandbox, Language::TypeScript);
+    let health = health(&broken.sandbox, Language::TypeScript);
     assert_eq!((health.started, health.ready), (1, true), "{health:?}");
-    sandbox.shutdown().await;
+    broken.sandbox.shutdown().await;
 }
 
 #[tokio::test]
 async fn what_is_allowed_is_of_no_use() {
-    let sandbox = sandbox("broken-in").await;
+    let Some(broken) = here().await else { return };
     for (name, expected) in [("clock_gettime", "0"), ("cpu-again", "-1"), ("read-other", "-1")] {
-        let ran = attack(&sandbox, &format!("call {name}"), Limits::default()).await;
+        let ran = broken.attack(&format!("call {name}"), Limits::default()).await;
         match ran.end.unwrap().end {
             End::Value(value) => assert_eq!(value.get(), expected, "{name}"),
             other => panic!("{name}: {other:?}"),
         }
     }
-    sandbox.shutdown().await;
+    broken.sandbox.shutdown().await;
+}
+
+/// What is tried of a sandbox whose workers are broken into.
+struct Siege {
+    /// Each forbidden call, or one of so many. `None`: none, for it would succeed.
+    calls: Option<usize>,
+    /// Time and memory are used up.
+    greed: bool,
+    /// It dies in other ways.
+    deaths: bool,
+    /// So many forged frames.
+    seeds: u64,
+}
+
+impl Siege {
+    /// Everything.
+    const ALL: Self = Self { calls: Some(1), greed: true, deaths: true, seeds: 20 };
+
+    async fn lay(self, place: Option<Place>) {
+        let Some(broken) = Broken::open(place).await else { return };
+        if let Some(one_of) = self.calls {
+            calls_kill(&broken, one_of).await;
+        }
+        if self.greed {
+            time_is_limited(&broken).await;
+            memory_is_limited(&broken).await;
+        }
+        if self.deaths {
+            deaths_have_reasons(&broken).await;
+        }
+        lies_end(&broken, self.seeds).await;
+        broken.sandbox.shutdown().await;
+    }
 }
 
 #[tokio::test]
 async fn processes_hold_from_outside() {
-    let sandbox = sandbox("broken-in").await;
-    time_is_limited(&sandbox).await;
-    memory_is_limited(&sandbox).await;
-    deaths_have_reasons(&sandbox).await;
-    lies_end(&sandbox, 60).await;
-    sandbox.shutdown().await;
+    let place = places::here(BackendKind::Process, Inside::BrokenIn);
+    Siege { calls: None, seeds: 60, ..Siege::ALL }.lay(place).await;
 }
 
 #[tokio::test]
 async fn processes_of_an_ordinary_user_hold_too() {
-    let Some((folder, mut config)) = as_nobody() else { return };
-    config.args.pop();
-    config.args.push("broken-in".to_owned());
-    let sandbox = Sandbox::start(config).await.unwrap();
-    calls_kill(&sandbox, 1).await;
-    time_is_limited(&sandbox).await;
-    memory_is_limited(&sandbox).await;
-    deaths_have_reasons(&sandbox).await;
-    lies_end(&sandbox, 20).await;
-    sandbox.shutdown().await;
-    drop(folder);
+    Siege::ALL.lay(places::nobody(Inside::BrokenIn)).await;
 }
 
 /// The same walls are around a WebAssembly machine, for whoever gets out of it.
 #[tokio::test]
 async fn processes_around_webassembly_hold_too() {
-    let sandbox = broken_in(places::here(BackendKind::Wasm)).await;
-    calls_kill(&sandbox, 1).await;
-    time_is_limited(&sandbox).await;
-    memory_is_limited(&sandbox).await;
-    deaths_have_reasons(&sandbox).await;
-    lies_end(&sandbox, 20).await;
-    sandbox.shutdown().await;
+    Siege::ALL.lay(places::here(BackendKind::Wasm, Inside::BrokenIn)).await;
 }
 
-/// There are no walls: only what the gateway itself does about frames and time is left, and no call
-/// is tried, for it would succeed.
+/// There are no walls: only what the gateway itself does about frames and time is left.
 #[tokio::test]
 async fn without_walls_only_frames_and_limits_hold() {
-    let sandbox = broken_in(places::here(BackendKind::Basic)).await;
-    time_is_limited(&sandbox).await;
-    memory_is_limited(&sandbox).await;
-    lies_end(&sandbox, 20).await;
-    sandbox.shutdown().await;
+    let place = places::here(BackendKind::Basic, Inside::BrokenIn);
+    Siege { calls: None, deaths: false, ..Siege::ALL }.lay(place).await;
 }
 
 #[tokio::test]
 async fn containers_hold_too() {
-    let Some(config) = places::containers(None, Inside::BrokenIn) else { return };
-    let sandbox = Sandbox::start(config).await.unwrap();
-    calls_kill(&sandbox, 1).await;
-    time_is_limited(&sandbox).await;
-    memory_is_limited(&sandbox).await;
-    lies_end(&sandbox, 10).await;
-    sandbox.shutdown().await;
+    let place = places::containers(Maker::Docker, Inside::BrokenIn);
+    Siege { deaths: false, seeds: 10, ..Siege::ALL }.lay(place).await;
+}
+
+#[tokio::test]
+async fn containers_of_podman_hold_too() {
+    let place = places::containers(Maker::Podman, Inside::BrokenIn);
+    Siege { calls: Some(SOME), deaths: false, seeds: 2, ..Siege::ALL }.lay(place).await;
 }
 
 /// A kernel in front of the kernel. Nothing eats memory here: without control groups it would eat
 /// the machine's.
 #[tokio::test]
 async fn gvisor_holds_too() {
-    let Some(config) = places::containers(Some("runsc"), Inside::BrokenIn) else { return };
-    let sandbox = Sandbox::start(config).await.unwrap();
-    calls_kill(&sandbox, SOME).await;
-    lies_end(&sandbox, 2).await;
-    sandbox.shutdown().await;
+    let place = places::containers(Maker::Gvisor, Inside::BrokenIn);
+    Siege { calls: Some(SOME), greed: false, deaths: false, seeds: 2 }.lay(place).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn machines_hold_too() {
-    let Some(config) = places::machines(Inside::BrokenIn) else { return };
-    let sandbox = Sandbox::start(config).await.unwrap();
-    calls_kill(&sandbox, SOME).await;
-    time_is_limited(&sandbox).await;
-    memory_is_limited(&sandbox).await;
-    lies_end(&sandbox, 5).await;
-    sandbox.shutdown().await;
-}
-
-/// A worker of this binary's kind, broken into.
-async fn broken_in(config: Config) -> Sandbox {
-    let args = vec!["broken-in".to_owned()];
-    Sandbox::start(Config { args, ..config }).await.unwrap()
+    let place = places::machines(Inside::BrokenIn);
+    Siege { calls: Some(SOME), deaths: false, seeds: 5, ..Siege::ALL }.lay(place).await;
 }
 
 #[tokio::test]
 async fn a_flood_of_frames_costs_the_host_nothing() {
-    let sandbox = sandbox("broken-in").await;
+    let Some(broken) = here().await else { return };
     let log = fix_length(&format!("0000000043{}", hex(br#"{"level":"info","text":"x"}"#)));
     let uses =
         fix_length("00000000417b227265666572656e636573223a5b5d2c2266696e64696e6773223a5b5d7d");
     // The flood is one piece, repeated: uses may come once only, so the second ends it.
     let piece = format!("{uses}{log}");
     let before = resident_kib();
-    let ran = attack(&sandbox, &format!("flood {piece}"), Limits::default()).await;
+    let ran = broken.attack(&format!("flood {piece}"), Limits::default()).await;
     assert!(lost(&ran, Loss::Protocol).contains("a uses frame out of turn"), "{ran:?}");
     let grown = resident_kib().saturating_sub(before);
     assert!(grown < 32 << 10, "the host grew by {grown} KiB");
-    sandbox.shutdown().await;
+    broken.sandbox.shutdown().await;
 }
 
 /// Memory of this process.

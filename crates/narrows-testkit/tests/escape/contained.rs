@@ -2,7 +2,8 @@
 //! the documents say, and they hold.
 
 use crate::house::config;
-use narrows_sandbox::Sandbox;
+use crate::places::{self, Inside, Maker};
+use narrows_sandbox::{Config, Sandbox};
 use narrows_types::Layer;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -23,7 +24,8 @@ const WALL: &str = "wall:";
 /// Run by the next test in a container.
 #[tokio::test]
 async fn tells_its_walls() {
-    let sandbox = Sandbox::start(config("worker")).await.unwrap();
+    let cgroup = crate::together::auto();
+    let sandbox = Sandbox::start(Config { cgroup, ..config("worker") }).await.unwrap();
     for state in sandbox.probe().await.unwrap() {
         writeln!(std::io::stdout(), "{WALL} {} {}", state.layer, state.reached).unwrap();
     }
@@ -32,11 +34,9 @@ async fn tells_its_walls() {
 
 #[test]
 fn a_default_container_leaves_the_walls_that_the_documents_name() {
-    let Some(socket) = std::env::var_os("NARROWS_TEST_DOCKER").map(PathBuf::from) else {
-        let told = "the inside of a default container was not run: use `cargo xtask test`";
-        return writeln!(std::io::stderr(), "{told}").unwrap();
-    };
-    let (code, output) = run_inside(&Daemon(socket));
+    let Some(place) = places::containers(Maker::Docker, Inside::Worker) else { return };
+    let mut sockets = place.config.docker.unwrap().sockets;
+    let (code, output) = run_inside(&Daemon(sockets.remove(0)));
     assert_eq!(code, 0, "{output}");
     let told = output.lines().filter_map(|line| line.split_once(WALL)?.1.trim().split_once(' '));
     let told: BTreeMap<&str, bool> =

@@ -2,8 +2,9 @@
 //! reads, and neither outlives the other.
 
 use crate::house::{LONG, config, program, run_by};
+use crate::ledger;
 use crate::places;
-use crate::programs::{deno, words};
+use crate::programs::words;
 use crate::walls::descendants;
 use narrows_sandbox::{Lease, Sandbox, Want};
 use narrows_types::frame::{End, FromWorker, Go, ToWorker};
@@ -11,11 +12,19 @@ use narrows_types::{BackendKind, Engine, Language, Limit, Limits};
 use std::fs;
 use std::time::{Duration, Instant};
 
-const CPYTHON: Want =
-    Want { language: Language::Python, backend: None, engine: Some(Engine::Cpython) };
+const CPYTHON: Want = Want {
+    language: Language::Python,
+    backend: None,
+    engine: Some(Engine::Cpython),
+    network: false,
+};
 
-const DENO: Want =
-    Want { language: Language::TypeScript, backend: None, engine: Some(Engine::Deno) };
+const DENO: Want = Want {
+    language: Language::TypeScript,
+    backend: None,
+    engine: Some(Engine::Deno),
+    network: false,
+};
 
 /// A program that runs.
 async fn started(sandbox: &Sandbox, want: Want, code: &str) -> Lease {
@@ -131,6 +140,7 @@ async fn one_that_is_broken_into_reaches_nobody() {
         let code = format!("return 'call {name}'");
         let ran = run_by(&sandbox, DENO, program(Language::TypeScript, &code, Limits::default()));
         let ran = ran.await;
+        ledger::ran("process", "call", &format!("beside: {name}"));
         let words = words(&ran);
         assert!(words.iter().any(|word| word == outcome), "{name}: {words:?}");
     }
@@ -141,9 +151,9 @@ async fn one_that_is_broken_into_reaches_nobody() {
 /// What an engine with threads is held to, and what starts it.
 #[tokio::test]
 async fn one_that_is_started_anew_has_its_limits_from_outside() {
-    let mut config = config("worker");
-    config.args.extend(["--deno".to_owned(), deno().display().to_string()]);
-    let sandbox = Sandbox::start(narrows_sandbox::Config { warm: 0, ..config }).await.unwrap();
+    let Some(place) = places::deno() else { return };
+    let config = narrows_sandbox::Config { warm: 0, ..place.config };
+    let sandbox = Sandbox::start(config).await.unwrap();
     let lease = started(&sandbox, DENO, "console.log(1); for (;;) {}").await;
     let all: Vec<u32> = sandbox.health().into_iter().filter_map(|health| health.pid).collect();
     let all: Vec<u32> = all.into_iter().flat_map(descendants).collect();
@@ -180,8 +190,8 @@ async fn one_that_is_started_anew_has_its_limits_from_outside() {
 #[tokio::test]
 async fn one_without_memory_is_told_of_wherever_it_runs() {
     for backend in [BackendKind::Process, BackendKind::Basic] {
-        let mut config = places::here(backend);
-        config.args.extend(["--deno".to_owned(), deno().display().to_string()]);
+        let Some(place) = places::deno() else { return };
+        let config = narrows_sandbox::Config { backend: Some(backend), ..place.config };
         let sandbox = Sandbox::start(config).await.unwrap();
         let bomb = "const all: number[][] = []; for (;;) all.push(new Array(1e5).fill(1.5))";
         let limits = Limits { memory_bytes: 64 << 20, ..Limits::default() };
@@ -206,8 +216,9 @@ pub(crate) async fn is_confined(sandbox: &Sandbox) {
 async fn files_are_counted_where_they_are_kept() {
     let sandbox = Sandbox::start(config("worker")).await.unwrap();
     let limits = Limits { disk_bytes: 1 << 20, files: 10, ..Limits::default() };
-    let ran =
-        |code: &'static str| run_by(&sandbox, CPYTHON, program(Language::Python, code, limits));
+    let ran = |code: &'static str| {
+        run_by(&sandbox, CPYTHON, program(Language::Python, code, limits.clone()))
+    };
     let kept =
         ran("import os\nopen('a', 'w').write('x' * 9000)\nos.mkdir('d')\nos.listdir('/tmp')").await;
     let kept = kept.end.unwrap();

@@ -5,9 +5,10 @@
 //! engine that is not installed here what is written is taken as it is.
 
 use crate::house::{config, program, run_by};
-use crate::programs::{deno, words};
+use crate::places::{self, part};
+use crate::programs::words;
 use narrows_sandbox::{Config, Sandbox, Want};
-use narrows_types::{Engine, Language, Limits};
+use narrows_types::{BackendKind, Engine, Language, Limits};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -68,7 +69,7 @@ async fn probe(engine: Engine, config: Config, features: &[Feature]) -> Vec<&'st
     let limits = Limits { cpu_ms: 5_000, ..Limits::default() };
     let mut all = Vec::new();
     for feature in features {
-        let ran = run_by(&sandbox, want, program(language, &feature.code, limits)).await;
+        let ran = run_by(&sandbox, want, program(language, &feature.code, limits.clone())).await;
         let words = words(&ran);
         let first = words.first().unwrap();
         let value =
@@ -115,15 +116,11 @@ fn written(text: &str) -> HashMap<(String, String, String), String> {
 }
 
 async fn column(engine: Engine, features: &[Feature]) -> Option<Vec<&'static str>> {
-    let mut config = config("worker");
-    match engine {
-        Engine::Deno => {
-            let binary = std::panic::catch_unwind(deno).ok()?;
-            config.args.extend(["--deno".to_owned(), binary.display().to_string()]);
-        }
-        Engine::Cpython if !Path::new("/usr/bin/python3").exists() => return None,
-        _ => {}
-    }
+    let config = match engine {
+        Engine::Deno => places::deno_with(BackendKind::Process, Some(&part("packages")))?.config,
+        Engine::Cpython => places::cpython()?.config,
+        _ => config("worker"),
+    };
     Some(probe(engine, config, features).await)
 }
 

@@ -1,6 +1,6 @@
 //! A sandbox over the test's own worker binary, and runs in it.
 
-use narrows_sandbox::{Config, Health, LeaseEnd, Loss, Sandbox, Want};
+use narrows_sandbox::{Config, Health, Lease, LeaseEnd, Loss, Sandbox, Want};
 use narrows_types::frame::{CallError, Done, FromWorker, Go, Program, Reply, ToWorker};
 use narrows_types::{BackendKind, Engine, Language, Limits};
 use std::path::PathBuf;
@@ -28,7 +28,8 @@ pub(crate) fn health(sandbox: &Sandbox, language: Language) -> Health {
 }
 
 pub(crate) fn program(language: Language, code: &str, limits: Limits) -> Program {
-    Program { code: code.to_owned(), language, input: None, limits, now_ms: 0, seed: 1 }
+    let (code, input) = (code.to_owned(), None);
+    Program { code, language, input, limits, now_ms: 0, seed: 1, state: false }
 }
 
 /// How a run ended, and what it did on its way.
@@ -40,6 +41,8 @@ pub(crate) struct Ran {
     /// Calls, log lines, progress and what was shown, as they came.
     pub(crate) said: Vec<String>,
     pub(crate) took: Duration,
+    /// From the last call, or where there was none from the start, to the end.
+    pub(crate) since_call: Duration,
 }
 
 /// Runs one program; every free name is a namespace, and every call of `echo` gives its arguments
@@ -51,7 +54,13 @@ pub(crate) async fn run(sandbox: &Sandbox, program: Program) -> Ran {
 /// The same by a certain kind of worker.
 pub(crate) async fn run_by(sandbox: &Sandbox, want: impl Into<Want>, program: Program) -> Ran {
     let mut lease = sandbox.lease(want, Instant::now() + LONG).await.unwrap();
+    run_in(&mut lease, program).await
+}
+
+/// The same in a worker that is there.
+pub(crate) async fn run_in(lease: &mut Lease, program: Program) -> Ran {
     lease.arm(&program.limits);
+    let _denied = lease.connect(&program.limits.network);
     let started = Instant::now();
     let mut ran = Ran {
         end: Err(LeaseEnd::Lost(Loss::Died, "not begun".to_owned())),
@@ -59,7 +68,9 @@ pub(crate) async fn run_by(sandbox: &Sandbox, want: impl Into<Want>, program: Pr
         calls: 0,
         said: Vec::new(),
         took: Duration::ZERO,
+        since_call: Duration::ZERO,
     };
+    let mut called = started;
     let mut sent = lease.send(&ToWorker::Run(Box::new(program))).await;
     ran.end = loop {
         // What the worker said last is what counts, also where it no longer listens.
@@ -81,6 +92,7 @@ pub(crate) async fn run_by(sandbox: &Sandbox, want: impl Into<Want>, program: Pr
                 ToWorker::Go(Go { namespaces })
             }
             FromWorker::Call(call) => {
+                called = Instant::now();
                 ran.calls += 1;
                 ran.said.push(format!("{}.{} {}", call.server, call.tool, call.args.get()));
                 let tool = format!("{}.{}", call.server, call.tool);
@@ -100,7 +112,7 @@ pub(crate) async fn run_by(sandbox: &Sandbox, want: impl Into<Want>, program: Pr
         };
         sent = sent.and(lease.send(&answer).await);
     };
-    ran.took = started.elapsed();
+    (ran.took, ran.since_call) = (started.elapsed(), called.elapsed());
     drop(sent);
     ran
 }

@@ -1,8 +1,8 @@
 //! Figures, not a test: `cargo nextest run --release -p narrows-testkit --test escape \
 //! --run-ignored only --no-capture`. `NARROWS_WORKER` may name another build of the worker.
 
-use crate::house::{config, program, run_by};
-use crate::programs::deno;
+use crate::house::{program, run_by};
+use crate::places;
 use narrows_sandbox::{Config, Sandbox, Want};
 use narrows_types::{Engine, Limits};
 use std::time::{Duration, Instant};
@@ -12,10 +12,9 @@ const RUNS: usize = 300;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "prints figures"]
 async fn figures() {
-    let base = config("worker");
+    let base = places::deno().unwrap().config;
     let worker = std::env::var_os("NARROWS_WORKER").map_or(base.program.clone(), Into::into);
-    let mut base = Config { program: worker, ..base };
-    base.args.extend(["--deno".to_owned(), deno().display().to_string()]);
+    let base = Config { program: worker, ..base };
     let twenty_py = "x = 0\nfor i in range(20):\n    x = host.echo(n=i)['n']\nx";
     let twenty_ts =
         "let x = 0; for (let i = 0; i < 20; i++) x = (await host.echo({n: i})).n\nreturn x";

@@ -129,7 +129,7 @@ async fn the_floor_holds_and_the_rest_is_told() {
 }
 
 /// Not under `target`, which may be closed to others.
-fn public_copy(of: &Path) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn public_copy(of: &Path) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir_in("/tmp").unwrap();
     let copy = folder.path().join("worker");
     fs::copy(of, &copy).unwrap();
@@ -141,7 +141,7 @@ fn public_copy(of: &Path) -> (tempfile::TempDir, PathBuf) {
 
 /// Zygotes that an ordinary user starts, and the folder of their binary. `None` where this is no
 /// root: then every other test here is one of an ordinary user.
-pub(crate) fn as_nobody() -> Option<(tempfile::TempDir, narrows_sandbox::Config)> {
+pub(crate) fn as_nobody(mode: &str) -> Option<(tempfile::TempDir, narrows_sandbox::Config)> {
     let setpriv = PathBuf::from("/usr/bin/setpriv");
     if !nix::unistd::Uid::effective().is_root() || !setpriv.is_file() {
         return None;
@@ -150,14 +150,14 @@ pub(crate) fn as_nobody() -> Option<(tempfile::TempDir, narrows_sandbox::Config)
     let args = ["--reuid=65534", "--regid=65534", "--clear-groups", "--pdeathsig=KILL", "--"];
     let mut args: Vec<String> = args.map(str::to_owned).to_vec();
     args.push(worker.to_string_lossy().into_owned());
-    args.push("worker".to_owned());
-    let base = config("worker");
+    args.push(mode.to_owned());
+    let base = config(mode);
     Some((folder, narrows_sandbox::Config { program: setpriv, args, ..base }))
 }
 
 #[tokio::test]
 async fn an_ordinary_user_is_as_safe() {
-    let Some((folder, config)) = as_nobody() else { return };
+    let Some((folder, config)) = as_nobody("worker") else { return };
     let sandbox = Sandbox::start(config).await.unwrap();
     let layers = sandbox.probe().await.unwrap();
     for state in &layers {

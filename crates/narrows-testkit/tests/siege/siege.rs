@@ -16,12 +16,16 @@ const ROUND: Duration = Duration::from_secs(5);
 /// Clients: as many as there are processors here.
 const CLIENTS: usize = 2;
 
+/// Seeds of one end that are told.
+const SEEDS_MAX: usize = 8;
+
 /// What attacks came to.
 #[derive(Debug, Default)]
 struct Tally {
     runs: u64,
     frames: u64,
-    ends: BTreeMap<String, u64>,
+    /// The seeds of each end.
+    ends: BTreeMap<String, Vec<u64>>,
 }
 
 /// An attack that had an outcome that it must not have.
@@ -30,7 +34,8 @@ struct Finding {
     why: String,
 }
 
-/// Lays siege for as long as `NARROWS_SIEGE_MINUTES` says, from the seed of `NARROWS_SIEGE_SEED`.
+/// Lays siege for as long as `NARROWS_SIEGE_MINUTES` says, from the seed of `NARROWS_SIEGE_SEED`; or
+/// makes the attacks of `NARROWS_SIEGE_SEEDS`, with commas between them, and shows each.
 pub(crate) fn lay(attack: Attack) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let time = number("NARROWS_SIEGE_MINUTES").map_or(SHARE, |m| Duration::from_secs(60 * m));
@@ -38,6 +43,13 @@ pub(crate) fn lay(attack: Attack) {
     let mut bait = Bait::lay();
     let quarry = Quarry::new(attack, &bait);
     let mut gateway = Gateway::start(attack, &bait);
+    if let Ok(seeds) = std::env::var("NARROWS_SIEGE_SEEDS") {
+        for seed in seeds.split(',').map(|seed| seed.trim().parse().unwrap()) {
+            let case = quarry.case(seed);
+            show(&case, &gateway.post(&case.body));
+        }
+        return assert_eq!(gateway.wrong(&bait.secret).or_else(|| bait.touched()), None);
+    }
     let next = AtomicU64::new(first);
     let (begun, mut tally, mut most) = (Instant::now(), Tally::default(), 0);
     while begun.elapsed() < time {
@@ -79,7 +91,7 @@ fn fight(
             if let Some(why) = wrong(status, &answer, secret) {
                 return (tally, Some(Finding { case, why }));
             }
-            *tally.ends.entry(word(status, &answer)).or_default() += 1;
+            tally.ends.entry(word(status, &answer)).or_default().push(case.seed);
         }
         (tally, None)
     };
@@ -90,8 +102,8 @@ fn fight(
             let (part, finding) = client.join().unwrap();
             tally.runs += part.runs;
             tally.frames += part.frames;
-            for (end, count) in part.ends {
-                *tally.ends.entry(end).or_default() += count;
+            for (end, seeds) in part.ends {
+                tally.ends.entry(end).or_default().extend(seeds);
             }
             found = found.or(finding);
         }
@@ -125,8 +137,9 @@ fn word(status: u16, answer: &str) -> String {
         _ => None,
     };
     let more: String = more.unwrap_or_default().chars().take(60).collect();
-    // Numbers would make a kind of each.
-    format!("{status} {end} {}", more.replace(|c: char| c.is_ascii_digit(), "_"))
+    // Numbers would make a kind of each; those of signals and exit codes tell what happened.
+    let vague = |c: char| c.is_ascii_digit() && end != "lost";
+    format!("{status} {end} {}", more.replace(vague, "_"))
 }
 
 fn fail(seed: &str, why: &str, body: &Value) -> ! {
@@ -142,7 +155,23 @@ fn tell(attack: Attack, tally: &Tally, time: Duration, most: u64) {
         "{attack:?}: {} runs, {} frames in {time:.0?}; the gateway had {most} MB at most",
         tally.runs, tally.frames
     );
-    for (end, count) in &tally.ends {
-        eprintln!("  {count:7} {end}");
+    for (end, seeds) in &tally.ends {
+        let lost = end.contains(" lost ");
+        let told: Vec<_> = seeds.iter().filter(|_| lost).take(SEEDS_MAX).collect();
+        let told = if lost { format!(", of the seeds {told:?}") } else { String::new() };
+        eprintln!("  {:7} {end}{told}", seeds.len());
     }
+}
+
+/// One attack whole.
+#[expect(clippy::print_stderr, reason = "for whoever looks into a seed")]
+fn show(case: &Case, (status, answer): &(u16, String)) {
+    let text = |name: &str| case.body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let answer: String = answer.chars().take(2_000).collect();
+    eprintln!(
+        "seed {} for {}:\n{}\n=> {status} {answer}\n",
+        case.seed,
+        text("engine"),
+        text("code")
+    );
 }

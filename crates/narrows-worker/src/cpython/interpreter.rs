@@ -2,6 +2,7 @@
 
 use crate::jail::foreign;
 use crate::jail::outside::Start;
+use crate::jail::sockets;
 use narrows_types::Limits;
 use seccompiler::BpfProgram;
 use serde::Serialize;
@@ -44,6 +45,11 @@ const PRELOAD: &str = "abc argparse array ast asyncio base64 binascii bisect cal
                        types typing unicodedata urllib.parse uuid warnings weakref \
                        xml.etree.ElementTree zlib zoneinfo encodings.idna encodings.latin_1 \
                        encodings.ascii _strptime";
+/// What programs use that have a network.
+const PRELOAD_NETWORK: &str = "http.client ssl urllib.error urllib.request";
+/// Whom the system trusts, and its settings for that.
+const AUTHORITIES: [&str; 4] =
+    ["/etc/ssl/certs", "/etc/ssl/openssl.cnf", "/etc/pki/tls/certs", "/usr/share/ca-certificates"];
 /// Libraries start no threads as soon as they are imported: a run has few.
 const ENVIRONMENT: [&str; 9] = [
     "PYTHONHASHSEED=0",
@@ -71,6 +77,8 @@ pub(crate) struct Settings {
     pub(crate) venv: Option<PathBuf>,
     /// What no run goes beyond.
     pub(crate) most: Limits,
+    /// Programs reach a network, by a proxy outside.
+    pub(crate) network: bool,
 }
 
 /// What the interpreter is told first.
@@ -91,6 +99,8 @@ struct Opening {
     disk_bytes: u64,
     files: u32,
     processes: u32,
+    /// Where a proxy listens; 0 where there is none.
+    port: u16,
     /// All that an evaluator sees beside its own files.
     visible: Vec<PathBuf>,
 }
@@ -110,6 +120,8 @@ pub(crate) fn find(settings: &Settings, sealed: bool, once: bool) -> Result<Star
         .map_err(|error| format!("no python at {}: {error}", named.display()))?;
     let mut visible: Vec<PathBuf> =
         LIBRARIES.iter().map(PathBuf::from).filter(|path| path.exists()).collect();
+    let (network, port) = (settings.network, if settings.network { sockets::PORT } else { 0 });
+    visible.extend(AUTHORITIES.iter().map(PathBuf::from).filter(|path| network && path.exists()));
     // Its standard library, where that is no folder of the system's.
     let prefix = python.parent().and_then(Path::parent).map(|prefix| prefix.join("lib"));
     for own in prefix.into_iter().filter(|lib| lib.is_dir()).chain([python.clone()]) {
@@ -128,14 +140,15 @@ pub(crate) fn find(settings: &Settings, sealed: bool, once: bool) -> Result<Star
         }
         visible.push(venv);
     }
-    let filters = if sealed { Vec::from(foreign::evaluator()?) } else { Vec::new() };
+    let filters = if sealed { Vec::from(foreign::evaluator(network)?) } else { Vec::new() };
     // What is to be seen may lie where programs look for a place for their own files.
     let hidden = visible.iter().any(|path| path.starts_with(SCRATCH));
     let scratch = if hidden { SCRATCH_ELSEWHERE } else { SCRATCH };
     let most = &settings.most;
+    let more = if network { PRELOAD_NETWORK } else { "" };
     let opening = Opening {
         path,
-        preload: PRELOAD.split_whitespace().collect(),
+        preload: PRELOAD.split_whitespace().chain(more.split_whitespace()).collect(),
         evaluator: EVALUATOR,
         filters: filters.iter().map(hex).collect(),
         clone: libc::SYS_clone,
@@ -144,6 +157,7 @@ pub(crate) fn find(settings: &Settings, sealed: bool, once: bool) -> Result<Star
         disk_bytes: if sealed && !once { most.disk_bytes } else { 0 },
         files: most.files,
         processes: most.processes,
+        port,
         visible: visible.clone(),
     };
     let scratch = (opening.disk_bytes > 0).then(|| scratch.into());
@@ -153,9 +167,10 @@ pub(crate) fn find(settings: &Settings, sealed: bool, once: bool) -> Result<Star
     for argument in ["-s", "-S", "-B", "-u", "-c", ZYGOTE] {
         command.push(text(argument.as_bytes())?);
     }
-    let environment =
-        ENVIRONMENT.iter().map(|one| text(one.as_bytes())).collect::<Result<_, _>>()?;
-    Ok(Start { command, environment, visible, scratch, opening, anew: None, once })
+    let proxies = sockets::environment(network);
+    let environment = ENVIRONMENT.into_iter().map(str::to_owned).chain(proxies);
+    let environment = environment.map(|one| text(one.as_bytes())).collect::<Result<_, _>>()?;
+    Ok(Start { command, environment, visible, scratch, opening, anew: None, once, network })
 }
 
 /// The folders of a virtual environment's packages.

@@ -5,6 +5,7 @@ ours: it reaps them and tells how they ended. The first message says how to seal
 """
 
 import ctypes
+import fcntl
 import gc
 import importlib
 import json
@@ -16,7 +17,10 @@ import struct
 import sys
 
 CONTROL, EXIT_UNSEALED = 3, 66
-CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
+CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWNET = 0x20000, 0x10000000, 0x40000000
+SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+# Connections that wait to be taken by whoever listens.
+BACKLOG = 64
 PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, CAP_VERSION = 47, 4, 0x20080522
 # System calls that have one number on every architecture.
 MOVE_MOUNT, FSOPEN, FSCONFIG, FSMOUNT = 429, 430, 431, 432
@@ -27,6 +31,7 @@ AT_FDCWD = -100
 # Landlock's rights: to execute, to read a file and a folder; all but to execute, to make devices,
 # sockets and pipes, and to command devices.
 READ_FILE, READ_FOLDER, KEEP_FILES = 0b101, 0b1101, 0b111_0001_1011_1110
+CONNECT_TCP, RULE_PATH, RULE_PORT = 2, 1, 2
 # By Landlock's version: how many rights there are over files.
 FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15}
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 1, 4, 22, 2
@@ -109,18 +114,30 @@ def keeps_files(config):
     return True
 
 
+def door(port):
+    """Enters a network of its own in which there is nothing but this port, on which somebody outside
+    will listen: the next evaluator stays in it."""
+    enter(CLONE_NEWNET)
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    fcntl.ioctl(listener, SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", IFF_UP))
+    listener.bind(("127.0.0.1", port))
+    listener.listen(BACKLOG)
+    return listener.detach()
+
+
 def settle(config, mounted):
     """Moves into an evaluator's own folder, and gives up what that took."""
-    enter(CLONE_NEWNS)
-    call(MOVE_MOUNT, mounted, b"", AT_FDCWD, config["scratch"].encode(), EMPTY_PATH)
-    os.chdir(config["scratch"])
+    if mounted is not None:
+        enter(CLONE_NEWNS)
+        call(MOVE_MOUNT, mounted, b"", AT_FDCWD, config["scratch"].encode(), EMPTY_PATH)
+        os.chdir(config["scratch"])
     # So that the number of its tasks is its own.
     enter(CLONE_NEWUSER)
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
     header = struct.pack("<Ii", CAP_VERSION, 0)
     if libc.capset(header, bytes(24)) != 0:
         raise OSError(ctypes.get_errno(), "capset")
-    lock(config)
+    lock(config, mounted is not None)
 
 
 def landlock_version():
@@ -128,8 +145,9 @@ def landlock_version():
     return libc.syscall(ctypes.c_long(CREATE_RULESET), None, ctypes.c_long(0), ctypes.c_long(1))
 
 
-def lock(config):
-    """Landlock, as the zygote has it: what is visible can be read, its own folder be written."""
+def lock(config, keeps):
+    """Landlock, as the zygote has it: what is visible can be read, its own folder be written, and
+    its one port be reached."""
     version = landlock_version()
     if version < 1:
         return
@@ -137,10 +155,12 @@ def lock(config):
     rights = struct.pack("<QQQ", files, 3, 3)[: 8 if version < 4 else 16 if version < 6 else 24]
     rules = call(CREATE_RULESET, rights, len(rights), 0)
     paths = [(path, READ_FOLDER if os.path.isdir(path) else READ_FILE) for path in config["visible"]]
-    for path, access in [*paths, (config["scratch"], KEEP_FILES)]:
+    for path, access in paths + [(config["scratch"], KEEP_FILES)] * keeps:
         place = os.open(path, os.O_PATH)
-        call(ADD_RULE, rules, 1, struct.pack("<Qi", access & files, place), 0)
+        call(ADD_RULE, rules, RULE_PATH, struct.pack("<Qi", access & files, place), 0)
         os.close(place)
+    if config["port"] and version >= 4:
+        call(ADD_RULE, rules, RULE_PORT, struct.pack("<QQ", CONNECT_TCP, config["port"]), 0)
     call(RESTRICT_SELF, rules, 0)
     os.close(rules)
 
@@ -185,7 +205,8 @@ def warm(config):
 
 def seal(config, link, parent, mounted=None):
     """Closes this process, before it reads a byte. An error means that it must end."""
-    if mounted is not None:
+    settles = mounted is not None or bool(config["port"])
+    if settles:
         settle(config, mounted)
     prctl(PR_SET_PDEATHSIG, SIGKILL)
     prctl(PR_SET_DUMPABLE, 0)
@@ -199,14 +220,14 @@ def seal(config, link, parent, mounted=None):
     for name, most in (
         ("CORE", 0),
         ("FSIZE", 0 if mounted is None else config["disk_bytes"]),
-        ("NPROC", 0 if mounted is None else config["processes"]),
+        ("NPROC", config["processes"] if settles else 0),
         ("MEMLOCK", 0),
         ("MSGQUEUE", 0),
         ("NOFILE", 64),
         ("AS", ADDRESS_BYTES_MAX),
     ):
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}", 12), (most, most))
-    if config["filters"] and mounted is None:
+    if config["filters"] and not settles:
         keep_to_itself()
     for program in config["filters"]:
         forbid(program)
@@ -249,8 +270,14 @@ def main():
     while exactly(control, 1):
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        mounted = folder(config) if keeps else None
-        pid = fork(config)
+        mounted, opened = None, []
+        try:
+            mounted = folder(config) if keeps else None
+            opened = [door(config["port"])] if config["port"] else []
+            pid = fork(config)
+        except OSError:
+            # What the kernel has too little of now: others run on.
+            pid = -1
         if pid == 0:
             try:
                 ours.close()
@@ -262,11 +289,11 @@ def main():
         if pid < 0:
             socket.send_fds(control, [struct.pack("<i", -1)], [])
         else:
-            shared = [ours.fileno()] + [mounted] * keeps
+            shared = [ours.fileno(), *opened] + [mounted] * keeps
             socket.send_fds(control, [struct.pack("<i", pid)], shared)
         ours.close()
-        if keeps:
-            os.close(mounted)
+        for fd in opened + [mounted] * (mounted is not None):
+            os.close(fd)
 
 
 main()

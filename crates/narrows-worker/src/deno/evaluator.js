@@ -2,7 +2,7 @@
 // prelude is the one of the embedded engine; this gives it its host, and is the loop between the
 // program's jobs, its timers and the frames. Nothing here is a wall.
 {
-  const { Deno, [GC]: gc, setImmediate, setTimeout: realTimeout } = globalThis;
+  const { Deno, [GC]: gc, setImmediate, setTimeout: realTimeout, setInterval: realInterval, clearInterval: realStop } = globalThis;
   const encoder = new TextEncoder();
   const decoder = new TextDecoder();
   const wallNow = performance.now.bind(performance);
@@ -370,17 +370,19 @@
   unixMs = begin.now_ms;
   random = BigInt(begin.seed);
   races = begin.races;
-  const kept = new Set([...GLOBALS.split(/\s+/), "ask", "scratch", "session", GC]);
-  // It cannot be deleted.
-  globalThis[GC] = undefined;
-  for (const name of Object.getOwnPropertyNames(globalThis)) if (!kept.has(name)) delete globalThis[name];
-  ownChance();
-  ownTime();
-  for (const name of begin.namespaces) kit.bind(name);
-  globalThis.input = begin.input;
   try {
+    const modules = MODULES(Node, { Deno, define: kit.define, realInterval, realStop, told: BUILTINS });
+    const kept = new Set([...GLOBALS.split(/\s+/), "ask", "scratch", "session", GC]);
+    // It cannot be deleted.
+    globalThis[GC] = undefined;
+    for (const name of Object.getOwnPropertyNames(globalThis)) if (!kept.has(name)) delete globalThis[name];
+    ownChance();
+    ownTime();
+    if (begin.imports) modules.offer();
+    for (const name of begin.namespaces) kit.bind(name);
+    globalThis.input = begin.input;
     const program = realEval(`"use strict";${begin.text}\n//# sourceURL=program`);
-    kit.finish(program).then((json) => {
+    kit.finish(() => program(modules.imported)).then((json) => {
       value = whole(json);
       valued = true;
       // The value leaves before the time is over, whatever is still under way. V8 is not kept busy.

@@ -21,13 +21,13 @@ impl Control {
         Self(socket)
     }
 
-    /// Sends a message, with a descriptor beside it if there is one. Blocks while the socket is
+    /// Sends a message, with descriptors beside it if there are any. Blocks while the socket is
     /// full.
-    pub(crate) fn send(&self, message: &FromZygote, fd: Option<&OwnedFd>) -> io::Result<()> {
+    pub(crate) fn send(&self, message: &FromZygote, fds: &[OwnedFd]) -> io::Result<()> {
         let bytes = serde_json::to_vec(message)?;
-        let raw: Vec<_> = fd.iter().map(|fd| fd.as_raw_fd()).collect();
+        let raw: Vec<_> = fds.iter().map(AsRawFd::as_raw_fd).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
-        let beside: &[ControlMessage<'_>] = if fd.is_some() { &rights } else { &[] };
+        let beside: &[ControlMessage<'_>] = if fds.is_empty() { &[] } else { &rights };
         let parts = [IoSlice::new(&bytes)];
         loop {
             match sendmsg::<()>(self.0.as_raw_fd(), &parts, beside, MsgFlags::MSG_NOSIGNAL, None) {

@@ -1,5 +1,6 @@
 //! The system calls that are allowed. Anything else kills the process on the spot, for root too.
 
+use super::calls::INSIDES;
 use nix::unistd::Pid;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -63,59 +64,6 @@ const ZYGOTE: &[i64] = &[
 /// The keeper only waits for the zygote.
 const KEEPER: &[i64] =
     &[libc::SYS_wait4, libc::SYS_exit_group, libc::SYS_rt_sigreturn, libc::SYS_restart_syscall];
-
-/// What no hypervisor has any business with: other processes, mounts, namespaces, the kernel's
-/// insides. It gets an error, for its libraries may try what they can.
-const NO_HYPERVISOR: &[i64] = &[
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_process_madvise,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_kcmp,
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_move_mount,
-    libc::SYS_open_tree,
-    libc::SYS_fsopen,
-    libc::SYS_fsconfig,
-    libc::SYS_fsmount,
-    libc::SYS_fspick,
-    libc::SYS_mount_setattr,
-    libc::SYS_unshare,
-    libc::SYS_setns,
-    libc::SYS_bpf,
-    libc::SYS_perf_event_open,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-    libc::SYS_userfaultfd,
-    libc::SYS_keyctl,
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_open_by_handle_at,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_delete_module,
-    libc::SYS_kexec_load,
-    libc::SYS_reboot,
-    libc::SYS_swapon,
-    libc::SYS_swapoff,
-    libc::SYS_acct,
-    libc::SYS_quotactl,
-    libc::SYS_syslog,
-    libc::SYS_personality,
-    libc::SYS_sethostname,
-    libc::SYS_setdomainname,
-    libc::SYS_settimeofday,
-    libc::SYS_clock_settime,
-    libc::SYS_adjtimex,
-    libc::SYS_clock_adjtime,
-    libc::SYS_mknodat,
-];
 
 /// Calls that only older architectures have.
 #[cfg(target_arch = "x86_64")]
@@ -207,7 +155,9 @@ pub(crate) fn keeper() -> Result<BpfProgram, String> {
 /// The filter of a hypervisor, compiled: a list of what is refused, for the programs are others'.
 pub(crate) fn hypervisor() -> Result<BpfProgram, String> {
     let mut rules = Rules::new();
-    allow(&mut rules, NO_HYPERVISOR);
+    // An error, for its libraries may try what they can.
+    allow(&mut rules, INSIDES);
+    allow(&mut rules, &[libc::SYS_process_madvise]);
     let local = u64::try_from(libc::AF_UNIX).map_err(|error| error.to_string())?;
     rules.insert(libc::SYS_socket, vec![rule(&[other(0, local)?])?]);
     let refused = u32::try_from(libc::EPERM).map_err(|error| error.to_string())?;

@@ -1,86 +1,15 @@
 //! The system calls of interpreters that are not built into this binary. They need files to import
-//! from, so their list is longer than a worker's; none of them changes anything on the machine.
+//! from, and files of their own, so their list is longer than a worker's; none of them changes
+//! anything else on the machine.
 
+use super::calls::{CHANGES, INTERPRETER, OLD_CHANGES, OLD_INTERPRETER};
 use super::filter::{Rules, allow, clear, compile, equal, number, other, rule, set};
+use super::sockets::{self, SOCKETS};
 use seccompiler::{BpfProgram, SeccompAction, SeccompRule};
 
-/// What an interpreter needs to run a program: memory, time, and files to read.
-const EVALUATOR: &[i64] = &[
-    libc::SYS_read,
-    libc::SYS_readv,
-    libc::SYS_pread64,
-    libc::SYS_write,
-    libc::SYS_writev,
-    libc::SYS_lseek,
-    libc::SYS_openat,
-    libc::SYS_close,
-    libc::SYS_close_range,
-    libc::SYS_fstat,
-    libc::SYS_newfstatat,
-    libc::SYS_statx,
-    libc::SYS_faccessat,
-    libc::SYS_faccessat2,
-    libc::SYS_readlinkat,
-    libc::SYS_getdents64,
-    libc::SYS_getcwd,
-    libc::SYS_dup,
-    libc::SYS_dup3,
-    libc::SYS_fcntl,
-    libc::SYS_recvfrom,
-    libc::SYS_munmap,
-    libc::SYS_mremap,
-    libc::SYS_brk,
-    libc::SYS_madvise,
-    libc::SYS_futex,
-    libc::SYS_ppoll,
-    libc::SYS_pselect6,
-    libc::SYS_clock_gettime,
-    libc::SYS_clock_getres,
-    libc::SYS_clock_nanosleep,
-    libc::SYS_nanosleep,
-    libc::SYS_gettimeofday,
-    libc::SYS_times,
-    libc::SYS_getrusage,
-    libc::SYS_getrandom,
-    libc::SYS_getpid,
-    libc::SYS_getppid,
-    libc::SYS_gettid,
-    libc::SYS_getuid,
-    libc::SYS_geteuid,
-    libc::SYS_getgid,
-    libc::SYS_getegid,
-    libc::SYS_getgroups,
-    libc::SYS_uname,
-    libc::SYS_sysinfo,
-    libc::SYS_sched_yield,
-    libc::SYS_sched_getaffinity,
-    libc::SYS_set_robust_list,
-    libc::SYS_set_tid_address,
-    libc::SYS_rseq,
-    libc::SYS_membarrier,
-    libc::SYS_rt_sigreturn,
-    libc::SYS_rt_sigaction,
-    libc::SYS_rt_sigprocmask,
-    libc::SYS_sigaltstack,
-    libc::SYS_restart_syscall,
-    libc::SYS_exit,
-    libc::SYS_exit_group,
-];
-
-/// What a program does with files of its own. Nothing else that it sees can be written.
+/// What a program does with files of its own, beside [`CHANGES`]. Nothing else that it sees can be
+/// written.
 const FILES: &[i64] = &[
-    libc::SYS_unlinkat,
-    libc::SYS_renameat,
-    libc::SYS_renameat2,
-    libc::SYS_mkdirat,
-    libc::SYS_linkat,
-    libc::SYS_symlinkat,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
-    libc::SYS_utimensat,
-    libc::SYS_truncate,
-    libc::SYS_ftruncate,
-    libc::SYS_fallocate,
     libc::SYS_flock,
     libc::SYS_fsync,
     libc::SYS_fdatasync,
@@ -177,32 +106,6 @@ const REFUSED: &[i64] = &[
 
 /// Calls that only older architectures have.
 #[cfg(target_arch = "x86_64")]
-const OLD_EVALUATOR: &[i64] = &[
-    libc::SYS_open,
-    libc::SYS_stat,
-    libc::SYS_lstat,
-    libc::SYS_access,
-    libc::SYS_readlink,
-    libc::SYS_getdents,
-    libc::SYS_dup2,
-    libc::SYS_poll,
-    libc::SYS_select,
-    libc::SYS_time,
-];
-#[cfg(target_arch = "x86_64")]
-const OLD_FILES: &[i64] = &[
-    libc::SYS_unlink,
-    libc::SYS_rename,
-    libc::SYS_mkdir,
-    libc::SYS_rmdir,
-    libc::SYS_link,
-    libc::SYS_symlink,
-    libc::SYS_chmod,
-    libc::SYS_utime,
-    libc::SYS_utimes,
-    libc::SYS_creat,
-];
-#[cfg(target_arch = "x86_64")]
 const OLD_ZYGOTE: &[i64] = &[libc::SYS_arch_prctl];
 #[cfg(target_arch = "x86_64")]
 const OLD_REFUSED: &[i64] = &[
@@ -219,13 +122,13 @@ const OLD_REFUSED: &[i64] = &[
     libc::SYS_pause,
 ];
 #[cfg(not(target_arch = "x86_64"))]
-const OLD_EVALUATOR: &[i64] = &[];
-#[cfg(not(target_arch = "x86_64"))]
-const OLD_FILES: &[i64] = &[];
-#[cfg(not(target_arch = "x86_64"))]
 const OLD_ZYGOTE: &[i64] = &[];
 #[cfg(not(target_arch = "x86_64"))]
 const OLD_REFUSED: &[i64] = &[];
+
+/// All that an evaluator does.
+const OWN: [&[i64]; 6] =
+    [INTERPRETER, OLD_INTERPRETER, CHANGES, OLD_CHANGES, FILES, &[libc::SYS_getgroups]];
 
 /// What the C libraries ask for where they start a thread, glibc's and musl's.
 const THREADS: [i32; 2] = [0x003d_0f00, 0x007d_0f00];
@@ -239,10 +142,7 @@ const CLONE_REFUSED: i32 = super::filter::CLONE_REFUSED & !libc::CLONE_PARENT;
 /// The filter that a warm interpreter is started under, and all that it forks.
 pub(crate) fn zygote() -> Result<BpfProgram, String> {
     let mut rules = Rules::new();
-    for calls in [EVALUATOR, OLD_EVALUATOR, FILES, OLD_FILES, REFUSED, OLD_REFUSED] {
-        allow(&mut rules, calls);
-    }
-    for calls in [ZYGOTE, OLD_ZYGOTE, MOUNTING] {
+    for calls in OWN.into_iter().chain([REFUSED, OLD_REFUSED, ZYGOTE, OLD_ZYGOTE, MOUNTING]) {
         allow(&mut rules, calls);
     }
     let mut clones = vec![rule(&[clear(0, CLONE_REFUSED)?])?];
@@ -251,7 +151,11 @@ pub(crate) fn zygote() -> Result<BpfProgram, String> {
     }
     rules.insert(libc::SYS_clone, clones);
     let namespace = |flag| rule(&[equal(0, number(flag)?)?]);
-    let own = vec![namespace(libc::CLONE_NEWNS)?, namespace(libc::CLONE_NEWUSER)?];
+    let own = vec![
+        namespace(libc::CLONE_NEWNS)?,
+        namespace(libc::CLONE_NEWUSER)?,
+        namespace(libc::CLONE_NEWNET)?,
+    ];
     rules.insert(libc::SYS_unshare, own);
     allow(&mut rules, &[libc::SYS_clone3]);
     // Code comes from files, which nobody here can write.
@@ -265,11 +169,19 @@ pub(crate) fn zygote() -> Result<BpfProgram, String> {
     compile(rules, SeccompAction::KillProcess, SeccompAction::Allow)
 }
 
-/// What an evaluator is refused beyond that, before it reads a byte.
-pub(crate) fn evaluator() -> Result<[BpfProgram; 3], String> {
+/// What an evaluator is refused beyond that, before it reads a byte. With a `network` it may speak
+/// TCP.
+pub(crate) fn evaluator(network: bool) -> Result<[BpfProgram; 3], String> {
     let mut rules = Rules::new();
     for calls in [ZYGOTE, OLD_ZYGOTE, REFUSED, OLD_REFUSED] {
         allow(&mut rules, calls);
+    }
+    if network {
+        for call in SOCKETS {
+            rules.remove(call);
+        }
+        rules.extend(sockets::refused()?);
+        rules.insert(libc::SYS_ioctl, vec![rule(&[other(1, libc::FIONBIO)?])?]);
     }
     let mut no_thread = Vec::new();
     for thread in THREADS {
@@ -340,16 +252,27 @@ mod tests {
 
     #[test]
     fn every_filter_compiles_and_fits_the_kernel() {
-        for filter in [zygote().unwrap()].into_iter().chain(evaluator().unwrap()) {
+        let evaluators = [false, true].into_iter().flat_map(|network| evaluator(network).unwrap());
+        for filter in [zygote().unwrap()].into_iter().chain(evaluators) {
             assert!(filter.len() > 5 && filter.len() < 4_096, "{}", filter.len());
             assert_eq!(bytes(&filter).len(), filter.len() * 8);
         }
     }
 
     fn of_an_evaluator(call: i64, arguments: [u64; 6]) -> Verdict {
+        of_one(false, call, arguments)
+    }
+
+    fn of_one(network: bool, call: i64, arguments: [u64; 6]) -> Verdict {
         let filters: Vec<_> =
-            std::iter::once(zygote().unwrap()).chain(evaluator().unwrap()).collect();
+            std::iter::once(zygote().unwrap()).chain(evaluator(network).unwrap()).collect();
         judge_all(&filters, call, arguments)
+    }
+
+    #[test]
+    fn a_network_is_tcp_and_nothing_else() {
+        let verdict = |network, call, arguments| of_one(network, call, arguments);
+        sockets::tests::is_tcp_alone(verdict, Verdict::Refused(libc::EACCES));
     }
 
     #[test]
@@ -398,7 +321,7 @@ mod tests {
     #[test]
     fn no_call_is_both_allowed_and_refused() {
         let refused: Vec<_> = [ZYGOTE, REFUSED, OLD_ZYGOTE, OLD_REFUSED, MOUNTING].concat();
-        let allowed = [EVALUATOR, OLD_EVALUATOR, FILES, OLD_FILES].concat();
+        let allowed = OWN.concat();
         assert!(!allowed.iter().any(|call| refused.contains(call)));
     }
 }

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "an evaluator is started by clone and exec, as a sibling")]
 
 use super::outside::{CONTROL, Start, keep_control};
-use super::{filter, process, threaded, walls};
+use super::{filter, process, sockets, threaded, walls};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::socket::socketpair;
 use nix::sys::socket::{AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg};
@@ -27,16 +27,15 @@ pub(super) fn serve(start: &Start, control: UnixStream, sealed: bool) -> String 
 /// Becomes an evaluator by itself. Returns why it did not.
 pub(super) fn become_once(start: &Start, control: UnixStream, sealed: bool) -> String {
     let socket = OwnedFd::from(control);
-    let apart = if sealed { forbid() } else { Ok(()) };
+    let apart = if sealed {
+        threaded::forbidden().and_then(|filter| filter::apply(&filter))
+    } else {
+        Ok(())
+    };
     match apart.and_then(|()| become_evaluator(start, &socket, sealed)) {
         Ok(()) => process::exit(0),
         Err(error) => error,
     }
-}
-
-/// Ends this process, and all that it starts, for what none of them has a use for.
-fn forbid() -> Result<(), String> {
-    filter::apply(&threaded::forbidden()?)
 }
 
 fn serve_all(start: &Start, control: UnixStream, sealed: bool) -> Result<(), String> {
@@ -46,7 +45,8 @@ fn serve_all(start: &Start, control: UnixStream, sealed: bool) -> Result<(), Str
     // SAFETY: it was moved to that number just now, and its owner gave it up.
     let mut control = UnixStream::from(unsafe { process::adopt(CONTROL) }.map_err(text)?);
     if sealed {
-        forbid()?;
+        // For what none of them has a use for it ends, and all that it starts.
+        filter::apply(&threaded::forbidden_to_launch(start.network)?)?;
     }
     let mut length = [0; 4];
     control.read_exact(&mut length).map_err(text)?;
@@ -57,6 +57,11 @@ fn serve_all(start: &Start, control: UnixStream, sealed: bool) -> Result<(), Str
     let mut asked = [0];
     while control.read(&mut asked).map_err(text)? > 0 {
         let flags = SockFlag::SOCK_CLOEXEC;
+        // What the kernel has too little of now, such as networks, is one evaluator's loss.
+        let Ok(door) = start.network.then(sockets::door).transpose() else {
+            control.write_all(&(-1_i32).to_le_bytes()).map_err(text)?;
+            continue;
+        };
         let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::Stream, None, flags)
             .map_err(|error| error.to_string())?;
         let pid = sibling();
@@ -69,7 +74,8 @@ fn serve_all(start: &Start, control: UnixStream, sealed: bool) -> Result<(), Str
         drop(theirs);
         let ours = UnixStream::from(ours);
         ours.set_nonblocking(true).map_err(text)?;
-        let raw = [ours.as_raw_fd()];
+        let raw: Vec<_> =
+            [ours.as_raw_fd()].into_iter().chain(door.as_ref().map(AsRawFd::as_raw_fd)).collect();
         let rights = [ControlMessage::ScmRights(&raw)];
         let beside: &[ControlMessage<'_>] = if pid > 0 { &rights } else { &[] };
         let number = pid.to_le_bytes();
@@ -121,10 +127,20 @@ fn become_evaluator(start: &Start, socket: &OwnedFd, sealed: bool) -> Result<(),
         }
     }
     if sealed {
+        if start.network {
+            process::drop_capabilities().map_err(|error| format!("capset: {error}"))?;
+            filter::apply(&threaded::forbidden()?)?;
+        }
         // A domain of its own keeps its signals from others of its kind. A zygote has said already
         // where the kernel has none.
-        drop(walls::landlock(&walls::View::of(&start.visible)));
-        for filter in threaded::evaluator(nix::unistd::getpid())? {
+        let port = start.network.then_some(sockets::PORT);
+        let locked = walls::landlock(&walls::View { port, ..walls::View::of(&start.visible) });
+        // What makes networks was started before its zygote was locked in.
+        locked.or_else(|why| {
+            let has_none = why == walls::NO_LANDLOCK;
+            if start.network && !has_none { Err(why) } else { Ok(()) }
+        })?;
+        for filter in threaded::evaluator(nix::unistd::getpid(), start.network)? {
             filter::apply(&filter)?;
         }
     }

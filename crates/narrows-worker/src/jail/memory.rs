@@ -4,6 +4,10 @@
 //! reached, one fault at a time, which costs more than the rest of a short run. So one child
 //! rehearses a program before the walls are up and notes what it came to touch. The zygote maps the
 //! code and passes it on; every worker takes the other pages at once, before its program is there.
+//!
+//! The kernel maps sixteen pages of a file where one is reached. A worker that inherits all of them
+//! takes longer to fork, and to take down, than its program takes to run, so a second child, in
+//! which each page is a mapping of its own, rehearses which of them are needed.
 //! Only an economy: whatever fails here happens on demand.
 #![expect(unsafe_code, reason = "nix has no MADV_POPULATE_READ and MADV_POPULATE_WRITE")]
 
@@ -11,19 +15,19 @@ use nix::sys::resource::{UsageWho, getrusage};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const PAGE: usize = 4_096;
-/// Ranges of a footprint; a typical one has fewer than 100.
-const RANGES_MAX: usize = 256;
+/// Ranges of a footprint; a typical one has some 300.
+const RANGES_MAX: usize = 2_048;
 /// Pages of one mapping that are looked at.
 const PAGES_MAX: usize = 1 << 16;
-/// What the kernel maps around a page of a file that is reached: one page stands for all of them.
-const AROUND: usize = 16 * PAGE;
 /// A range as it passes from process to process: two addresses and whether it is written to.
 const RANGE_BYTES: usize = 17;
 
 /// Bits of an entry of `/proc/PID/pagemap`.
 const PRESENT: u64 = 1 << 63;
+const SWAPPED: u64 = 1 << 62;
 const OF_FILE: u64 = 1 << 61;
 const EXCLUSIVE: u64 = 1 << 56;
 
@@ -32,6 +36,12 @@ struct Range {
     start: usize,
     end: usize,
     written: bool,
+}
+
+impl Range {
+    fn holds(&self, address: usize) -> bool {
+        (self.start..self.end).contains(&address)
+    }
 }
 
 /// Pages that a run of the rehearsed kind touches.
@@ -46,14 +56,8 @@ impl Footprint {
         let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
         let mut ranges = Vec::new();
         for (start, end) in maps.lines().filter_map(mapping) {
-            let pages = ((end - start) / PAGE).min(PAGES_MAX);
-            let mut entries = vec![0; pages * size_of::<u64>()];
-            let offset = (start / PAGE * size_of::<u64>()) as u64;
-            if pagemap.read_exact_at(&mut entries, offset).is_err() {
-                continue;
-            }
-            let entries = entries.as_chunks().0.iter().map(|entry| u64::from_ne_bytes(*entry));
-            collect(start, entries, &mut ranges);
+            let Some(entries) = entries(&pagemap, start, end) else { continue };
+            collect(start, entries.into_iter(), &mut ranges);
         }
         ranges.truncate(RANGES_MAX);
         Self(ranges)
@@ -85,20 +89,37 @@ impl Footprint {
         Self(ranges.filter(|range| range.start < range.end).take(RANGES_MAX).collect())
     }
 
-    /// Maps the code of a footprint into this process, the zygote, in such a way that a fork
-    /// passes it on; what is left is what each worker has to take by itself.
-    pub(crate) fn settle(mut self) -> Self {
+    /// Makes each page of the code in it a mapping of its own, in this process, a child that is to
+    /// rehearse: what differs from its neighbours, if only in whether a dump has it, is not one with
+    /// them.
+    pub(crate) fn part(&self) {
         for range in self.0.iter().filter(|range| !range.written) {
-            populate(range, libc::MADV_POPULATE_READ);
-        }
-        let read: Vec<usize> =
-            self.0.iter().filter(|range| !range.written).map(|range| range.start).collect();
-        let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-        if let Ok(memory) = OpenOptions::new().read(true).write(true).open("/proc/self/mem") {
-            for (start, end) in maps.lines().filter_map(mapping) {
-                let reached = read.iter().find(|page| (start..end).contains(*page));
-                reached.and_then(|page| pass_on(&memory, *page as u64).ok());
+            for start in (range.start..range.end).step_by(2 * PAGE) {
+                let page = Range { start, end: start + PAGE, written: false };
+                advise(&page, libc::MADV_DONTDUMP);
             }
+        }
+    }
+
+    /// Maps the code of a footprint into this process, the zygote, and no more of its files, in such
+    /// a way that a fork passes it on; what is left is what each worker has to take by itself.
+    pub(crate) fn settle(mut self) -> Self {
+        let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        let memory = OpenOptions::new().read(true).write(true).open("/proc/self/mem");
+        for file in files(&maps) {
+            let code = |range: &&Range| !range.written && file.holds(range.start);
+            let code: Vec<_> = self.0.iter().filter(code).collect();
+            let (Some(first), Ok(memory)) = (code.first(), &memory) else { continue };
+            // What starting up reached is found again in the page cache.
+            advise(&file, libc::MADV_DONTNEED);
+            for range in &code {
+                // While it is a mapping of its own, nothing around it is mapped with it.
+                for advice in [libc::MADV_DONTDUMP, libc::MADV_POPULATE_READ, libc::MADV_DODUMP] {
+                    advise(range, advice);
+                }
+            }
+            // What fails costs time only.
+            drop(pass_on(memory, first.start as u64));
         }
         self.0.retain(|range| range.written);
         self
@@ -107,16 +128,36 @@ impl Footprint {
     /// Makes these pages this process's own.
     pub(crate) fn take(&self) {
         for range in &self.0 {
-            populate(range, libc::MADV_POPULATE_WRITE);
+            advise(range, libc::MADV_POPULATE_WRITE);
         }
     }
 }
 
-fn populate(range: &Range, advice: libc::c_int) {
+/// Advice that changes no value: to fault pages in as if read or written to, to mark them for dumps,
+/// and to forget those of [`files`].
+fn advise(range: &Range, advice: libc::c_int) {
     let address = std::ptr::without_provenance_mut(range.start);
-    // SAFETY: it reads or changes no value: the pages are faulted in as if read or written to, and
-    // a range that is not mapped, or not writable, makes it fail.
+    // SAFETY: no value changes. Pages are forgotten of code and constants only, which nothing unmaps
+    // and whose next access finds the file's same bytes.
     unsafe { libc::madvise(address, range.end - range.start, advice) };
+}
+
+/// Private mappings of files, code and constants, of which no page was written to: one that was,
+/// such as by the dynamic linker, is nowhere else.
+fn files(maps: &str) -> Vec<Range> {
+    let Ok(pagemap) = File::open("/proc/self/pagemap") else { return Vec::new() };
+    let clean = |entry: &u64| match entry & (PRESENT | SWAPPED) {
+        0 => true,
+        PRESENT => entry & OF_FILE != 0,
+        _ => false,
+    };
+    let files = maps.lines().filter(|line| is_constant(line)).filter_map(mapping);
+    let files = files.filter_map(|(start, end)| {
+        let entries = entries(&pagemap, start, end)?;
+        let end = start + entries.len() * PAGE;
+        entries.iter().all(clean).then_some(Range { start, end, written: false })
+    });
+    files.collect()
 }
 
 /// A fork copies what is mapped of a file only where a page of the mapping has been written to, so
@@ -127,10 +168,44 @@ fn pass_on(memory: &File, address: u64) -> io::Result<()> {
     memory.write_all_at(&byte, address)
 }
 
+/// What this process had before its own beginning is in the kernel's count of it.
+static INHERITED: AtomicBool = AtomicBool::new(false);
+
+/// Tells that this process was not forked by one of ours but started, and may read `/proc` for good.
+/// The kernel's count of a process begins at its fork, with what the parent had, and an exec does
+/// not begin it anew; that of its memory it does.
+pub(crate) fn started_by_others() {
+    INHERITED.store(true, Ordering::Relaxed);
+}
+
 /// The most memory that this process has had so far. 0 if the kernel does not tell.
 pub(crate) fn peak_bytes() -> u64 {
+    if INHERITED.load(Ordering::Relaxed) {
+        return status_bytes("VmHWM:");
+    }
     let kib = getrusage(UsageWho::RUSAGE_SELF).map_or(0, |usage| usage.max_rss());
     u64::try_from(kib).unwrap_or(0).saturating_mul(1_024)
+}
+
+/// What `/proc/PID/pagemap` says of a mapping's pages.
+fn entries(pagemap: &File, start: usize, end: usize) -> Option<Vec<u64>> {
+    let pages = ((end - start) / PAGE).min(PAGES_MAX);
+    let mut bytes = vec![0; pages * size_of::<u64>()];
+    pagemap.read_exact_at(&mut bytes, (start / PAGE * size_of::<u64>()) as u64).ok()?;
+    Some(bytes.as_chunks().0.iter().map(|entry| u64::from_ne_bytes(*entry)).collect())
+}
+
+/// Whether it is of a file and not to be written to, of a line as [`mapping`] reads it.
+fn is_constant(line: &str) -> bool {
+    line.contains(" /") && line.split(' ').nth(1).is_some_and(|flags| !flags.contains('w'))
+}
+
+/// A figure in `/proc/self/status`. 0 if it cannot be read.
+pub(crate) fn status_bytes(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0).saturating_mul(1_024)
 }
 
 /// A line such as `55d0-55f1 rw-p 00000000 00:00 0 [heap]`, if it is memory like any other.
@@ -157,8 +232,7 @@ fn collect(start: usize, entries: impl Iterator<Item = u64>, ranges: &mut Vec<Ra
         let at = start + page * PAGE;
         let last = ranges.get_mut(first..).and_then(<[Range]>::last_mut);
         match last.filter(|last| last.written == written) {
-            Some(last) if written && last.end == at => last.end += PAGE,
-            Some(last) if !written && last.start / AROUND == at / AROUND => {}
+            Some(last) if last.end == at => last.end += PAGE,
             _ => ranges.push(Range { start: at, end: at + PAGE, written }),
         }
     }
@@ -175,7 +249,7 @@ mod tests {
         let file = PRESENT | OF_FILE | EXCLUSIVE;
         let mut ranges = Vec::new();
         let entries = [own, own, inherited, own, 0, file, 0, file];
-        let entries = entries.into_iter().chain(std::iter::repeat_n(file, 16));
+        let entries = entries.into_iter().chain(std::iter::repeat_n(file, 2));
         collect(0x1_0000, entries, &mut ranges);
         let range = |from, to, written| Range {
             start: 0x1_0000 + from * PAGE,
@@ -183,7 +257,7 @@ mod tests {
             written,
         };
         let expected =
-            [range(0, 2, true), range(3, 4, true), range(5, 6, false), range(16, 17, false)];
+            [range(0, 2, true), range(3, 4, true), range(5, 6, false), range(7, 10, false)];
         assert_eq!(ranges, expected);
         let passed = Footprint::decode(&Footprint(ranges.clone()).encode());
         assert_eq!(passed.0, ranges);

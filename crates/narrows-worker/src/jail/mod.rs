@@ -1,10 +1,11 @@
 //! The jail: everything between a program and the machine. The only unsafe code of this crate.
 //!
 //! [`walls`] are raised once, in the zygote; [`seal`] closes each worker behind them;
-//! [`filter`] holds the lists of system calls, [`foreign`] and [`threaded`] those of
-//! interpreters that [`outside`] starts; [`memory`] knows which pages a run touches; [`process`] and [`control`] wrap what the standard
-//! library lacks.
+//! [`filter`] holds the lists of system calls, [`foreign`] and [`threaded`] those of interpreters that
+//! [`outside`] starts, [`sockets`] what they have of a network, [`calls`] what they have in common; [`memory`] knows which pages a run touches;
+//! [`process`] and [`control`] wrap what the standard library lacks.
 
+mod calls;
 pub(crate) mod control;
 pub(crate) mod filter;
 pub(crate) mod foreign;
@@ -16,6 +17,7 @@ pub(crate) mod outside;
 pub(crate) mod process;
 mod root;
 pub(crate) mod seal;
+pub(crate) mod sockets;
 mod threaded;
 pub(crate) mod walls;
 
@@ -71,7 +73,7 @@ impl Report {
     }
 }
 
-/// Keeps a message small enough for eleven of them in one control packet.
+/// Keeps a message small enough for all of them in one control packet.
 fn clip(text: String) -> String {
     narrows_types::fault::clip(text, 200)
 }

@@ -3,17 +3,19 @@
 #![expect(unsafe_code, reason = "an interpreter is started by fork and exec")]
 
 use super::process::{self, Side};
+use super::walls::View;
 use super::{filter, foreign, launcher, walls};
 use nix::cmsg_space;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::SigSet;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::unistd::Pid;
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::io::{self, IoSliceMut, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// Where an interpreter finds its control socket.
@@ -42,6 +44,18 @@ pub struct Start {
     pub(crate) anew: Option<Anew>,
     /// It evaluates one program itself, and nothing is forked.
     pub(crate) once: bool,
+    /// Each evaluator has a network of its own, with a proxy in it.
+    pub(crate) network: bool,
+}
+
+impl Start {
+    /// What it sees of the file system.
+    pub(crate) fn view(&self) -> View<'_> {
+        let program = self.command.first().filter(|_| self.anew.is_some());
+        let itself = program.map(|program| Path::new(OsStr::from_bytes(program.as_bytes())));
+        let (empty, named) = (self.scratch.as_deref(), self.scratch.is_some() || self.network);
+        View { empty, named, itself, ..View::of(&self.visible) }
+    }
 }
 
 /// Of an evaluator that is started anew, whose limits somebody else sets.
@@ -58,6 +72,7 @@ pub(crate) struct Anew {
 pub(crate) struct Outside {
     control: UnixStream,
     pid: Pid,
+    network: bool,
 }
 
 /// One forked from it, a child of this process.
@@ -69,6 +84,8 @@ pub struct Forked {
     pub(crate) socket: OwnedFd,
     /// What its own files are in, to see how many they are.
     pub(crate) scratch: Option<OwnedFd>,
+    /// What listens in its network, where it has one.
+    pub(crate) door: Option<OwnedFd>,
 }
 
 impl Outside {
@@ -84,7 +101,7 @@ impl Outside {
         let forked = process::fork().map_err(|error| text("fork", &error))?;
         let Side::Parent(pid) = forked else {
             drop(ours);
-            let given_up = if mounts { walls::give_up_but_mounting() } else { Ok(()) };
+            let given_up = if mounts { walls::give_up_but_mounting(start.network) } else { Ok(()) };
             let never = match (start.anew.is_some(), start.once) {
                 _ if given_up.is_err() => given_up.err().unwrap_or_default(),
                 (false, _) => become_interpreter(start, theirs, sealed),
@@ -97,7 +114,7 @@ impl Outside {
         };
         drop(theirs);
         if start.anew.is_some() && start.once {
-            return Ok((Self { control: ours, pid }, Vec::new()));
+            return Ok((Self { control: ours, pid, network: false }, Vec::new()));
         }
         let gone = |error: io::Error| format!("{} ended before it was warm: {error}", shown(start));
         let length = u32::try_from(start.opening.len()).map_err(|error| text("opening", &error))?;
@@ -109,7 +126,7 @@ impl Outside {
         let length = u32::from_le_bytes(length) as usize;
         let mut word = vec![0; length.min(WORD_BYTES_MAX)];
         exact(&mut ours, &mut word, until).map_err(gone)?;
-        Ok((Self { control: ours, pid }, word))
+        Ok((Self { control: ours, pid, network: start.network }, word))
     }
 
     /// The process that is forked from.
@@ -120,7 +137,8 @@ impl Outside {
     /// One that evaluates a program itself instead of forking.
     pub(crate) fn into_evaluator(self) -> io::Result<Forked> {
         self.control.set_nonblocking(true)?;
-        Ok(Forked { pid: self.pid, socket: self.control.into(), scratch: None })
+        let socket = self.control.into();
+        Ok(Forked { pid: self.pid, socket, scratch: None, door: None })
     }
 
     /// Has an evaluator forked.
@@ -128,7 +146,7 @@ impl Outside {
         (&self.control).write_all(&[1])?;
         readable(&self.control, Instant::now() + FORK)?;
         let mut number = [0; 4];
-        let mut beside = cmsg_space!([i32; 2]);
+        let mut beside = cmsg_space!([i32; 3]);
         let mut parts = [IoSliceMut::new(&mut number)];
         let flags = MsgFlags::MSG_CMSG_CLOEXEC;
         let socket = self.control.as_raw_fd();
@@ -138,7 +156,8 @@ impl Outside {
         let pid = i32::from_le_bytes(number);
         match fds.next() {
             Some(socket) if bytes == number.len() && pid > 0 => {
-                Ok(Forked { pid: Pid::from_raw(pid), socket, scratch: fds.next() })
+                let door = if self.network { fds.next() } else { None };
+                Ok(Forked { pid: Pid::from_raw(pid), socket, scratch: fds.next(), door })
             }
             _ => Err(io::Error::other("the interpreter cannot fork")),
         }

@@ -303,10 +303,13 @@ const CAP_VERSION: u32 = 0x2008_0522;
 /// More than the kernel has; the first unknown one ends the loop.
 const CAPS_MAX: libc::c_ulong = 64;
 
-/// Gives up every capability but the one to mount, which an exec keeps.
-pub(crate) fn keep_mounting() -> io::Result<()> {
+/// Gives up every capability but the one to mount and to make networks, and that to bring those
+/// up if need be. An exec keeps them.
+pub(crate) fn keep_mounting(networks: bool) -> io::Result<()> {
+    const NET_ADMIN: u32 = 12;
     const SYS_ADMIN: u32 = 21;
-    let only = 1 << SYS_ADMIN;
+    let kept: &[u32] = if networks { &[SYS_ADMIN, NET_ADMIN] } else { &[SYS_ADMIN] };
+    let only = kept.iter().fold(0, |all, one| all | 1 << one);
     let header = CapHeader { version: CAP_VERSION, pid: 0 };
     let low = CapSets { effective: only, permitted: only, inheritable: only };
     let sets = [low, CapSets::default()];
@@ -314,10 +317,14 @@ pub(crate) fn keep_mounting() -> io::Result<()> {
     if unsafe { libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let raise = libc::PR_CAP_AMBIENT_RAISE;
-    // SAFETY: integers only.
-    let raised = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, SYS_ADMIN, 0, 0) };
-    if raised == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    for one in kept {
+        let raise = libc::PR_CAP_AMBIENT_RAISE;
+        // SAFETY: integers only.
+        if unsafe { libc::prctl(libc::PR_CAP_AMBIENT, raise, *one, 0, 0) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }
 
 /// Gives up every capability in every set and checks that none is left.

@@ -5,7 +5,7 @@ use super::walls::View;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statvfs::{FsFlags, statvfs};
 use std::fs;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, symlink};
 use std::path::Path;
 
 /// Folders of which one is sure to exist, to mount the new root on for a moment.
@@ -52,6 +52,8 @@ pub(super) fn replace(view: &View<'_>) -> Result<(), String> {
     }
     if view.processes {
         show_processes()?;
+    } else if let Some(program) = view.itself {
+        show_itself(program)?;
     }
     if let Some(path) = view.empty.and_then(|path| path.strip_prefix("/").ok()) {
         fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -104,6 +106,13 @@ fn show_processes() -> Result<(), String> {
     // Whatever holds here of processes, other walls keep this one from them too.
     let _stays = mount(Some("proc"), at, Some("proc"), bare, None::<&str>);
     Ok(())
+}
+
+/// Where a program looks for its own path: nothing else of its process is there.
+fn show_itself(program: &Path) -> Result<(), String> {
+    let own = Path::new("proc/self");
+    let made = fs::create_dir_all(own).and_then(|()| symlink(program, own.join("exe")));
+    made.map_err(|error| format!("{}: {error}", own.display()))
 }
 
 fn text<T>(what: &str, outcome: nix::Result<T>) -> Result<(), String> {

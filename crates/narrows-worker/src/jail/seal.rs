@@ -1,17 +1,17 @@
 //! Closes one worker, before it reads a byte: one descriptor, no limits left to raise, the strict
 //! list of system calls.
 
-use super::memory::Footprint;
+use super::memory::{Footprint, status_bytes};
 use super::outside::Forked;
 use super::walls::View;
 use super::{Walls, filter, process, walls};
 use crate::wire::Wire;
 use narrows_types::Limits;
+use narrows_types::frame::Program;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::SigSet;
 use nix::unistd::{Pid, getppid};
 use seccompiler::BpfProgram;
-use std::fs;
 
 /// Beyond the limits of any run; the run's own come with its program.
 const MEMORY_BYTES_MAX: u64 = 8 << 30;
@@ -21,6 +21,8 @@ const SLACK_BYTES: u64 = 64 << 20;
 const COPIES: u64 = 3;
 /// The interpreter notices its own limit; the kernel ends what it does not notice.
 const CPU_GRACE_MS: u64 = 50;
+/// All programs of a worker that is kept may use so many times the processor time of its first.
+const CPU_LIVES: u64 = 64;
 
 /// What a worker occupies before it runs anything.
 #[derive(Debug, Clone, Copy)]
@@ -34,15 +36,10 @@ pub(crate) struct Baseline {
 impl Baseline {
     /// Measured where `/proc` can still be read. Zeros if it cannot: then only the data is limited.
     pub(crate) fn measure() -> Self {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let kib = line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok());
-            kib.unwrap_or(0).saturating_mul(1_024)
-        };
         let given = getrlimit(Resource::RLIMIT_DATA).map(|(_, hard)| hard);
         let data_bytes_max = given.unwrap_or(MEMORY_BYTES_MAX).min(MEMORY_BYTES_MAX);
-        Self { address_bytes: field("VmSize:"), data_bytes: field("VmData:"), data_bytes_max }
+        let [address_bytes, data_bytes] = ["VmSize:", "VmData:"].map(status_bytes);
+        Self { address_bytes, data_bytes, data_bytes_max }
     }
 }
 
@@ -86,8 +83,12 @@ impl Seal {
         let count = wire.width() + others.len() as u64;
         let mut others = others.into_iter();
         let evaluator = pid.zip(others.next());
-        let evaluator =
-            evaluator.map(|(pid, socket)| Forked { pid, socket, scratch: others.next() });
+        let evaluator = evaluator.map(|(pid, socket)| Forked {
+            pid,
+            socket,
+            scratch: others.next(),
+            door: None,
+        });
         let ward = pid.filter(|_| self.wards);
         let ward = ward.map(|pid| filter::Ward { pid, own: self.zygote.is_none() });
         let kept = (wire, evaluator);
@@ -128,18 +129,42 @@ pub(crate) fn room(limits: &Limits) -> u64 {
     limits.memory_bytes.saturating_add(passing).saturating_add(SLACK_BYTES)
 }
 
-/// Takes on the limits of a run, which the host sends with the program. They only ever go down.
-pub(crate) fn confine(limits: &Limits, baseline: Baseline) -> Result<(), String> {
-    let room = room(limits);
-    let text = |error: std::io::Error| format!("limits: {error}");
-    let data = baseline.data_bytes.saturating_add(room).min(baseline.data_bytes_max);
-    process::lower(libc::RLIMIT_DATA, data).map_err(text)?;
-    if baseline.address_bytes > 0 {
-        let address = baseline.address_bytes.saturating_add(room).min(MEMORY_BYTES_MAX);
-        process::lower(libc::RLIMIT_AS, address).map_err(text)?;
+/// The kernel's limits of a worker.
+pub(crate) struct Confined {
+    baseline: Baseline,
+    /// It has a program's limits.
+    set: bool,
+}
+
+impl Confined {
+    /// None are set but those of the seal.
+    pub(crate) fn new(baseline: Baseline) -> Self {
+        Self { baseline, set: false }
     }
-    // Whole seconds, for good; the timer is exact, but a broken-in worker could set it anew.
-    process::lower(libc::RLIMIT_CPU, limits.cpu_ms.div_ceil(1_000).saturating_add(1))
-        .map_err(text)?;
-    process::end_after_cpu(limits.cpu_ms.saturating_add(CPU_GRACE_MS)).map_err(text)
+
+    /// Takes on the limits of a run, which the host sends with the program. They only ever go down:
+    /// those of the first program that a worker keeps something of hold for its whole life, but for
+    /// the timer.
+    pub(crate) fn set(&mut self, program: &Program) -> Result<(), String> {
+        let text = |error: std::io::Error| format!("limits: {error}");
+        let limits = &program.limits;
+        if !std::mem::replace(&mut self.set, true) {
+            let lives = if program.state { CPU_LIVES } else { 1 };
+            self.lower(limits, lives).map_err(text)?;
+        }
+        process::end_after_cpu(limits.cpu_ms.saturating_add(CPU_GRACE_MS)).map_err(text)
+    }
+
+    fn lower(&self, limits: &Limits, lives: u64) -> std::io::Result<()> {
+        let (room, baseline) = (room(limits), self.baseline);
+        let data = baseline.data_bytes.saturating_add(room).min(baseline.data_bytes_max);
+        process::lower(libc::RLIMIT_DATA, data)?;
+        if baseline.address_bytes > 0 {
+            let address = baseline.address_bytes.saturating_add(room).min(MEMORY_BYTES_MAX);
+            process::lower(libc::RLIMIT_AS, address)?;
+        }
+        // Whole seconds, for good; the timer is exact, but a broken-in worker could set it anew.
+        let seconds = limits.cpu_ms.saturating_mul(lives).div_ceil(1_000);
+        process::lower(libc::RLIMIT_CPU, seconds.saturating_add(1))
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::{Report, process, root};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, Compatible, PathBeneath, PathFd, RulesetAttr,
+    ABI, Access, AccessFs, AccessNet, Compatible, NetPort, PathBeneath, PathFd, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus,
 };
 use narrows_types::Layer;
@@ -20,6 +20,9 @@ use std::path::{Path, PathBuf};
 /// Nobody: whom root becomes, and whom everybody is inside a user namespace.
 pub(crate) const NOBODY: u32 = 65_534;
 
+/// Why there is no landlock, where nothing else is wrong.
+pub(super) const NO_LANDLOCK: &str = "the kernel has no landlock";
+
 /// What is to be seen of the file system behind the walls.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct View<'a> {
@@ -31,8 +34,14 @@ pub(crate) struct View<'a> {
     pub(crate) processes: bool,
     /// A folder with nothing in it, to mount on.
     pub(crate) empty: Option<&'a Path>,
+    /// It makes namespaces of users later on, and has to have a name for that.
+    pub(crate) named: bool,
+    /// A program that asks where it is itself, and has no processes to see.
+    pub(crate) itself: Option<&'a Path>,
     /// It may end processes that were forked before, and are in no domain of its own.
     pub(crate) signals: bool,
+    /// The one port over TCP that it may connect to.
+    pub(crate) port: Option<u16>,
 }
 
 impl<'a> View<'a> {
@@ -46,22 +55,17 @@ impl<'a> View<'a> {
     }
 }
 
-/// Separate namespaces, the mount namespace with a root that only shows `visible` and the folder
-/// `empty` among them.
+/// Separate namespaces, the mount namespace with a root that only shows the view among them.
 ///
 /// Ordinary users get the rights for it from a user namespace of their own, so that comes first;
 /// root does it with its own rights, becomes nobody, and enters a user namespace as nobody.
 /// Returns whether the next fork enters a new process namespace, which is only tried where there
 /// is to be one.
-pub(crate) fn separate(
-    report: &mut Report,
-    forks: bool,
-    (visible, empty): (&[PathBuf], Option<&Path>),
-) -> bool {
+pub(crate) fn separate(report: &mut Report, forks: bool, view: &View<'_>) -> bool {
     gain_rights(report);
     cut_off(report);
     let enters = forks && part_processes(report);
-    close_in(report, &View { empty, ..View::of(visible) }, (NOBODY, NOBODY));
+    close_in(report, view, (NOBODY, NOBODY));
     enters
 }
 
@@ -83,8 +87,8 @@ pub(crate) fn close_in(report: &mut Report, view: &View<'_>, user: (u32, u32)) {
         let became = become_user(user).or_else(|_unknown| become_user((NOBODY, NOBODY)));
         report.note(Layer::Capabilities, became);
         report.note(Layer::UserNamespace, enter(CloneFlags::CLONE_NEWUSER));
-        // Without a name in there nobody owns a file; who keeps none needs none.
-        if let (Some(_), Ok(itself)) = (view.empty, itself) {
+        // Without a name in there nobody owns a file.
+        if let (true, Ok(itself)) = (view.named, itself) {
             drop(map_nobody(&itself));
         }
     }
@@ -134,11 +138,12 @@ pub(crate) fn give_up_but(report: &mut Report, view: &View<'_>) {
     report.note(Layer::Rlimits, text("dumpable", nix::sys::prctl::set_dumpable(false)));
 }
 
-/// Everything but the right to mount in a namespace of its own, also for what this process becomes.
-pub(super) fn give_up_but_mounting() -> Result<(), String> {
+/// Everything but the right to mount in a namespace of its own and, if need be, to have networks of
+/// its own; also for what this process becomes.
+pub(super) fn give_up_but_mounting(networks: bool) -> Result<(), String> {
     text("no_new_privs", nix::sys::prctl::set_no_new_privs())?;
     text("rlimit core", setrlimit(Resource::RLIMIT_CORE, 0, 0))?;
-    process::keep_mounting().map_err(|error| format!("capset: {error}"))
+    process::keep_mounting(networks).map_err(|error| format!("capset: {error}"))
 }
 
 /// Whatever becomes of the parent, this process does not outlive it.
@@ -146,7 +151,7 @@ pub(crate) fn die_with_parent() -> Result<(), String> {
     text("pdeathsig", nix::sys::prctl::set_pdeathsig(Signal::SIGKILL))
 }
 
-/// No files but those of the view, no TCP, no abstract sockets beyond the domain and, but where the
+/// No files but those of the view, no TCP but to its port, no abstract sockets beyond the domain and, but where the
 /// view says so, no signals.
 pub(crate) fn landlock(view: &View<'_>) -> Result<(), String> {
     let abi = ABI::V6;
@@ -172,9 +177,14 @@ pub(crate) fn landlock(view: &View<'_>) -> Result<(), String> {
             .add_rule(PathBeneath::new(shown, access))
             .map_err(|error| format!("landlock: {error}"))?;
     }
+    if let Some(port) = view.port {
+        rules = rules
+            .add_rule(NetPort::new(port, AccessNet::ConnectTcp))
+            .map_err(|error| format!("landlock: {error}"))?;
+    }
     let rules = rules.restrict_self().map_err(|error| format!("landlock: {error}"))?;
     match rules.ruleset {
-        RulesetStatus::NotEnforced => Err("the kernel has no landlock".to_owned()),
+        RulesetStatus::NotEnforced => Err(NO_LANDLOCK.to_owned()),
         RulesetStatus::PartiallyEnforced | RulesetStatus::FullyEnforced => Ok(()),
     }
 }

@@ -40,6 +40,8 @@ pub(crate) enum Refusal {
 pub(crate) struct Host {
     /// Why the run must stop; set once, and nothing leaves any more.
     stopped: Cell<Option<Limit>>,
+    /// The program has ended, and something of it may still run.
+    over: Cell<bool>,
     state: RefCell<State>,
 }
 
@@ -58,31 +60,39 @@ struct State {
     timers: Timers,
 }
 
-impl Host {
-    pub(crate) fn new() -> Self {
-        let limits = Limits::default();
-        let state = State {
+impl State {
+    fn new(limits: &Limits, now_ms: u64, seed: u64) -> Self {
+        Self {
             queue: Vec::new(),
             queued_bytes: 0,
-            output: Output::new(&limits),
-            limits,
-            random: 0,
+            output: Output::new(limits),
+            limits: limits.clone(),
+            random: seed,
             id_last: 0,
             calls: 0,
             notices: 0,
             shown_bytes: 0,
-            timers: Timers::new(0),
-        };
-        Self { stopped: Cell::new(None), state: RefCell::new(state) }
+            timers: Timers::new(now_ms),
+        }
+    }
+}
+
+impl Host {
+    pub(crate) fn new() -> Self {
+        let state = RefCell::new(State::new(&Limits::default(), 0, 0));
+        Self { stopped: Cell::new(None), over: Cell::new(false), state }
     }
 
-    /// A program comes: its limits, its clock, its chance.
+    /// A program comes: its limits, its clock, its chance. Nothing is left of the one before.
     pub(crate) fn begin(&self, limits: &Limits, now_ms: u64, seed: u64) {
-        let mut state = self.state.borrow_mut();
-        state.output = Output::new(limits);
-        state.limits = *limits;
-        state.timers = Timers::new(now_ms);
-        state.random = seed;
+        self.stopped.set(None);
+        self.over.set(false);
+        self.state.replace(State::new(limits, now_ms, seed));
+    }
+
+    /// The program has ended: whatever of it still runs is heard by nobody.
+    pub(crate) fn end(&self) {
+        self.over.set(true);
     }
 
     /// Stops the run at a limit, if nothing else stopped it before.
@@ -154,8 +164,14 @@ impl Host {
         match self.stopped.get() {
             // The interrupt follows; until then nothing leaves.
             Some(limit) => Err(Refusal::Internal(format!("{limit} is reached"))),
+            None if self.over.get() => Err(Refusal::Internal("the program has ended".to_owned())),
             None => Ok(()),
         }
+    }
+
+    /// Nobody listens to the program any more.
+    fn is_deaf(&self) -> bool {
+        self.over.get() || self.stopped.get().is_some()
     }
 
     /// Queues a frame that holds so many bytes of the program's.
@@ -205,7 +221,7 @@ impl Host {
 
     /// The program says something.
     pub(crate) fn log(&self, level: u32, text: &str) {
-        if self.stopped.get().is_some() {
+        if self.is_deaf() {
             return;
         }
         let level = match level {
@@ -229,7 +245,7 @@ impl Host {
     pub(crate) fn progress(&self, fraction: f64, message: String) {
         {
             let mut state = self.state.borrow_mut();
-            if self.stopped.get().is_some() || state.notices >= NOTICES_MAX {
+            if self.is_deaf() || state.notices >= NOTICES_MAX {
                 return;
             }
             state.notices += 1;
@@ -262,12 +278,15 @@ impl Host {
     /// The program is about to have so much in so many files and folders.
     pub(crate) fn disk(&self, bytes: f64, entries: f64) -> Result<(), Refusal> {
         self.live()?;
-        let limits = self.state.borrow().limits;
+        let (disk_bytes, files) = {
+            let limits = &self.state.borrow().limits;
+            (limits.disk_bytes, limits.files)
+        };
         #[expect(clippy::cast_precision_loss, reason = "nobody has files of 2^53 bytes")]
-        let reached = bytes > limits.disk_bytes as f64;
+        let reached = bytes > disk_bytes as f64;
         let limit = if reached {
             Limit::DiskBytes
-        } else if entries > f64::from(limits.files) {
+        } else if entries > f64::from(files) {
             Limit::Files
         } else {
             return Ok(());

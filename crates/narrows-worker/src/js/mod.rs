@@ -3,6 +3,7 @@
 mod absent;
 mod functions;
 pub(crate) mod host;
+mod imports;
 mod literal;
 mod mended;
 mod names;
@@ -24,7 +25,7 @@ pub(crate) mod uses;
 mod tests;
 
 pub(crate) use runtime::{PRELUDE, Prepared, prepare};
-pub(crate) use uses::{Reading, read};
+pub(crate) use uses::{Given, Reading, read_with};
 
 /// What most programs do: a call, what came of it taken apart, a value.
 pub(crate) const SAMPLE: &str = include_str!("sample.ts");

@@ -1,7 +1,7 @@
 // What every program finds. Called once, before the fork, with the host's functions; gives the
 // functions that the host calls. The program shares this realm and may overwrite whatever it can
 // reach, so everything used here later is taken now, and no iterator or method is looked up later.
-(function (host, scratchFiles) {
+(function (host, scratchFiles, keptNames) {
   "use strict";
   const global = globalThis;
   const {
@@ -25,6 +25,8 @@
     defineProperty(target, name, { __proto__: null, value, writable: true, configurable: true });
   const isPromise = (value) => typeof value === "object" && value !== null && value instanceof Promise;
 
+  const left = keptNames();
+
   // --- errors of tools
 
   class ToolError extends Error {
@@ -38,7 +40,7 @@
 
   // --- calls: each has an entry in `pending` until its reply is here
 
-  const pending = create(null);
+  let pending = create(null);
 
   function invoke(server, tool, full, args) {
     return new Promise((resolve, reject) => {
@@ -297,7 +299,16 @@
   }
 
   async function finish(program) {
-    return encode(await settled(await program()));
+    begin();
+    return encode(await settled(await program(left.keep)));
+  }
+
+  // Nothing is left of an earlier program but its names.
+  function begin() {
+    pending = create(null);
+    timers = create(null);
+    clearFiles();
+    left.settle();
   }
 
   // Why, in one line: what an error was caused by, or the errors that it gathers.
@@ -335,7 +346,7 @@
 
   // --- time and chance
 
-  const timers = create(null);
+  let timers = create(null);
 
   function timer(every, run, delay, args) {
     if (typeof run !== "function") throw new TypeError("a timer takes a function");
@@ -428,7 +439,7 @@
     list: kept("list", ["namespace", "prefix"], 0, 0),
   });
   namespaces.session = session;
-  const scratch = scratchFiles({ host, invoke, uncurry, plain, kindOf });
+  const { scratch, clear: clearFiles } = scratchFiles({ host, invoke, uncurry, plain, kindOf });
   namespaces.scratch = scratch;
   const globals = {
     __proto__: null,

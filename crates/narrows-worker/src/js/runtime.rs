@@ -6,7 +6,6 @@ use rquickjs::context::EvalOptions;
 use rquickjs::{CatchResultExt, Context, Ctx, FromJs, Function, Object, Persistent, Runtime};
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
@@ -16,13 +15,15 @@ use super::native::{self, Native};
 use super::session::{self, Ending, INPUT, Session};
 use super::unheard::Unheard;
 use super::uses;
-use crate::link::{Link, LinkError};
+use crate::link::{Link, LinkError, restless};
 use crate::time::Began;
 
 /// What every program finds.
 pub(crate) const PRELUDE: &str = concat!(
-    "((scratch, prelude) => (host) => prelude(host, scratch))(\n",
+    "((scratch, state, prelude) => (host) => prelude(host, scratch, state))(\n",
     include_str!("scratch.js"),
+    ",\n",
+    include_str!("state.js"),
     ",\n",
     include_str!("prelude.js"),
     ")"
@@ -58,6 +59,8 @@ pub(crate) struct Prepared {
     globals: HashSet<String>,
     context: Context,
     host: Rc<Host>,
+    /// The most memory that there had been before the first program.
+    memory_bytes: Option<u64>,
 }
 
 /// Makes an interpreter, before the zygote forks.
@@ -75,7 +78,7 @@ pub(crate) fn prepare() -> Result<Prepared, String> {
     runtime.run_gc();
     // Until it is reached no program pays for a collection, which visits, and so copies, every page.
     runtime.set_gc_threshold(GC_BYTES);
-    Ok(Prepared { kit, globals, context, host })
+    Ok(Prepared { kit, globals, context, host, memory_bytes: None })
 }
 
 type Installed = (Persistent<Object<'static>>, HashSet<String>);
@@ -118,22 +121,20 @@ impl Prepared {
     /// The link broke or the host did not keep to the protocol. What the program does wrong is in
     /// `Done`.
     pub(crate) fn run<S: Read + Write + AsFd>(
-        self,
+        &mut self,
         link: &mut Link<S>,
         program: &Program,
     ) -> Result<(), LinkError> {
-        let began = Began::now();
-        // Never dropped: a worker ends with its program, and to free a heap object by object costs
-        // more than a short run, for each page of it must be copied from the zygote first.
-        let this = ManuallyDrop::new(self);
-        let Self { context, kit, globals, host } = &*this;
-        let limits = program.limits;
+        let Self { context, kit, globals, host, memory_bytes } = self;
+        let began = Began::with_memory(memory_bytes);
+        let limits = program.limits.clone();
         host.begin(&limits, program.now_ms, program.seed);
-        let reading = uses::read(&program.code, globals);
+        let mut reading = uses::read(&program.code, globals, program.state);
+        let names = std::mem::take(&mut reading.names);
         let runtime = context.runtime();
         runtime.set_memory_limit(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX));
-        let guard = Rc::clone(host);
-        runtime.set_interrupt_handler(Some(Box::new(move || guard.interrupted(began, &limits))));
+        let (guard, kept) = (Rc::clone(host), limits.clone());
+        runtime.set_interrupt_handler(Some(Box::new(move || guard.interrupted(began, &kept))));
         let unheard = Rc::new(Unheard::default());
         let tracker = Rc::clone(&unheard);
         runtime.set_host_promise_rejection_tracker(Some(Box::new(
@@ -143,9 +144,7 @@ impl Prepared {
             let mut realm = Native::new(&ctx, kit.clone(), &unheard)?;
             Session::new((&mut realm, host), (program, reading), began).run(link)
         });
-        // What was kept of the realm goes before it, however the run ended.
-        unheard.clear();
-        let end = match ending? {
+        let end = match ending.inspect_err(|_| unheard.clear())? {
             Ending::End(end) => end,
             Ending::Threw(error, places) => {
                 // What ended the program is told beyond its limit, else nothing could be told.
@@ -156,7 +155,17 @@ impl Prepared {
                 session::threw(thrown, &places, &program.code)
             }
         };
-        finish(link, (host, began), end)
+        let rests = !program.state
+            || !matches!(end, End::Limit(_))
+                && context.with(|ctx| {
+                    let realm = Native::new(&ctx, kit.clone(), &unheard);
+                    realm.is_ok_and(|mut realm| session::run_out(&mut realm, host))
+                });
+        // What was kept of the realm goes before it, however the run ended.
+        unheard.clear();
+        globals.extend(names);
+        finish(link, (host, began), end)?;
+        if rests { Ok(()) } else { Err(restless()) }
     }
 }
 

@@ -16,6 +16,7 @@
   const set = uncurry(Map.prototype.set);
   const remove = uncurry(Map.prototype.delete);
   const each = uncurry(Map.prototype.forEach);
+  const empty = uncurry(Map.prototype.clear);
   const matches = uncurry(RegExp.prototype.test);
   const join = uncurry(Array.prototype.join);
   const sort = uncurry(Array.prototype.sort);
@@ -283,5 +284,11 @@
     return bytes;
   }
 
-  return Object.freeze(scratch);
+  function clear() {
+    empty(files);
+    empty(folders);
+    used = 0;
+  }
+
+  return { __proto__: null, scratch: Object.freeze(scratch), clear };
 })

@@ -27,6 +27,9 @@ const DRAIN_TIMERS_MAX: usize = 10_000;
 /// Wakes that the host is asked for in one run. After that, timers wait for replies to fire.
 const WAKES_MAX: usize = 10_000;
 
+/// Jobs that a program that has ended may leave. More are taken for endless.
+const LEFT_JOBS_MAX: usize = 10_000;
+
 /// How a program ended, while its realm still holds what it threw.
 pub(crate) enum Ending<'p, T> {
     End(End),
@@ -66,6 +69,23 @@ impl<T> From<Failure<T>> for Stop<T> {
 /// The end of a program that threw this; nothing is known of it where memory is used up.
 pub(crate) fn threw(thrown: Option<Thrown>, places: &Places<'_>, code: &str) -> End {
     thrown.map_or(End::Limit(Limit::MemoryBytes), |thrown| thrown.end(places, code))
+}
+
+/// Lets run out what is left of a program of which the next one is to find nothing but its names:
+/// nobody hears it, and it reaches no tool. `false`: it does not come to its end.
+pub(crate) fn run_out(realm: &mut impl Realm, host: &Host) -> bool {
+    host.end();
+    for _ in 0..LEFT_JOBS_MAX {
+        match realm.job() {
+            Ok(true) if host.stopped().is_none() => {}
+            Ok(more) => {
+                while realm.unheard().is_some() {}
+                return !more && host.stopped().is_none();
+            }
+            Err(_) => return false,
+        }
+    }
+    false
 }
 
 /// One program under way.

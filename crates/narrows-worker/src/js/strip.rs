@@ -1,7 +1,9 @@
 //! TypeScript to the JavaScript that runs: the body of an async function that returns the
 //! program's value.
 
+use super::imports;
 use super::place::Lines;
+use super::session::INPUT;
 use narrows_types::{Finding, Position};
 use oxc_allocator::{Allocator, ArenaBox, ArenaVec, TakeIn as _};
 use oxc_ast::ast::{Expression, Program, ReturnStatement, Statement};
@@ -10,12 +12,16 @@ use oxc_codegen::{Codegen, CodegenOptions, CodegenReturn, CommentOptions};
 use oxc_parser::{ParseOptions, Parser};
 use oxc_semantic::{Scoping, SemanticBuilder};
 use oxc_span::{GetSpan as _, SPAN, SourceType};
+use oxc_syntax::symbol::SymbolFlags;
 use oxc_transformer::{TransformOptions, Transformer};
 use std::path::{Path, PathBuf};
 
-/// What stands before a program's own first line, and so moves its lines down by one.
-const BEFORE: &str = "(async () => {\n";
+/// What stands around a program's own text: it moves its lines down by one.
+const BEFORE: &str = "(async (";
+const BODY: &str = ") => {";
 const AFTER: &str = "})";
+/// What a program is called with whose names are kept. Nobody else's names begin so.
+const KEEP: &str = "$narrows_keep";
 /// The name of the program in stack traces.
 pub(crate) const PROGRAM: &str = "program";
 /// Findings beyond these say nothing more to anybody.
@@ -79,20 +85,45 @@ pub(super) fn parse<'a>(
 }
 
 impl<'a> Tree<'a> {
-    /// The JavaScript: an async function without arguments that gives the program's value.
+    /// The names of variables, functions and classes at the outermost level, sorted.
+    pub(super) fn names(&self) -> Vec<String> {
+        let root = self.scoping.root_scope_id();
+        let values = self.scoping.iter_bindings_in(root).filter(|symbol| {
+            let flags = self.scoping.symbol_flags(*symbol);
+            flags.intersects(SymbolFlags::Value) && !flags.contains(SymbolFlags::Ambient)
+        });
+        let names = values.map(|symbol| self.scoping.symbol_name(symbol));
+        let mut names: Vec<String> =
+            names.filter(|name| *name != INPUT).map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The JavaScript: an async function that gives the program's value. It is called with a
+    /// function that hears how the names in `kept` are read and written.
     ///
     /// # Errors
     /// What TypeScript has and JavaScript cannot express.
-    pub(super) fn into_js(self, lines: &Lines<'_>) -> Result<String, Vec<Finding>> {
-        let code = self.generate(lines, false)?.code;
-        let mut js = String::with_capacity(BEFORE.len() + code.len() + AFTER.len());
-        js.push_str(BEFORE);
-        js.push_str(&code);
-        js.push_str(AFTER);
-        Ok(js)
+    pub(super) fn into_js(
+        self,
+        lines: &Lines<'_>,
+        kept: &[String],
+    ) -> Result<String, Vec<Finding>> {
+        let (made, imports) = self.generate(lines, false)?;
+        if !kept.is_empty() {
+            return Ok([&keeping(kept), &made.code, AFTER].concat());
+        }
+        let parameters = imports::parameters(imports.is_some());
+        let imports = imports.unwrap_or_default();
+        Ok([BEFORE, parameters, BODY, &imports, "\n", &made.code, AFTER].concat())
     }
 
-    fn generate(mut self, lines: &Lines<'_>, map: bool) -> Result<CodegenReturn<'a>, Vec<Finding>> {
+    /// The program's own lines, and what stands for its imports.
+    fn generate(
+        mut self,
+        lines: &Lines<'_>,
+        map: bool,
+    ) -> Result<(CodegenReturn<'a>, Option<String>), Vec<Finding>> {
         give_value(&mut self.program, self.allocator);
         let options = TransformOptions::default();
         let transformed = Transformer::new(self.allocator, Path::new(PROGRAM), &options)
@@ -101,13 +132,27 @@ impl<'a> Tree<'a> {
         if !findings.is_empty() {
             return Err(findings);
         }
+        // Those of types only are gone by now.
+        let imports = imports::take(&mut self.program);
         let options = CodegenOptions {
             comments: CommentOptions::disabled(),
             source_map_path: map.then(|| PathBuf::from(PROGRAM)),
             ..CodegenOptions::default()
         };
-        Ok(Codegen::new().with_options(options).build(&self.program))
+        Ok((Codegen::new().with_options(options).build(&self.program), imports))
     }
+}
+
+/// The begin of a program that tells how its names are read and written: each with two functions
+/// that see the names themselves, so that whatever changes later is seen through them. All in one
+/// line, as [`BEFORE`] has it.
+fn keeping(names: &[String]) -> String {
+    let mut text = format!("(async ({KEEP}) => {{{KEEP}([");
+    for name in names {
+        text.extend(["\"", name, "\",()=>", name, ",(v)=>{", name, "=v},"]);
+    }
+    text.push_str("]);\n");
+    text
 }
 
 /// Where places of the JavaScript (lines from 1, byte columns from 1) are in the program's own
@@ -117,7 +162,7 @@ pub(super) fn own_places(code: &str, places: &[(u32, u32)]) -> Vec<Position> {
     let allocator = Allocator::default();
     let lines = Lines::new(code);
     let Ok(tree) = parse(&allocator, code, &lines) else { return Vec::new() };
-    let Ok(made) = tree.generate(&lines, true) else { return Vec::new() };
+    let Ok((made, _)) = tree.generate(&lines, true) else { return Vec::new() };
     let Some(map) = made.map else { return Vec::new() };
     let made_lines = Lines::new(&made.code);
     let table = map.generate_lookup_table();

@@ -32,6 +32,10 @@ pub(crate) struct Reading<'a> {
     pub(crate) uses: Uses,
     /// JavaScript: an async function that gives the program's value. Empty with findings.
     pub(crate) text: String,
+    /// It imports modules.
+    pub(crate) imports: bool,
+    /// The names that it leaves to the next program, if it leaves any.
+    pub(crate) names: Vec<String>,
     /// It lets promises race: calls that lost are no longer of interest when it has its value.
     pub(crate) races: bool,
     /// The way back from `text` to the program's own text.
@@ -52,47 +56,87 @@ impl Places<'_> {
     }
 }
 
-/// Reads a program. `globals` are the names that exist without it.
-pub(crate) fn read<'a>(code: &'a str, globals: &HashSet<String>) -> Reading<'a> {
-    let code = mended(unfenced(code));
-    let lines = Lines::new(&code);
-    let (uses, text, races) = read_within(&code, &lines, globals).unwrap_or_else(|findings| {
-        (Uses { references: Vec::new(), findings }, String::new(), false)
-    });
-    Reading { uses, text, races, places: Places { code } }
+/// What exists without a program.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'g> {
+    /// Names.
+    pub(crate) globals: &'g HashSet<String>,
+    /// Says why a module cannot be imported; `None`: there are no modules.
+    pub(crate) importable: Option<&'g Importable<'g>>,
+    /// It leaves its own names to the next program.
+    pub(crate) state: bool,
 }
 
-fn read_within(
-    code: &str,
-    lines: &Lines<'_>,
-    globals: &HashSet<String>,
-) -> Result<(Uses, String, bool), Vec<Finding>> {
+/// Whether there is such a module: why not, and what to do instead.
+pub(crate) type Importable<'g> = dyn Fn(&str) -> Result<(), String> + 'g;
+
+/// Reads a program. `globals` are the names that exist without it; with `state` it leaves its own
+/// to the next one.
+pub(crate) fn read<'a>(code: &'a str, globals: &HashSet<String>, state: bool) -> Reading<'a> {
+    read_with(code, Given { globals, importable: None, state })
+}
+
+/// Reads a program for an engine that may have modules.
+pub(crate) fn read_with<'a>(code: &'a str, given: Given<'_>) -> Reading<'a> {
+    let code = mended(unfenced(code));
+    let lines = Lines::new(&code);
+    let read = read_within(&code, &lines, given).unwrap_or_else(|findings| Read {
+        uses: Uses { references: Vec::new(), findings },
+        ..Read::default()
+    });
+    let Read { uses, text, names, seen: Seen { imports, races } } = read;
+    Reading { uses, text, names, imports, races, places: Places { code } }
+}
+
+/// What was read of a program's text.
+#[derive(Default)]
+struct Read {
+    uses: Uses,
+    text: String,
+    names: Vec<String>,
+    seen: Seen,
+}
+
+/// What is seen of a program on the way.
+#[derive(Default)]
+struct Seen {
+    imports: bool,
+    races: bool,
+}
+
+fn read_within(code: &str, lines: &Lines<'_>, given: Given<'_>) -> Result<Read, Vec<Finding>> {
     if let Some(offset) = nesting::too_deep(code) {
         let message = "this nests too deeply: split it into several statements".to_owned();
         return Err(vec![Finding { at: lines.at(offset), message }]);
     }
     let allocator = Allocator::default();
     let tree = strip::parse(&allocator, code, lines)?;
-    let (uses, races) = find(&tree, lines, globals);
-    let text = if uses.findings.is_empty() { tree.into_js(lines)? } else { String::new() };
-    Ok((uses, text, races))
+    let (uses, seen) = find(&tree, lines, given);
+    if !uses.findings.is_empty() {
+        return Ok(Read { uses, ..Read::default() });
+    }
+    let names = if given.state { tree.names() } else { Vec::new() };
+    let text = tree.into_js(lines, &names)?;
+    Ok(Read { uses, text, names, seen })
 }
 
-fn find(tree: &Tree<'_>, lines: &Lines<'_>, globals: &HashSet<String>) -> (Uses, bool) {
+fn find(tree: &Tree<'_>, lines: &Lines<'_>, given: Given<'_>) -> (Uses, Seen) {
+    let globals = given.globals;
     let mut reader = Reader {
         lines,
         globals,
+        importable: given.importable,
         names: Names::new(&tree.scoping),
         probed: HashSet::new(),
         references: Vec::new(),
         missing: Vec::new(),
         findings: Vec::new(),
-        races: false,
+        seen: Seen::default(),
         inside_namespace: false,
     };
     reader.visit_program(&tree.program);
     let awaits = promises::find(&tree.program, &reader.names, lines, globals);
-    let Reader { probed, mut references, missing, mut findings, races, .. } = reader;
+    let Reader { probed, mut references, missing, mut findings, seen, .. } = reader;
     for reference in &mut references {
         reference.guarded |= probed.contains(&reference.root);
     }
@@ -104,12 +148,13 @@ fn find(tree: &Tree<'_>, lines: &Lines<'_>, globals: &HashSet<String>) -> (Uses,
     findings.truncate(FINDINGS_MAX);
     references.sort_by_key(|reference| reference.at);
     references.truncate(REFERENCES_MAX);
-    (Uses { references, findings }, races)
+    (Uses { references, findings }, seen)
 }
 
 struct Reader<'r> {
     lines: &'r Lines<'r>,
     globals: &'r HashSet<String>,
+    importable: Option<&'r Importable<'r>>,
     names: Names<'r>,
     /// Names under `typeof`.
     probed: HashSet<String>,
@@ -117,7 +162,7 @@ struct Reader<'r> {
     /// Uses of names that are absent, with the name.
     missing: Vec<(String, Finding)>,
     findings: Vec<Finding>,
-    races: bool,
+    seen: Seen,
     /// Within `namespace A { ... }`, where `export` means something else.
     inside_namespace: bool,
 }
@@ -155,7 +200,11 @@ impl Reader<'_> {
         }
         if let Some(absent) = absent(&root, &path).filter(|_| !guarded) {
             if self.missing.len() < REFERENCES_MAX {
-                let message = format!("{root} is not available: {}", absent.instead);
+                let instead = match self.importable {
+                    Some(_) if root == "require" => "write import x from \"module\"",
+                    _ => absent.instead,
+                };
+                let message = format!("{root} is not available: {instead}");
                 self.missing.push((root, Finding { at, message }));
             }
             return;
@@ -227,6 +276,14 @@ impl Reader<'_> {
         true
     }
 
+    /// Notes that a module is imported, where modules are.
+    fn import(&mut self, span: Span, module: &str) {
+        self.seen.imports = true;
+        if let Some(Err(why)) = self.importable.map(|importable| importable(module)) {
+            self.report(span, &why);
+        }
+    }
+
     /// `declare const github: any` defines nothing.
     fn declared(&mut self, name: &BindingIdentifier<'_>) {
         self.names.give(name, (name.name.to_string(), Vec::new()));
@@ -242,7 +299,8 @@ impl<'a> Visit<'a> for Reader<'_> {
         let arguments = literal::arguments(&it.arguments, self.lines);
         self.use_chain(&chain, Some(arguments));
         if chain.root.name == "Promise" {
-            self.races |= chain.path.first().is_some_and(|name| name == "race" || name == "any");
+            self.seen.races |=
+                chain.path.first().is_some_and(|name| name == "race" || name == "any");
         }
         for expression in chain.computed {
             self.visit_expression(expression);
@@ -365,6 +423,9 @@ impl<'a> Visit<'a> for Reader<'_> {
         if self.inside_namespace {
             return walk::walk_module_declaration(self, it);
         }
+        if let (ModuleDeclaration::ImportDeclaration(it), Some(_)) = (it, self.importable) {
+            return self.import(it.source.span, &it.source.value);
+        }
         let message = match it {
             ModuleDeclaration::ImportDeclaration(it) if is_files(&it.source.value) => {
                 "import is not available: a run's own files are scratch.write(path, text) and \
@@ -383,6 +444,13 @@ impl<'a> Visit<'a> for Reader<'_> {
     }
 
     fn visit_import_expression(&mut self, it: &ImportExpression<'a>) {
+        if self.importable.is_some() {
+            match literal::name(&it.source) {
+                Some(module) => self.import(it.source.span(), &module),
+                None => self.seen.imports = true,
+            }
+            return walk::walk_import_expression(self, it);
+        }
         let message =
             "import() is not available: tools are globals; call them as server.tool({ ... })";
         self.report(it.span, message);

@@ -1,6 +1,6 @@
 //! Calls that leave the jail, and what comes back.
 
-use monty::{FunctionCall, RunProgress};
+use monty::{ReplFunctionCall, ReplProgress};
 use monty_types::{ExcType, ExtFunctionResult, MontyException, MontyObject};
 use narrows_types::Limit;
 use narrows_types::fault::clip;
@@ -25,7 +25,7 @@ const ERROR_BYTES_MAX: usize = 8 << 10;
 /// The arguments of a tool's call: keywords, or one dict.
 pub(super) fn tool_arguments(
     name: &str,
-    call: &FunctionCall,
+    call: &ReplFunctionCall,
     bytes_max: u64,
 ) -> Result<Box<RawValue>, MontyException> {
     let keywords = || value::arguments_to_json(&call.kwargs, bytes_max);
@@ -54,10 +54,10 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
     /// Sends a call, and gives a future for its result or the result itself.
     pub(super) fn call(
         &mut self,
-        call: FunctionCall,
+        call: ReplFunctionCall,
         (server, tool, args): (String, String, Box<RawValue>),
         wait: bool,
-    ) -> Result<RunProgress, Stop> {
+    ) -> Result<ReplProgress, Stop> {
         if self.calls >= self.program.limits.calls {
             return Err(Stop::End(End::Limit(Limit::Calls)));
         }
@@ -139,7 +139,7 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
     }
 
     /// `progress(fraction, message)`.
-    pub(super) fn progress(&mut self, call: &FunctionCall) -> Result<ExtFunctionResult, Stop> {
+    pub(super) fn progress(&mut self, call: &ReplFunctionCall) -> Result<ExtFunctionResult, Stop> {
         let fraction = match argument(call, 0, "fraction") {
             Some(MontyObject::Float(value)) if value.is_finite() => Some(value.clamp(0.0, 1.0)),
             Some(MontyObject::Int(value)) => Some(if *value <= 0 { 0.0 } else { 1.0 }),
@@ -159,7 +159,7 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
     }
 
     /// `show(value)`.
-    pub(super) fn show(&mut self, call: &FunctionCall) -> Result<ExtFunctionResult, Stop> {
+    pub(super) fn show(&mut self, call: &ReplFunctionCall) -> Result<ExtFunctionResult, Stop> {
         let Some(shown) = argument(call, 0, "value") else {
             let message = "show takes one argument: show(value)".to_owned();
             return Ok(MontyException::new(ExcType::TypeError, Some(message)).into());
@@ -177,7 +177,7 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
     }
 }
 
-fn argument<'c>(call: &'c FunctionCall, index: usize, name: &str) -> Option<&'c MontyObject> {
+fn argument<'c>(call: &'c ReplFunctionCall, index: usize, name: &str) -> Option<&'c MontyObject> {
     let named = |(key, _): &&(MontyObject, MontyObject)| matches!(key, MontyObject::String(key) if key == name);
     call.args.get(index).or_else(|| call.kwargs.iter().find(named).map(|(_, value)| value))
 }

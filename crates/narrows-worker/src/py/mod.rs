@@ -2,6 +2,7 @@
 
 mod calls;
 mod clock;
+mod ending;
 mod flow;
 mod gaps;
 mod guard;

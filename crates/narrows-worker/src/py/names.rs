@@ -4,6 +4,8 @@ use monty_types::{
     DictPairs, MontyClassInstance, MontyClassType, MontyObject, MontyUuid, NameLookupResult,
 };
 
+use std::collections::HashSet;
+
 use super::own::{self, Own};
 use super::scratch;
 use super::source::{MARK, Site};
@@ -41,6 +43,8 @@ pub(super) enum Target {
 #[derive(Debug)]
 pub(super) struct Names {
     namespaces: Vec<String>,
+    /// Those of them that are names of this program.
+    bound: Vec<String>,
     /// Those that are ours, for there is no such server.
     ours: Vec<&'static str>,
     sites: Vec<Site>,
@@ -49,33 +53,55 @@ pub(super) struct Names {
     input: MontyObject,
 }
 
+/// What programs that ran before refer to by number.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    namespaces: Vec<String>,
+    pub(super) sites: Vec<Site>,
+}
+
 impl Names {
     pub(super) fn new(
-        mut namespaces: Vec<String>,
+        mut bound: Vec<String>,
+        left: Left,
         (sites, plain): (Vec<Site>, bool),
         input: MontyObject,
     ) -> Self {
         let mut ours = vec![SESSION, SCRATCH];
-        ours.retain(|own| !namespaces.iter().any(|name| name == own));
-        namespaces.extend(ours.iter().map(|own| (*own).to_owned()));
-        Self { namespaces, ours, sites, plain, input }
+        ours.retain(|own| !bound.iter().any(|name| name == own));
+        bound.extend(ours.iter().map(|own| (*own).to_owned()));
+        let Left { mut namespaces, sites: mut all } = left;
+        for name in &bound {
+            if !namespaces.contains(name) {
+                namespaces.push(name.clone());
+            }
+        }
+        all.extend(sites);
+        Self { namespaces, bound, ours, sites: all, plain, input }
     }
 
-    /// Every global name with its value. Names are bound before the run, for there are places
-    /// where Monty cannot ask for them.
-    pub(super) fn globals(&self) -> (Vec<String>, Vec<MontyObject>) {
+    /// What the next program's names begin with.
+    pub(super) fn left(self) -> Left {
+        Left { namespaces: self.namespaces, sites: self.sites }
+    }
+
+    /// Every global name with its value, but for those that earlier programs have given another.
+    /// Names are bound before the run, for there are places where Monty cannot ask for them.
+    pub(super) fn globals(&self, taken: &HashSet<String>) -> Vec<(String, MontyObject)> {
         // A server named `ask` stands before the function; the other names no server can have.
         let functions = own::FUNCTIONS.into_iter().chain(["progress", "show"]);
-        let taken = self.namespaces.iter().any(|name| name == "ask");
-        let functions = functions.filter(|name| *name != "ask" || !taken);
+        let server = self.bound.iter().any(|name| name == "ask");
+        let functions = functions.filter(|name| *name != "ask" || !server);
         let functions = functions.map(|name| {
             (name.to_owned(), MontyObject::Function { name: name.to_owned(), docstring: None })
         });
         let values =
             [("input".to_owned(), self.input.clone()), ("tools".to_owned(), instance("tools", 0))];
         let namespaces = self.namespaces.iter().enumerate();
+        let namespaces = namespaces.filter(|(_, name)| self.bound.contains(name));
         let namespaces = namespaces.map(|(index, name)| (name.clone(), instance(name, index + 1)));
-        functions.chain(values).chain(namespaces).unzip()
+        let all = functions.chain(values).chain(namespaces);
+        all.filter(|(name, _)| name == "input" || !taken.contains(name)).collect()
     }
 
     /// The value of an attribute of one of the host's objects. Global names are all bound.

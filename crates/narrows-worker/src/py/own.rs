@@ -1,6 +1,6 @@
 //! What Narrows itself answers: how a program calls it, and what leaves.
 
-use monty::FunctionCall;
+use monty::ReplFunctionCall;
 use monty_types::{ExcType, MontyException, MontyObject};
 use serde_json::value::RawValue;
 
@@ -53,7 +53,7 @@ impl Own {
     /// The arguments of a call.
     pub(super) fn arguments(
         &self,
-        call: &FunctionCall,
+        call: &ReplFunctionCall,
         bytes_max: u64,
     ) -> Result<Box<RawValue>, MontyException> {
         let wrong = |why: &str| {

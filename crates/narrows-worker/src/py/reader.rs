@@ -15,7 +15,7 @@ use super::path::{Step, path_of};
 use super::probe::Probe;
 use super::scope::Scopes;
 use super::source::{Edit, Lines, MARK, Site};
-use super::uses::PRELUDE;
+use super::uses::{Known, PRELUDE};
 
 /// A function around a place.
 pub(super) struct Around<'a> {
@@ -38,6 +38,7 @@ pub(super) struct Reader<'a> {
     body: &'a [Stmt],
     pub(super) lines: &'a Lines<'a>,
     pub(super) probe: &'a Probe,
+    known: &'a Known,
     pub(super) flow: Flow<'a>,
     pub(super) scopes: Scopes<'a>,
     pub(super) functions: Vec<Around<'a>>,
@@ -70,13 +71,18 @@ pub(super) struct Reader<'a> {
 pub(super) const LAMBDA: &str = "lambda";
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(body: &'a [Stmt], lines: &'a Lines<'a>, probe: &'a Probe) -> Self {
+    pub(super) fn new(
+        body: &'a [Stmt],
+        lines: &'a Lines<'a>,
+        (probe, known): (&'a Probe, &'a Known),
+    ) -> Self {
         Self {
             body,
             lines,
             probe,
+            known,
             flow: Flow::of(body),
-            scopes: Scopes::of_module(body),
+            scopes: Scopes::of_module(body, &known.names),
             functions: Vec::new(),
             guarded: 0,
             future: false,
@@ -324,7 +330,7 @@ impl<'a> Reader<'a> {
     }
 
     fn site(&mut self, name: String, wait: bool) -> String {
-        let text = format!("{MARK}{}", self.sites.len());
+        let text = format!("{MARK}{}", self.known.sites + self.sites.len());
         self.sites.push(Site { name, wait });
         text
     }

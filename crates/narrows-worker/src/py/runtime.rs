@@ -1,13 +1,15 @@
 //! Runs one program in Monty and speaks for it over the link.
 
-use monty::{FunctionCall, MontyRun, OsCall, ResolveFutures, RunProgress};
+use monty::{
+    MontyRepl, MontyRun, ReplFunctionCall, ReplOsCall, ReplProgress, ReplResolveFutures,
+    ReplStartError,
+};
 use monty_types::{
     BASELINE_MEMORY, CompileOptions, ExcType, ExtFunctionResult, LIVE_MEMORY, MontyException,
     MontyObject, OsFunctionCall, PrintWriter, PrintWriterCallback, ResourceLimits, ResourceTracker,
 };
-use narrows_types::fault::clip;
 use narrows_types::frame::{Done, End, FromWorker, Program, Reply};
-use narrows_types::{Finding, Limit, Position, ProgramError, Usage};
+use narrows_types::{Finding, Limit, Position, Usage};
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
@@ -17,24 +19,19 @@ use std::time::Duration;
 
 use super::calls;
 use super::clock::Clock;
-use super::names::{NAME_BYTES_MAX, Names, Target};
+use super::ending::places;
+use super::names::{Left, NAME_BYTES_MAX, Names, Target};
 use super::output::Output;
 use super::probe::Probe;
 use super::scratch::{self, Scratch};
 use super::source::Rewritten;
-use super::uses::{self, Reading};
-use super::value::{self, Strange, Unfit};
-use crate::link::{Link, LinkError, unexpected};
+use super::uses::{self, Known, Reading};
+use super::value;
+use crate::link::{Link, LinkError, restless, unexpected};
 use crate::time::Began;
 
 /// The file name of the program in Monty's tracebacks.
 const SCRIPT: &str = "program.py";
-
-/// Bytes of an error's message.
-const MESSAGE_BYTES_MAX: usize = 8 << 10;
-
-/// Frames of a traceback that are reported.
-const FRAMES_MAX: usize = 16;
 
 /// The deepest recursion of a program. What costs most stack for a level (a debug build that turns
 /// nested dicts into a value) must fit into the 8 MB of a main thread, twice.
@@ -44,6 +41,14 @@ const DEPTH_MAX: usize = 400;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     probe: Probe,
+    /// What programs run in; made for the first one, and for each unless it has state.
+    repl: Option<MontyRepl>,
+    /// Programs that were run in it.
+    fed: u64,
+    /// What they left.
+    known: Known,
+    /// The namespaces and call sites that what they left may refer to.
+    left: Left,
 }
 
 /// Warms Monty up, before the zygote forks.
@@ -59,14 +64,15 @@ pub(crate) fn prepare() -> Result<Prepared, String> {
                 len(sorted([str(a), str(b)])) + len(re.findall('a', 'banana'))\n";
     let probe = Probe::warm();
     let reading = uses::read(code, &probe);
-    let run = compile(reading.rewritten.text, Vec::new()).map_err(|error| error.summary())?;
+    let run = compile(reading.rewritten.text).map_err(|error| error.summary())?;
     run.run(Vec::new(), ResourceTracker::default(), PrintWriter::Disabled)
         .map_err(|error| error.summary())?;
-    Ok(Prepared { probe })
+    let (known, left) = (Known::default(), Left::default());
+    Ok(Prepared { probe, repl: None, fed: 0, known, left })
 }
 
-fn compile(text: String, globals: Vec<String>) -> Result<MontyRun, MontyException> {
-    MontyRun::new(text, SCRIPT, globals, CompileOptions::default())
+fn compile(text: String) -> Result<MontyRun, MontyException> {
+    MontyRun::new(text, SCRIPT, Vec::new(), CompileOptions::default())
 }
 
 impl Prepared {
@@ -76,13 +82,13 @@ impl Prepared {
     /// The link broke or the host did not keep to the protocol. What the program does wrong is in
     /// `Done`.
     pub(crate) fn run<S: Read + Write + AsFd>(
-        self,
+        &mut self,
         link: &mut Link<S>,
         program: &Program,
     ) -> Result<(), LinkError> {
         let began = Began::now();
-        let reading = read(program, &self.probe);
-        let Reading { uses, rewritten, sites, plain, .. } = reading;
+        let reading = read(program, &self.probe, &self.known);
+        let Reading { uses, rewritten, sites, plain, names } = reading;
         let namespaces = link.ask_to_go(uses)?;
         let input = program.input.as_ref().map_or(Ok(MontyObject::None), |input| {
             value::from_json(input.get()).map_err(|why| unexpected(&format!("no input: {why}")))
@@ -90,9 +96,11 @@ impl Prepared {
         let mut session = Session {
             link,
             output: Output::new(&program.limits),
-            names: Names::new(namespaces, (sites, plain), input),
+            names: Names::new(namespaces, std::mem::take(&mut self.left), (sites, plain), input),
             program,
             rewritten,
+            script: format!("<python-input-{}>", self.fed),
+            repl: None,
             clock: Clock::new(program.now_ms),
             began,
             memory_bytes: 0,
@@ -108,39 +116,40 @@ impl Prepared {
             replies: Vec::new(),
             tool_errors: Vec::new(),
         };
-        let end = match session.evaluate() {
+        let repl = self.repl.take().unwrap_or_else(|| {
+            MontyRepl::new(SCRIPT, ResourceTracker::default(), CompileOptions::default())
+        });
+        let end = match session.evaluate(repl, &self.known) {
             Ok(never) => match never {},
             Err(Stop::Link(error)) => return Err(error),
             Err(Stop::End(end)) => end,
         };
-        // The heap is gone; the limit would only count the answer itself.
+        // The program is over; the limit would only count the answer itself.
         let _: Result<(), _> = monty_alloc::set_limit(None, false);
         session.output.finish(session.link)?;
         let usage = session.usage();
-        link.send(&FromWorker::Done(Box::new(Done { end, usage })))
+        self.left = session.names.left();
+        self.repl = session.repl.filter(|_| !matches!(end, End::Limit(_)));
+        self.known.sites = self.left.sites.len();
+        self.known.names.extend(names);
+        self.fed += 1;
+        link.send(&FromWorker::Done(Box::new(Done { end, usage })))?;
+        if program.state && self.repl.is_none() { Err(restless()) } else { Ok(()) }
     }
 }
 
 /// Reads the program; what Monty itself refuses becomes a finding too.
-fn read(program: &Program, probe: &Probe) -> Reading {
-    let mut reading = uses::read(&program.code, probe);
+fn read(program: &Program, probe: &Probe, known: &Known) -> Reading {
+    let mut reading = uses::read_after(&program.code, probe, known);
     if reading.uses.findings.is_empty()
-        && let Err(error) = compile(reading.rewritten.text.clone(), Vec::new())
+        && let Err(error) = compile(reading.rewritten.text.clone())
     {
-        let at = places(&error, &reading.rewritten).first().copied();
+        let at = places(&error, SCRIPT, &reading.rewritten).first().copied();
         let at = at.unwrap_or(Position { line: 1, column: 1 });
         let message = error.message().unwrap_or("the program does not compile").to_owned();
         reading.uses.findings.push(Finding { at, message });
     }
     reading
-}
-
-/// Where an error arose in the program's own text, innermost first.
-fn places(error: &MontyException, rewritten: &Rewritten) -> Vec<Position> {
-    let own = error.traceback().iter().rev().filter(|frame| frame.filename == SCRIPT);
-    own.filter_map(|frame| rewritten.back(frame.start.line, frame.start.column))
-        .take(FRAMES_MAX)
-        .collect()
 }
 
 /// Why a session stops.
@@ -166,12 +175,16 @@ pub(super) struct Session<'l, S> {
     output: Output,
     pub(super) names: Names,
     pub(super) program: &'l Program,
-    rewritten: Rewritten,
+    pub(super) rewritten: Rewritten,
+    /// The program's name in tracebacks.
+    pub(super) script: String,
+    /// What it ran in, once it has ended.
+    repl: Option<MontyRepl>,
     pub(super) clock: Clock,
     began: Began,
     memory_bytes: u64,
     /// The time that ran out while Monty ran.
-    expired: Option<Limit>,
+    pub(super) expired: Option<Limit>,
     /// The link broke while Monty printed.
     broken: Option<LinkError>,
     /// Calls sent so far: the last one's id.
@@ -195,10 +208,9 @@ pub(super) struct Session<'l, S> {
 }
 
 impl<S: Read + Write + AsFd> Session<'_, S> {
-    fn evaluate(&mut self) -> Result<Never, Stop> {
-        let (names, values) = self.names.globals();
-        let run = compile(std::mem::take(&mut self.rewritten.text), names)
-            .map_err(|error| Stop::End(self.failed(&error)))?;
+    fn evaluate(&mut self, mut repl: MontyRepl, known: &Known) -> Result<Never, Stop> {
+        let globals = self.names.globals(&known.names);
+        let text = std::mem::take(&mut self.rewritten.text);
         let limits = &self.program.limits;
         let memory = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
         let resources = ResourceLimits::default()
@@ -206,16 +218,20 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
             .max_memory(memory)
             .max_recursion_depth(DEPTH_MAX);
         self.arm()?;
-        let tracker = ResourceTracker::new(resources);
-        let mut progress = self.turn(|print| run.start(values, tracker, print))?;
+        *repl.tracker_mut() = ResourceTracker::new(resources);
+        let mut progress = self.turn(|print| repl.feed_start(&text, globals, print))?;
         loop {
             self.check_time()?;
             progress = match progress {
-                RunProgress::Complete(value) => return Err(Stop::End(self.returned(&value))),
-                RunProgress::FunctionCall(call) => self.function_call(call)?,
-                RunProgress::OsCall(call) => self.os_call(call)?,
-                RunProgress::ResolveFutures(futures) => self.futures(futures)?,
-                RunProgress::NameLookup(lookup) => {
+                ReplProgress::Complete { repl, value } => {
+                    let end = self.returned(&value);
+                    self.repl = Some(repl);
+                    return Err(Stop::End(end));
+                }
+                ReplProgress::FunctionCall(call) => self.function_call(call)?,
+                ReplProgress::OsCall(call) => self.os_call(call)?,
+                ReplProgress::ResolveFutures(futures) => self.futures(futures)?,
+                ReplProgress::NameLookup(lookup) => {
                     let found = self.names.look_up(&lookup.name, lookup.object_id());
                     self.turn(|print| lookup.resume(found, print))?
                 }
@@ -233,14 +249,18 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
     /// Lets Monty run until it wants something.
     pub(super) fn turn(
         &mut self,
-        go: impl FnOnce(PrintWriter<'_>) -> Result<RunProgress, MontyException>,
-    ) -> Result<RunProgress, Stop> {
+        go: impl FnOnce(PrintWriter<'_>) -> Result<ReplProgress, Box<ReplStartError>>,
+    ) -> Result<ReplProgress, Stop> {
         let result = go(PrintWriter::Callback(self));
         self.measure();
         if let Some(error) = self.broken.take() {
             return Err(Stop::Link(error));
         }
-        result.map_err(|error| Stop::End(self.failed(&error)))
+        result.map_err(|failed| {
+            let ReplStartError { repl, error } = *failed;
+            self.repl = Some(repl);
+            Stop::End(self.failed(&error))
+        })
     }
 
     fn measure(&mut self) {
@@ -260,7 +280,7 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
         Duration::from_millis(self.program.limits.wall_ms).saturating_sub(self.began.wall())
     }
 
-    fn function_call(&mut self, call: FunctionCall) -> Result<RunProgress, Stop> {
+    fn function_call(&mut self, call: ReplFunctionCall) -> Result<ReplProgress, Stop> {
         match self.names.target(&call.function_name, call.object_id) {
             Target::Tool { server, tool, .. } if server.len() + tool.len() >= NAME_BYTES_MAX => {
                 let message = "no tool has so long a name".to_owned();
@@ -304,7 +324,12 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
     }
 
     /// A function for scratch files: most have done what they do when they return.
-    fn scratch(&mut self, call: FunctionCall, name: &str, wait: bool) -> Result<RunProgress, Stop> {
+    fn scratch(
+        &mut self,
+        call: ReplFunctionCall,
+        name: &str,
+        wait: bool,
+    ) -> Result<ReplProgress, Stop> {
         if scratch::leaves(name) {
             return match self.scratch.leave(name, &call) {
                 Ok((tool, args)) => {
@@ -325,7 +350,7 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
         self.turn(|print| call.resume_pending(print))
     }
 
-    fn os_call(&mut self, call: OsCall) -> Result<RunProgress, Stop> {
+    fn os_call(&mut self, call: ReplOsCall) -> Result<ReplProgress, Stop> {
         if let Some(result) = self.scratch.os(&call.function_call) {
             let result = result.map_err(|limit| Stop::End(End::Limit(limit)))?;
             return self.turn(|print| call.resume(result, print));
@@ -347,7 +372,7 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
     }
 
     /// Everybody waits: answer those whose replies are here, else wait for one more.
-    fn futures(&mut self, futures: ResolveFutures) -> Result<RunProgress, Stop> {
+    fn futures(&mut self, futures: ReplResolveFutures) -> Result<ReplProgress, Stop> {
         let ids = futures.pending_call_ids().iter();
         let ready = ids.filter_map(|id| Some((*id, self.ready.remove(id)?)));
         let ready: Vec<_> = ready.collect();
@@ -358,6 +383,7 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
         while results.is_empty() {
             let wanted = futures.pending_call_ids();
             if !self.pending.values().any(|id| wanted.contains(id)) {
+                self.repl = Some(futures.into_repl());
                 return Err(Stop::End(End::Deadlock));
             }
             let reply = self.receive()?;
@@ -384,45 +410,6 @@ impl<S: Read + Write + AsFd> Session<'_, S> {
             }
         }
         results
-    }
-
-    fn returned(&self, result: &MontyObject) -> End {
-        match value::to_json(result, Strange::Describe, self.program.limits.value_bytes) {
-            Ok(json) => End::Value(json),
-            Err(Unfit::TooLong) => End::Limit(Limit::ValueBytes),
-            Err(Unfit::NotJson(message)) => {
-                let name = "ValueError".to_owned();
-                End::Threw(ProgramError { name, message, at: Vec::new() })
-            }
-        }
-    }
-
-    /// How an exception that nobody caught ends the run.
-    fn failed(&self, error: &MontyException) -> End {
-        let message = error.message().unwrap_or("");
-        if let Some(limit) = self.expired {
-            return End::Limit(limit);
-        }
-        match error.exc_type() {
-            ExcType::TimeoutError if message.starts_with("time limit exceeded") => {
-                return End::Limit(Limit::WallMs);
-            }
-            ExcType::MemoryError if message.starts_with("memory limit exceeded") => {
-                return End::Limit(Limit::MemoryBytes);
-            }
-            ExcType::RecursionError if message.starts_with("maximum recursion depth") => {
-                return End::Limit(Limit::Stack);
-            }
-            _ => {}
-        }
-        let tool = self.tool_errors.iter().any(|known| known == message);
-        let name = if tool { "ToolError".to_owned() } else { error.exc_type().to_string() };
-        let mut message = message.to_owned();
-        if error.exc_type() == ExcType::TypeError && message.contains("coroutine") {
-            message.push_str("; is an await missing before a tool call?");
-        }
-        let message = clip(message, MESSAGE_BYTES_MAX);
-        End::Threw(ProgramError { name, message, at: places(error, &self.rewritten) })
     }
 
     fn usage(&self) -> Usage {

@@ -19,14 +19,15 @@ pub(super) struct Scopes<'a> {
 }
 
 impl<'a> Scopes<'a> {
-    /// The module's scope.
-    pub(super) fn of_module(body: &'a [Stmt]) -> Self {
+    /// The module's scope; `known` are names that it has from elsewhere.
+    pub(super) fn of_module(body: &'a [Stmt], known: &'a HashSet<String>) -> Self {
         let mut collector = Collector::default();
         collector.visit_body(body);
         let mut globals = Globals::default();
         globals.visit_body(body);
         let mut names = collector.names;
         names.extend(globals.names);
+        names.extend(known.iter().map(String::as_str));
         Self { open: vec![Scope { names, class: false }] }
     }
 

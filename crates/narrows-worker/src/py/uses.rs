@@ -4,6 +4,8 @@ use narrows_types::{Finding, Uses};
 use ruff_python_ast::Stmt;
 use ruff_python_parser::parse_module;
 
+use std::collections::HashSet;
+
 use super::gaps;
 use super::guard;
 use super::probe::Probe;
@@ -33,13 +35,27 @@ pub(crate) struct Reading {
     pub(crate) names: Vec<String>,
 }
 
+/// What earlier programs of the same session left.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// The names that they bound at their outermost level.
+    pub(super) names: HashSet<String>,
+    /// How many call sites of theirs were renamed.
+    pub(super) sites: usize,
+}
+
 /// Reads a program. With findings it must not run.
 pub(crate) fn read(code: &str, probe: &Probe) -> Reading {
-    read_text(&unfenced(code), probe, true)
+    read_after(code, probe, &Known::default())
+}
+
+/// Reads a program that runs after others.
+pub(super) fn read_after(code: &str, probe: &Probe, known: &Known) -> Reading {
+    read_text(&unfenced(code), (probe, known), true)
 }
 
 /// `calls_main`: a program that only defines `main` means that it is to be called.
-fn read_text(code: &str, probe: &Probe, calls_main: bool) -> Reading {
+fn read_text(code: &str, (probe, known): (&Probe, &Known), calls_main: bool) -> Reading {
     let lines = Lines::new(code);
     if let Some(finding) = guard::too_deep(code) {
         return Reading::refused(&lines, finding);
@@ -53,11 +69,11 @@ fn read_text(code: &str, probe: &Probe, calls_main: bool) -> Reading {
         }
     };
     if let Some(call) = main_call(&module.body).filter(|_| calls_main) {
-        return read_text(&format!("{code}\n{call}"), probe, false);
+        return read_text(&format!("{code}\n{call}"), (probe, known), false);
     }
     let mut findings =
         if probe.is_complete() { Vec::new() } else { gaps::find(&module.body, &lines, probe) };
-    let mut reader = Reader::new(&module.body, &lines, probe);
+    let mut reader = Reader::new(&module.body, &lines, (probe, known));
     reader.read();
     let before = reader.before();
     let plain = !reader.flow.asynchronous();

@@ -6,6 +6,7 @@ use narrows_types::frame::{
 };
 use narrows_types::{Language, Limit, Limits, Usage};
 use std::io::{Read, Write};
+use std::mem::ManuallyDrop;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ enum Which {
 
 fn program(code: &str, limits: Limits) -> Program {
     let (code, language, input) = (code.to_owned(), Language::TypeScript, None);
-    Program { code, language, input, limits, now_ms: 1_767_225_600_000, seed: 7 }
+    Program { code, language, input, limits, now_ms: 1_767_225_600_000, seed: 7, state: false }
 }
 
 /// Runs a program against a host that answers each call at once with its arguments, or with an
@@ -29,8 +30,10 @@ fn run(which: Which, program: Program) -> Frames {
     let worker = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
         let mut link = Link::new(inside);
         match which {
-            Which::Native => crate::js::prepare().unwrap().run(&mut link, &program),
-            Which::Wasm => super::prepare().unwrap().run(&mut link, &program),
+            Which::Native => {
+                ManuallyDrop::new(crate::js::prepare().unwrap()).run(&mut link, &program)
+            }
+            Which::Wasm => ManuallyDrop::new(super::prepare().unwrap()).run(&mut link, &program),
         }
     });
     let mut frames = Frames::new();

@@ -30,7 +30,7 @@ impl Within {
 
     /// Whether it must stop.
     pub(super) fn interrupted(&self) -> bool {
-        self.run.is_some_and(|(began, limits)| self.host.interrupted(began, &limits))
+        self.run.as_ref().is_some_and(|(began, limits)| self.host.interrupted(*began, limits))
     }
 }
 

@@ -19,11 +19,10 @@ mod both;
 #[expect(clippy::duplicate_mod, reason = "the same tests, with this module's `prepare`")]
 mod tests;
 
-use narrows_types::frame::{FromWorker, Program};
+use narrows_types::frame::{End, FromWorker, Program};
 use narrows_types::{Finding, Language, Position, Uses};
 use std::collections::HashSet;
 use std::io::{Read, Write};
-use std::mem::ManuallyDrop;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use wasmtime::{Engine, Module};
@@ -35,7 +34,7 @@ use crate::js::runtime::{
 };
 use crate::js::session::{self, Ending, Session};
 use crate::js::uses;
-use crate::link::{Link, LinkError};
+use crate::link::{Link, LinkError, restless};
 use crate::time::Began;
 use guest::{Caught, Guest};
 use imports::Within;
@@ -58,6 +57,8 @@ pub(crate) struct Prepared {
     guest: Guest,
     globals: HashSet<String>,
     host: Rc<Host>,
+    /// The most memory that there had been before the first program.
+    memory_bytes: Option<u64>,
 }
 
 /// Makes a guest, before the zygote forks.
@@ -73,7 +74,7 @@ pub(crate) fn prepare() -> Result<Prepared, String> {
         Guest::new(&module, within, STACK_BYTES).map_err(|error| format!("{error:#}"))?;
     let installed = install(&mut guest);
     let globals = installed.map_err(|failure| format!("the prelude fails: {failure:?}"))?;
-    Ok(Prepared { guest, globals, host })
+    Ok(Prepared { guest, globals, host, memory_bytes: None })
 }
 
 #[expect(unsafe_code, reason = "machine code is taken from nowhere but our own build")]
@@ -100,27 +101,26 @@ impl Prepared {
     /// The link broke or the host did not keep to the protocol. What the program does wrong is in
     /// `Done`.
     pub(crate) fn run<S: Read + Write + AsFd>(
-        self,
+        &mut self,
         link: &mut Link<S>,
         program: &Program,
     ) -> Result<(), LinkError> {
-        let began = Began::now();
+        let Self { guest, globals, host, memory_bytes } = self;
+        let began = Began::with_memory(memory_bytes);
         if program.language == Language::Python {
             return refuse(link);
         }
         tick::begin()?;
-        // Never dropped: a worker ends with its program.
-        let mut this = ManuallyDrop::new(self);
-        let Self { guest, globals, host } = &mut *this;
-        let limits = program.limits;
-        host.begin(&limits, program.now_ms, program.seed);
-        guest.within().run = Some((began, limits));
+        let limits = &program.limits;
+        host.begin(limits, program.now_ms, program.seed);
+        guest.within().run = Some((began, limits.clone()));
         let passing = limits.result_bytes.saturating_add(limits.value_bytes).saturating_mul(2);
         let passing = passing.saturating_add(SPARE_BYTES).saturating_add(SLACK_BYTES);
         let limited = guest.limit(limits.memory_bytes, passing);
         limited.map_err(|failure| broken(&failure))?;
-        let reading = uses::read(&program.code, globals);
-        let session = Session::new((guest, host), (program, reading), began);
+        let mut reading = uses::read(&program.code, globals, program.state);
+        let names = std::mem::take(&mut reading.names);
+        let session = Session::new((&mut *guest, host), (program, reading), began);
         let end = match session.run(link)? {
             Ending::End(end) => end,
             Ending::Threw(error, places) => {
@@ -132,7 +132,11 @@ impl Prepared {
                 session::threw(thrown, &places, &program.code)
             }
         };
-        finish(link, (host, began), end)
+        let rests =
+            !program.state || !matches!(end, End::Limit(_)) && session::run_out(guest, host);
+        globals.extend(names);
+        finish(link, (host, began), end)?;
+        if rests { Ok(()) } else { Err(restless()) }
     }
 }
 

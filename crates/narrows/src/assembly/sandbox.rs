@@ -49,6 +49,9 @@ pub(crate) async fn sandbox_checks(settings: &Settings, env: &Environment) -> Ve
         checks.extend(backend_check(&sandbox, settings, backend).await);
     }
     for engine in settings.sandbox.engines() {
+        if engine.has_sockets() && !settings.limits.run().network.is_none() {
+            checks.push(network_check(&sandbox, engine).await);
+        }
         checks.extend(engine_check(&sandbox, settings, (chosen, engine)).await);
     }
     sandbox.shutdown().await;
@@ -111,12 +114,25 @@ async fn engine_check(
         Check::ok(what, format!("works in {place}"))
     } else {
         let fix = match engine {
-            Engine::Deno => "mend `sandbox.deno_path`, or do not name deno",
+            Engine::Deno => "mend `sandbox.deno_path` or `npm_path`, or do not name deno",
             Engine::Cpython => "mend `sandbox.cpython_path` or `venv_path`, or do not name cpython",
             Engine::Quickjs | Engine::Monty | Engine::Wasm => FIX,
         };
         Check::fail(what, format!("does not work in {place}: {}", state.why), fix)
     })
+}
+
+/// Whether programs reach the hosts of `limits.network`.
+async fn network_check(sandbox: &Sandbox, engine: Engine) -> Check {
+    let what = format!("network of programs in {engine}");
+    match sandbox.try_network(engine).await {
+        Ok(()) => Check::ok(what, "works, by a proxy"),
+        Err(error) => {
+            let fix = "allow user, mount and network namespaces on this host, or say \
+                       `limits.network = \"none\"`";
+            Check::fail(what, Fault::from(error).message, fix)
+        }
+    }
 }
 
 fn choice_check(choice: &Choice, settings: &Settings) -> Check {
@@ -141,6 +157,7 @@ fn layer_check(state: &LayerState) -> Check {
     let found = if state.why.is_empty() { "missing" } else { &state.why };
     let fix = match state.layer {
         Layer::Landlock => "needs a kernel with landlock (5.13 or newer)",
+        Layer::Cgroup => "give Narrows a control group of its own; see docs/guide/sandbox.md",
         layer if Layer::FLOOR.contains(&layer) => "part of the floor; without it nothing runs",
         _ => "allow unprivileged user namespaces on this host",
     };

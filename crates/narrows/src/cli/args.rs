@@ -177,8 +177,8 @@ pub(crate) struct RunArgs {
     /// What evaluates it, if not what the config says: quickjs, wasm, deno, monty, cpython
     #[arg(long, value_name = "ENGINE", value_parser = engine)]
     pub(crate) engine: Option<narrows_types::Engine>,
-    /// A limit lower than the config's, such as `cpu_ms=500`; can be given several times
-    #[arg(long = "limit", value_name = "NAME=NUMBER")]
+    /// A limit lower than the config's, such as `cpu_ms=500` or `network=a.com,b.com`; can be given several times
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
     pub(crate) limits: Vec<String>,
     /// Bound as `input` inside the program: JSON, or @FILE
     #[arg(long, short, value_name = "JSON|@FILE")]

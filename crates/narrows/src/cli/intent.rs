@@ -8,6 +8,7 @@ use super::run::Remedy;
 use super::when::moment;
 use super::{Desk, call, mismatch, run};
 use narrows_types::{Answer, Intent, IntentInfo, IntentTest, IntentsAsk, Lowered, RunId, What};
+use serde_json::Value;
 
 impl Desk {
     pub(super) async fn intent(&self, args: IntentArgs) -> Result<u8, Fail> {
@@ -114,7 +115,15 @@ fn show_text(info: &IntentInfo, out: &Output) -> String {
 fn limits_text(limits: &Lowered) -> String {
     let limits = serde_json::to_value(limits).unwrap_or_default();
     let members = limits.as_object().into_iter().flatten();
-    members.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    let one = |(name, value): (&String, &Value)| match value {
+        Value::Array(hosts) => {
+            let hosts: Vec<&str> = hosts.iter().filter_map(Value::as_str).collect();
+            format!("{name}={}", hosts.join(","))
+        }
+        Value::String(word) => format!("{name}={word}"),
+        value => format!("{name}={value}"),
+    };
+    members.map(one).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use super::output::{Output, Tone, safe};
 use super::{Desk, mismatch};
 use crate::config::Loaded;
 use narrows_types::{
-    Answer, Asked, Content, Event, Fault, Language, Limit, Limits, LogLevel, Lowered, RunAsk,
-    RunEnd, RunReport, SessionId, Shaped, Usage, What,
+    Answer, Asked, Content, Event, Fault, Language, Limit, Limits, LogLevel, Lowered, Network,
+    RunAsk, RunEnd, RunReport, SessionId, Shaped, Usage, What,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -27,7 +27,7 @@ impl Desk {
         let ask = RunAsk {
             input,
             engine: args.engine,
-            limits: Box::new(limits),
+            limits: Box::new(limits.clone()),
             timeout_ms,
             output_bytes: args.output_bytes,
             background: args.background,
@@ -106,7 +106,7 @@ impl Remedy {
     }
 
     fn text(&self, limit: Limit, allowed: u64) -> String {
-        let mut own = self.config;
+        let mut own = self.config.clone();
         self.limits.lower(&mut own);
         let config = self.config.allowed(limit);
         if limit == Limit::Stack {
@@ -128,6 +128,11 @@ pub(super) fn lowered(pairs: &[String]) -> Result<Lowered, Fail> {
     let mut limits = serde_json::Map::new();
     for pair in pairs {
         let parsed = pair.split_once('=').and_then(|(name, value)| {
+            if name == "network" && value != Network::NONE {
+                return Some((name, value.split(',').collect()));
+            } else if name == "network" {
+                return Some((name, value.into()));
+            }
             let value = serde_json::from_str::<Value>(value).ok()?;
             (value.is_u64() || value.is_boolean()).then_some((name, value))
         });

@@ -3,7 +3,7 @@
 use super::size;
 use crate::config::settings::Hypervisor;
 use crate::config::{Environment, Settings};
-use narrows_sandbox::{Config, MicrovmConfig, MicrovmDriver, docker};
+use narrows_sandbox::{CgroupConfig, CgroupPlace, Config, MicrovmConfig, MicrovmDriver, docker};
 use std::path::{Path, PathBuf};
 
 /// The sandbox's; zygotes are made of `program`.
@@ -20,9 +20,30 @@ pub(crate) fn sandbox(settings: &Settings, env: &Environment, program: PathBuf) 
         start_ms: said.start_timeout_ms,
         concurrent_max: size(said.workers_max),
         waiting_max: size(settings.limits.runs_waiting),
+        cgroup: together(settings),
+        network: settings.limits.run().network,
+        sessions_max: size(said.sessions_max),
+        sessions_idle_ms: said.sessions_idle_s.saturating_mul(1_000),
         docker: Some(containers(settings, env, worker.clone())),
         microvm: machines(settings, env, worker),
         ..Config::new(program, args(settings, env))
+    }
+}
+
+/// Threads and processes of one worker at most: as many as a hypervisor may have.
+const TASKS: u64 = 64;
+/// And of all zygotes, and of workers and machines that wait ready.
+const READY_TASKS: u64 = 1_024;
+/// The kernel counts no further.
+const TASKS_MAX: u64 = 1 << 22;
+
+/// What bounds all workers together.
+fn together(settings: &Settings) -> CgroupConfig {
+    let said = &settings.sandbox;
+    CgroupConfig {
+        place: said.cgroup().unwrap_or(CgroupPlace::Off),
+        memory_bytes: said.workers_memory_bytes,
+        tasks: said.workers_max.saturating_mul(TASKS).saturating_add(READY_TASKS).min(TASKS_MAX),
     }
 }
 
@@ -33,6 +54,7 @@ fn args(settings: &Settings, env: &Environment) -> Vec<String> {
         ("--python", &said.cpython_path),
         ("--venv", &said.venv_path),
         ("--deno", &said.deno_path),
+        ("--npm", &said.npm_path),
     ];
     let mut args = vec![crate::WORKER.to_owned()];
     for (flag, path) in interpreters {
@@ -42,6 +64,7 @@ fn args(settings: &Settings, env: &Environment) -> Vec<String> {
     }
     let limits = &settings.limits;
     for (flag, most) in [
+        ("--memory-bytes", limits.memory_bytes),
         ("--disk-bytes", limits.disk_bytes),
         ("--files", limits.files.into()),
         ("--processes", limits.processes.into()),

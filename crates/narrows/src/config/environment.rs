@@ -94,7 +94,8 @@ impl Environment {
     }
 }
 
-fn executable(path: &Path) -> bool {
+/// Whether it is a program.
+pub(crate) fn executable(path: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }

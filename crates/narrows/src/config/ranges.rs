@@ -1,12 +1,14 @@
 //! What the types of the sections cannot say: ranges, and what does not go together.
 
+mod paths;
 mod sandbox;
 
-use super::Settings;
 use super::problem::Problem;
+use super::settings::Hosts;
 use super::tree::{Place, Tree};
+use super::{Environment, Settings};
 use narrows_store::StoreError;
-use narrows_types::{NoNetwork, ReadOnly};
+use narrows_types::ReadOnly;
 
 /// The largest journal of one run: beyond it the store is the wrong place.
 const JOURNAL_BYTES_MAX: u64 = 1 << 30;
@@ -30,12 +32,17 @@ struct Check<'a> {
 }
 
 /// Checks the sections beyond their types.
-pub(super) fn check(settings: &Settings, written: &Tree, problems: &mut Vec<Problem>) {
+pub(super) fn check(
+    settings: &Settings,
+    (written, env): (&Tree, &Environment),
+    problems: &mut Vec<Problem>,
+) {
     let mut check = Check { written, problems };
     check.house(settings);
     check.durable(settings);
     check.limits(settings);
     check.sandbox(settings);
+    check.paths(&settings.sandbox, env);
     check.addresses(settings);
     check.patterns(settings);
     if tracing_subscriber::EnvFilter::try_new(&settings.log.level).is_err() {
@@ -115,13 +122,14 @@ impl Check<'_> {
         );
     }
 
-    /// Limits that have a name and one value.
-    fn fixed(&mut self, at: &[&str], read_only: Option<bool>, network: Option<&String>) {
+    /// Limits that are no numbers.
+    fn fixed(&mut self, at: &[&str], read_only: Option<bool>, network: Option<&Hosts>) {
         if read_only == Some(false) {
             self.told(&[at, &["read_only"]].concat(), ReadOnly::WHY, "leave `read_only` out");
         }
-        if network.is_some_and(|network| network != NoNetwork::NAME) {
-            self.told(&[at, &["network"]].concat(), NoNetwork::WHY, "leave `network` out");
+        if let Some(Err(why)) = network.map(Hosts::network) {
+            let hint = "say network = \"none\", or network = [\"example.com\"], for example";
+            self.told(&[at, &["network"]].concat(), why, hint);
         }
     }
 

@@ -15,12 +15,12 @@ pub(crate) use durable::{Jobs, Runs, Sessions, Store, Synchronous};
 pub(crate) use keeping::{Pool, Tier};
 pub(crate) use microvm::Hypervisor;
 pub(crate) use oauth::{Grant, OAuth};
-pub(crate) use sandbox::{Sandbox, Where};
+pub(crate) use sandbox::{Hosts, Sandbox, Where};
 pub(crate) use serving::{Cache, Key, Serve};
 pub(crate) use tools::{Prefix, ToolSaid, Tools};
 
 use super::secret::Secret;
-use narrows_types::{Limits, NoNetwork, ReadOnly};
+use narrows_types::{Limits, ReadOnly};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -193,8 +193,9 @@ pub(crate) struct LimitsSection {
     pub(crate) processes: u32,
     /// Whether a run can write nothing but its own files. It cannot be `false`.
     pub(crate) read_only: bool,
-    /// What runs reach of the network. It cannot be anything but `none`.
-    pub(crate) network: String,
+    /// What runs reach of the network by themselves, by a proxy of Narrows's. For the engines
+    /// `cpython` and `deno`; others reach nothing.
+    pub(crate) network: Hosts,
     /// Tool calls in one run.
     pub(crate) calls: u32,
     /// Tool calls under way at once; further ones wait.
@@ -238,7 +239,7 @@ impl Default for LimitsSection {
             files: of.files,
             processes: of.processes,
             read_only: true,
-            network: NoNetwork::NAME.to_owned(),
+            network: Hosts::default(),
             calls: of.calls,
             calls_parallel: of.calls_parallel,
             result_bytes: of.result_bytes,
@@ -265,7 +266,7 @@ impl LimitsSection {
             files: self.files,
             processes: self.processes,
             read_only: ReadOnly,
-            network: NoNetwork,
+            network: self.network.network().unwrap_or_default(),
             calls: self.calls,
             calls_parallel: self.calls_parallel,
             result_bytes: self.result_bytes,

@@ -6,6 +6,7 @@ mod durable;
 mod engine;
 mod lowered;
 mod modes;
+mod network;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

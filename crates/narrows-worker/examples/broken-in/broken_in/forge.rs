@@ -347,7 +347,7 @@ impl Iterator for Forger {
 }
 
 /// Sends all of it, or as much as the host takes.
-pub(super) fn forge(mut wire: Wire, forger: Forger) -> io::Result<()> {
+pub(super) fn forge(wire: &mut Wire, forger: Forger) -> io::Result<()> {
     for step in forger {
         let size = step.bytes.len().div_ceil(step.pieces).max(1);
         for piece in step.bytes.chunks(size) {
@@ -357,14 +357,14 @@ pub(super) fn forge(mut wire: Wire, forger: Forger) -> io::Result<()> {
             }
         }
         if step.listens {
-            hear(&mut wire)?;
+            hear(wire)?;
         }
     }
     Ok(())
 }
 
 /// Sends the longest frame there is, byte by byte.
-pub(super) fn drip(mut wire: Wire) -> io::Result<()> {
+pub(super) fn drip(wire: &mut Wire) -> io::Result<()> {
     let frame = Forger::frame(67, &vec![b' '; 60_000]);
     frame.iter().try_for_each(|byte| {
         wire.write_all(&[*byte])?;

@@ -13,14 +13,14 @@ use std::io::{Read, Write};
 use std::process::ExitCode;
 
 /// The program's text says what it does: `call NAME`, `bytes HEX`, `flood HEX`, `answer JSON`,
-/// `forge SEED`, `drip`, `spin`, `eat`, `exit`, `close`, `silent`, `overflow`.
+/// `late HEX`, `forge SEED`, `drip`, `spin`, `eat`, `exit`, `close`, `silent`, `overflow`.
 #[derive(Debug)]
 pub struct BrokenIn;
 
 impl Engine for BrokenIn {
     const SAMPLE: &'static str = "rehearse";
 
-    fn run(self, mut stream: Wire, program: &Program) -> Result<(), Stopped> {
+    fn run(&mut self, mut stream: Wire, program: &Program) -> Result<Wire, Stopped> {
         let (what, how) = program.code.split_once(' ').unwrap_or((program.code.as_str(), ""));
         let end = match what {
             "call" => match calls::make(how) {
@@ -37,14 +37,21 @@ impl Engine for BrokenIn {
                     stream.write_all(&piece).map_err(stopped)?;
                 }
             }
-            "forge" => return forge::forge(stream, Forger::new(how)).map_err(stopped),
-            "drip" => return forge::drip(stream).map_err(stopped),
+            "forge" => {
+                forge::forge(&mut stream, Forger::new(how)).map_err(stopped)?;
+                return Ok(stream);
+            }
+            "drip" => {
+                forge::drip(&mut stream).map_err(stopped)?;
+                return Ok(stream);
+            }
             "answer" => value(how),
+            "late" => value("null"),
             "spin" => loop {
                 std::hint::spin_loop();
             },
             "eat" => eat(),
-            "exit" => return Ok(()),
+            "exit" => return Ok(stream),
             "close" => {
                 drop(stream);
                 loop {
@@ -57,7 +64,11 @@ impl Engine for BrokenIn {
         };
         let done = FromWorker::Done(Box::new(Done { end, usage: Usage::default() }));
         let bytes = done.encode().map_err(|error| Stopped(error.to_string()))?;
-        stream.write_all(&bytes).map_err(stopped)
+        stream.write_all(&bytes).map_err(stopped)?;
+        if what == "late" {
+            stream.write_all(&unhex(how)).map_err(stopped)?;
+        }
+        Ok(stream)
     }
 }
 
@@ -89,10 +100,10 @@ fn stopped(error: std::io::Error) -> Stopped {
 }
 
 /// Says nothing until the host is tired of it.
-fn hang(mut stream: Wire) -> Result<(), Stopped> {
+fn hang(mut stream: Wire) -> Result<Wire, Stopped> {
     let mut buffer = [0; 64];
     while stream.read(&mut buffer).map_err(stopped)? > 0 {}
-    Ok(())
+    Ok(stream)
 }
 
 /// Takes memory behind the engine's back until there is none.

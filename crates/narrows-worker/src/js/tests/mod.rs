@@ -7,11 +7,12 @@ mod models;
 mod own;
 mod runs;
 mod scratch;
+mod state;
 mod time;
 mod web;
 
 use super::prepare;
-use crate::link::Link;
+use crate::link::{Link, LinkError};
 use narrows_types::frame::{
     Call, CallError, Done, End, FromWorker, Go, PREFIX_BYTES, Program, Reply, ToWorker,
 };
@@ -19,6 +20,7 @@ use narrows_types::{Language, Limits, Uses};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
+use std::mem::ManuallyDrop;
 use std::os::unix::net::UnixStream;
 
 /// What the scripted host knows.
@@ -98,6 +100,7 @@ pub(super) fn script<'h>(code: &str) -> Script<'h> {
         limits: Limits::default(),
         now_ms: 1_767_225_600_000,
         seed: 1,
+        state: false,
     };
     let echo = |call: &Call| vec![ok(call.id, &serde_json::from_str(call.args.get()).unwrap())];
     Script { program, host: Box::new(echo), servers: NAMESPACES.to_vec(), wakes: true }
@@ -154,23 +157,33 @@ impl<'h> Script<'h> {
         let program = self.program.clone();
         // The stack that a process's main thread has.
         let worker = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
-            let prepared = prepare().unwrap();
+            let mut prepared = ManuallyDrop::new(prepare().unwrap());
             prepared.run(&mut Link::new(inside), &program)
         });
         let worker = worker.unwrap();
+        let seen = self.hear(&mut outside);
+        drop(outside);
+        let result = worker.join().unwrap();
+        assert_eq!(result.is_ok(), seen.done.is_some(), "{result:?}");
+        seen
+    }
+
+    /// The host's part of one program.
+    fn hear(&mut self, outside: &mut UnixStream) -> Seen {
         let mut seen = Seen::default();
-        while let Some(frame) = next(&mut outside) {
+        while let Some(frame) = next(outside) {
             match frame {
                 FromWorker::Uses(uses) => {
                     seen.uses = *uses;
                     if !seen.uses.findings.is_empty() {
+                        send(outside, &ToWorker::No);
                         break;
                     }
                     let roots = seen.uses.references.iter().map(|r| r.root.as_str());
                     let known: BTreeSet<&str> =
                         roots.filter(|root| self.servers.contains(root)).collect();
                     let namespaces = known.into_iter().map(str::to_owned).collect();
-                    send(&mut outside, &ToWorker::Go(Go { namespaces }));
+                    send(outside, &ToWorker::Go(Go { namespaces }));
                 }
                 FromWorker::Call(call) if (&*call.server, &*call.tool) == ("narrows", "wait") => {
                     let args: Value = serde_json::from_str(call.args.get()).unwrap();
@@ -180,12 +193,12 @@ impl<'h> Script<'h> {
                     if self.wakes {
                         let body = "null".to_owned();
                         let reply = Reply { id: call.id, ok: true, at_us: until_us, body };
-                        send(&mut outside, &ToWorker::Reply(reply));
+                        send(outside, &ToWorker::Reply(reply));
                     }
                 }
                 FromWorker::Call(call) => {
                     for reply in (self.host)(&call) {
-                        send(&mut outside, &ToWorker::Reply(reply));
+                        send(outside, &ToWorker::Reply(reply));
                     }
                     seen.calls.push(call);
                 }
@@ -196,14 +209,40 @@ impl<'h> Script<'h> {
                 }
                 FromWorker::Idle => seen.idles += 1,
                 FromWorker::Hello(_) => panic!("an engine says no hello"),
-                FromWorker::Done(done) => seen.done = Some(*done),
+                FromWorker::Done(done) => {
+                    seen.done = Some(*done);
+                    if self.program.state {
+                        break;
+                    }
+                }
             }
         }
-        drop(outside);
-        let result = worker.join().unwrap();
-        assert_eq!(result.is_ok(), seen.done.is_some(), "{result:?}");
         seen
     }
+}
+
+/// Runs programs one after the other in one worker, which is kept.
+pub(super) fn kept(scripts: Vec<Script<'_>>) -> Vec<Seen> {
+    let (inside, mut outside) = UnixStream::pair().unwrap();
+    let worker = std::thread::Builder::new().stack_size(8 << 20).spawn(move || {
+        let mut prepared = ManuallyDrop::new(prepare().unwrap());
+        let mut link = Link::new(inside);
+        while let Ok(program) = link.next_program() {
+            match prepared.run(&mut link, &program) {
+                Ok(()) | Err(LinkError::Refused) => {}
+                Err(_) => return,
+            }
+        }
+    });
+    let seen = scripts.into_iter().map(|mut script| {
+        script.program.state = true;
+        send(&mut outside, &ToWorker::Run(Box::new(script.program.clone())));
+        script.hear(&mut outside)
+    });
+    let seen = seen.collect();
+    drop(outside);
+    worker.unwrap().join().unwrap();
+    seen
 }
 
 fn send(stream: &mut UnixStream, frame: &ToWorker) {

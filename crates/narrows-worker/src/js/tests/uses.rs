@@ -10,7 +10,7 @@ fn globals() -> HashSet<String> {
 }
 
 fn of(code: &str) -> Reading<'_> {
-    read(code, &globals())
+    read(code, &globals(), false)
 }
 
 /// Each reference as `root.path` with `?` where it is guarded and `()` where it is called.
@@ -39,8 +39,11 @@ fn names(code: &str) -> Vec<String> {
 fn findings(code: &str) -> Vec<String> {
     let reading = of(code);
     assert_eq!(reading.text, "");
-    let shown = reading.uses.findings.iter();
-    shown.map(|f| format!("{}:{} {}", f.at.line, f.at.column, f.message)).collect()
+    reading.uses.findings.iter().map(shown).collect()
+}
+
+fn shown(finding: &narrows_types::Finding) -> String {
+    format!("{}:{} {}", finding.at.line, finding.at.column, finding.message)
 }
 
 #[test]

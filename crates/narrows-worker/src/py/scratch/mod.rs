@@ -5,7 +5,7 @@ mod os;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use monty::FunctionCall;
+use monty::ReplFunctionCall;
 use monty_types::{ExcType, ExtFunctionResult, MontyException, MontyObject, OsFunctionCall};
 use narrows_types::{Limit, Limits};
 use serde::{Deserialize, Serialize};
@@ -72,7 +72,7 @@ impl Scratch {
     pub(super) fn call(
         &mut self,
         name: &str,
-        call: &FunctionCall,
+        call: &ReplFunctionCall,
     ) -> Result<ExtFunctionResult, Limit> {
         heard(self.answer(name, call))
     }
@@ -81,7 +81,7 @@ impl Scratch {
     pub(super) fn leave(
         &self,
         name: &str,
-        call: &FunctionCall,
+        call: &ReplFunctionCall,
     ) -> Result<(String, Box<RawValue>), MontyException> {
         let args = self.leaving(name, call).and_then(|args| {
             let args = to_raw_value(&args).map_err(|why| wrong(why.to_string()))?;
@@ -101,7 +101,7 @@ impl Scratch {
         }
     }
 
-    fn leaving(&self, name: &str, call: &FunctionCall) -> Result<Value, Trouble> {
+    fn leaving(&self, name: &str, call: &ReplFunctionCall) -> Result<Value, Trouble> {
         if name != KEEP {
             let [] = Self::arguments(name, call, [])?;
             let files =
@@ -132,7 +132,7 @@ impl Scratch {
         heard(loaded)
     }
 
-    fn answer(&mut self, name: &str, call: &FunctionCall) -> Result<MontyObject, Trouble> {
+    fn answer(&mut self, name: &str, call: &ReplFunctionCall) -> Result<MontyObject, Trouble> {
         match name {
             "write" | "append" => {
                 let [given, data] = Self::arguments(name, call, ["path", "data"])?;
@@ -192,7 +192,7 @@ impl Scratch {
     /// The arguments, by their places or their names.
     fn arguments<'c, const N: usize>(
         name: &str,
-        call: &'c FunctionCall,
+        call: &'c ReplFunctionCall,
         names: [&str; N],
     ) -> Result<[Option<&'c MontyObject>; N], Trouble> {
         let takes = || wrong(format!("scratch.{name} takes {}", names.join(" and ")));

@@ -363,9 +363,9 @@ pub(crate) struct SaveArgs {
     /// own is kept)
     #[arg(long, value_name = "ENGINE", value_parser = super::engine)]
     pub(crate) engine: Option<narrows_types::Engine>,
-    /// A limit lower than the config's, such as `cpu_ms=500`; can be given several times (a run's own
+    /// A limit lower than the config's, such as `cpu_ms=500` or `network=a.com,b.com`; can be given several times (a run's own
     /// are kept)
-    #[arg(long = "limit", value_name = "NAME=NUMBER")]
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
     pub(crate) limits: Vec<String>,
     /// Checks, carried out before it is saved: an array of {input, expected, run?}
     #[arg(long, value_name = "JSON|@FILE")]

@@ -16,8 +16,10 @@ impl Check<'_> {
         self.sandbox_ranges(&settings.sandbox);
         self.lowered(settings);
         self.container_memory(settings);
+        self.together(settings);
         self.pairs(settings);
         self.deno(&settings.sandbox);
+        self.network(settings);
         self.without_walls(settings);
     }
 
@@ -28,6 +30,7 @@ impl Check<'_> {
             "sandbox",
             &[
                 some("workers_max", sandbox.workers_max),
+                some("sessions_idle_s", sandbox.sessions_idle_s),
                 some("forks_per_zygote", sandbox.forks_per_zygote),
                 some("start_timeout_ms", sandbox.start_timeout_ms),
             ],
@@ -83,6 +86,26 @@ impl Check<'_> {
         }
     }
 
+    /// What bounds all workers together.
+    fn together(&mut self, settings: &Settings) {
+        let Settings { sandbox, limits, .. } = settings;
+        if sandbox.cgroup().is_none() {
+            let what = format!("`sandbox.cgroup` is \"{}\", which is no group", sandbox.cgroup);
+            let hint = "say `auto`, `off`, or a path such as `/system.slice/narrows.service`, as in \
+                        /proc/PID/cgroup: without /sys/fs/cgroup";
+            self.told(&["sandbox", "cgroup"], what, hint);
+        }
+        let (all, one) = (sandbox.workers_memory_bytes, limits.memory_bytes);
+        if let Some(all) = all.filter(|all| *all <= one) {
+            let what = format!(
+                "`sandbox.workers_memory_bytes` is {all}, no more than `limits.memory_bytes`, which \
+                 is {one}"
+            );
+            let hint = "all workers together need more than one run may use; raise it";
+            self.told(&["sandbox", "workers_memory_bytes"], what, hint);
+        }
+    }
+
     /// Engines that are not there where programs run.
     fn pairs(&mut self, settings: &Settings) {
         let sandbox = &settings.sandbox;
@@ -121,6 +144,34 @@ impl Check<'_> {
         let what =
             format!("`sandbox.{key}` names deno, and `sandbox.deno_path` does not say where it is");
         self.told(&["sandbox", key], what, "say deno_path = \"/usr/local/bin/deno\", for example");
+    }
+
+    /// Hosts that no program would reach.
+    fn network(&mut self, settings: &Settings) {
+        let Settings { sandbox, limits, .. } = settings;
+        if limits.network.network().map_or(true, |network| network.is_none()) {
+            return;
+        }
+        let mut named = places(settings);
+        let process = sandbox.backend == Where::Auto
+            || named.any(|(_, backend)| backend == BackendKind::Process);
+        let engines = sandbox.engines();
+        let (what, hint) = if !process {
+            (
+                "`limits.network` has hosts, and programs have a network on the back end `process` \
+                 only, which is not named",
+                "say backend = \"process\", or network = \"none\"",
+            )
+        } else if !engines.into_iter().any(Engine::has_sockets) {
+            (
+                "`limits.network` has hosts, and only cpython and deno have a network, of which \
+                 `sandbox` names none",
+                "say offer = [\"cpython\"] under [sandbox], or network = \"none\"",
+            )
+        } else {
+            return;
+        };
+        self.told(&["limits", "network"], what, hint);
     }
 
     /// Whoever reaches the address may start programs.

@@ -2,10 +2,11 @@
 
 use super::docker::Docker;
 use super::microvm::Microvm;
-use narrows_types::{BackendKind, Engine, Layer, Lowered, NoNetwork, ReadOnly};
+use narrows_sandbox::CgroupPlace;
+use narrows_types::{BackendKind, Engine, Layer, Lowered, Network, ReadOnly};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
 /// Where programs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +78,7 @@ enum Wall {
     NetNamespace,
     IpcNamespace,
     UtsNamespace,
+    Cgroup,
 }
 
 /// The back ends that can be named for a key, as the schema shows them.
@@ -98,6 +100,34 @@ pub(super) enum Named {
 enum Offered {
     Deno,
     Cpython,
+}
+
+/// What runs reach of the network by themselves: `none`, or hosts such as `example.com`,
+/// `*.example.com` or `127.0.0.1:8080`, at the ports 443 and 80 if none is named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "\"none\" or a list of hosts")]
+pub(crate) enum Hosts {
+    /// `none`.
+    Word(String),
+    /// These.
+    List(Vec<String>),
+}
+
+impl Default for Hosts {
+    fn default() -> Self {
+        Self::Word(Network::NONE.to_owned())
+    }
+}
+
+impl Hosts {
+    /// What it says.
+    pub(crate) fn network(&self) -> Result<Network, String> {
+        match self {
+            Self::Word(word) if word == Network::NONE => Ok(Network::default()),
+            Self::Word(_) => Err(Network::SHAPE.to_owned()),
+            Self::List(hosts) => Network::of(hosts),
+        }
+    }
 }
 
 /// Limits lower than those of `[limits]`.
@@ -122,8 +152,8 @@ pub(crate) struct LoweredSection {
     pub(crate) processes: Option<u32>,
     /// Whether nothing but the run's own files can be written. It cannot be `false`.
     pub(crate) read_only: Option<bool>,
-    /// What runs reach of the network. It cannot be anything but `none`.
-    pub(crate) network: Option<String>,
+    /// What runs reach of the network by themselves, of what `[limits]` has.
+    pub(crate) network: Option<Hosts>,
     /// Tool calls in one run.
     pub(crate) calls: Option<u32>,
     /// Tool calls under way at once.
@@ -168,7 +198,7 @@ impl From<LoweredSection> for Lowered {
             value_bytes,
             log_bytes,
             read_only: said.read_only.map(|_checked| ReadOnly),
-            network: network.map(|_checked| NoNetwork),
+            network: network.map(|hosts| hosts.network().unwrap_or_default()),
         }
     }
 }
@@ -195,6 +225,21 @@ pub(crate) struct Sandbox {
     /// Workers at once; further runs wait.
     #[schemars(range(min = 1))]
     pub(crate) workers_max: u64,
+    /// The control group that bounds all workers together, but for those in containers: `auto` for
+    /// one in our own where that can be made, `off`, or the group to make it in, called as
+    /// `/proc/PID/cgroup` calls it; if that cannot be, nothing runs.
+    pub(crate) cgroup: String,
+    /// Bytes of memory of all workers together, over which the kernel kills one. Without it: three
+    /// quarters of what there is. Counts where there is a control group.
+    #[schemars(range(min = 1))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) workers_memory_bytes: Option<u64>,
+    /// Sessions whose variables are kept between programs with `state`, each by a worker among
+    /// `workers_max`; the one used longest ago makes room. With 0 none are kept.
+    pub(crate) sessions_max: u64,
+    /// Seconds that a session's variables are kept without use.
+    #[schemars(range(min = 1))]
+    pub(crate) sessions_idle_s: u64,
     /// Workers made from one parent before it is replaced.
     #[schemars(range(min = 1))]
     pub(crate) forks_per_zygote: u64,
@@ -219,6 +264,10 @@ pub(crate) struct Sandbox {
     /// The program of the engine `deno`, without which there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) deno_path: Option<PathBuf>,
+    /// A folder with `package.json` and `node_modules`, whose packages the engine `deno` has,
+    /// read-only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) npm_path: Option<PathBuf>,
 }
 
 impl Default for Sandbox {
@@ -231,6 +280,10 @@ impl Default for Sandbox {
             warm: 4,
             require: Vec::new(),
             workers_max: 64,
+            cgroup: "auto".to_owned(),
+            workers_memory_bytes: None,
+            sessions_max: 16,
+            sessions_idle_s: 1_800,
             forks_per_zygote: 5_000,
             start_timeout_ms: 10_000,
             worker: None,
@@ -239,11 +292,27 @@ impl Default for Sandbox {
             cpython_path: None,
             venv_path: None,
             deno_path: None,
+            npm_path: None,
         }
     }
 }
 
 impl Sandbox {
+    /// Where the control group is made. `None`: what is said is no place.
+    pub(crate) fn cgroup(&self) -> Option<CgroupPlace> {
+        match self.cgroup.as_str() {
+            "auto" => Some(CgroupPlace::Auto),
+            "off" => Some(CgroupPlace::Off),
+            path => {
+                let path = Path::new(path);
+                let plain = path.components().all(|part| part != Component::ParentDir);
+                let mounted = path.starts_with("/sys/fs/cgroup");
+                let place = path.is_absolute() && plain && !mounted;
+                place.then(|| CgroupPlace::At(path.to_owned()))
+            }
+        }
+    }
+
     /// What evaluates TypeScript and Python where nobody says.
     pub(crate) fn usual(&self) -> [Engine; 2] {
         let typescript = match self.typescript {

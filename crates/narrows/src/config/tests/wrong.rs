@@ -37,6 +37,13 @@ const TOML: &[(&str, &str)] = &[
     ("a limit of nothing", "[limits]\nwall_ms = 0\n"),
     ("files of the machine's to write", "[limits]\nread_only = false\n"),
     ("a network", "[limits]\nnetwork = \"example.com\"\n"),
+    ("a host that is a page", "[limits]\nnetwork = [\"https://example.com/x\"]\n"),
+    ("a network that is a number", "[limits]\nnetwork = 5\n"),
+    ("a network that nothing reaches", "[limits]\nnetwork = [\"example.com\"]\n"),
+    (
+        "a network without walls",
+        "[limits]\nnetwork = [\"a.b\"]\n[sandbox]\nbackend = \"basic\"\noffer = [\"cpython\"]\n",
+    ),
     (
         "a network of a key's",
         "[keys.a]\nkey = \"0123456789abcdef\"\nlimits = { network = \"any\" }\n",
@@ -58,6 +65,9 @@ const TOML: &[(&str, &str)] = &[
     ("a machine too small", "[sandbox.microvm]\nmemory_mib = 63\nboot_timeout_ms = 0\n"),
     ("a key's limit of nothing", "[keys.\"a b\"]\nkey = \"s\"\nlimits = {wall_ms = 0}\n"),
     ("a container smaller than a run", "[limits]\nmemory_bytes = 1073741824\n"),
+    ("a group by its directory", "[sandbox]\ncgroup = \"/sys/fs/cgroup/narrows\"\n"),
+    ("a group of nowhere", "[sandbox]\ncgroup = \"own\"\n"),
+    ("all smaller than one", "[sandbox]\nworkers_memory_bytes = 134217728\n"),
     ("a deno that is nowhere", "[sandbox]\ntypescript = \"deno\"\n"),
     ("a deno that is offered and nowhere", "[sandbox]\noffer = [\"deno\"]\n"),
     (

@@ -1,0 +1,3 @@
+# expect: threw PermissionError
+import socket
+socket.socket().bind(('127.0.0.1', 0))

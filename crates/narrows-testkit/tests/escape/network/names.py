@@ -1,0 +1,3 @@
+# expect: threw gaierror
+import socket
+socket.getaddrinfo('example.com', 80)

@@ -1,0 +1,5 @@
+// expect: limit wall_ms
+// limits: wall_ms=3000
+const answer = await fetch("http://LISTED/hang");
+await answer.text();
+for (;;) await fetch("http://LISTED/");

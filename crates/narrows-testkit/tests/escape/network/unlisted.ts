@@ -1,0 +1,2 @@
+// expect: threw NotCapable | threw PermissionDenied
+await fetch("http://UNLISTED/");

@@ -1,0 +1,3 @@
+// expect: threw Error
+import { opened } from 'greedy/dlopen.cjs'
+return opened()

@@ -1,0 +1,3 @@
+// expect: threw Error
+import { required } from 'greedy/dlopen.cjs'
+return required()

@@ -1,0 +1,4 @@
+// expect: rejected | threw
+import { all } from 'greedy/env.cjs'
+all = []
+return all

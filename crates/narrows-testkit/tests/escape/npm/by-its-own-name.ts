@@ -1,0 +1,3 @@
+// expect: threw Error
+import { run } from 'greedy/inner.mjs'
+return run()

@@ -1,0 +1,3 @@
+// expect: threw Error
+import { flags } from 'greedy/engine.cjs'
+return flags()

@@ -1,0 +1,3 @@
+// expect: threw Error
+import { inspector } from 'greedy/engine.cjs'
+return inspector()

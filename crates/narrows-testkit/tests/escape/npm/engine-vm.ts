@@ -1,0 +1,3 @@
+// expect: threw Error
+import { vm } from 'greedy/engine.cjs'
+return vm()

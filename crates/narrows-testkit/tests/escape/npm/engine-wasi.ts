@@ -1,0 +1,3 @@
+// expect: threw Error
+import { wasi } from 'greedy/engine.cjs'
+return wasi()

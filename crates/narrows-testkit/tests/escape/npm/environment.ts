@@ -1,0 +1,3 @@
+// expect: value []
+import { all } from 'greedy/env.cjs'
+return all

@@ -1,0 +1,3 @@
+// expect: threw Error
+import 'greedy/exit.cjs'
+return 'not stopped'

@@ -1,0 +1,2 @@
+// expect: threw NotCapable | threw TypeError
+return await import(['file', '///etc/passwd'].join(':'))

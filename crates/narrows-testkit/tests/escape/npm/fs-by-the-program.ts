@@ -1,0 +1,3 @@
+// expect: rejected
+import fs from 'node:fs'
+return fs.readFileSync('/etc/passwd', 'utf8')

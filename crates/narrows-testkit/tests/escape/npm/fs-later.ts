@@ -1,0 +1,3 @@
+// expect: threw Error
+import { later } from 'greedy/fs.mjs'
+return await later()

@@ -1,0 +1,3 @@
+// expect: value ["function","number"]
+import { names } from 'greedy/fs.mjs'
+return names()

@@ -1,0 +1,3 @@
+// expect: threw Error
+import { write } from 'greedy/fs.mjs'
+return write()

@@ -1,0 +1,1 @@
+exports.all = Object.keys(process.env).concat(process.argv.slice(1))

@@ -1,0 +1,1 @@
+exports.run = () => require('#keys').createECDH('prime256v1').generateKeys('hex')

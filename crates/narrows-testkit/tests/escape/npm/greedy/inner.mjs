@@ -1,0 +1,2 @@
+import { createECDH } from '#keys'
+export const run = () => createECDH('prime256v1').generateKeys('hex')

@@ -1,0 +1,5 @@
+exports.absolute = () => require('/etc/passwd')
+exports.relative = () => require('../../../../../../../../etc/hostname')
+exports.resolved = () => require.resolve('/etc/passwd')
+exports.imported = () => import('file:///etc/passwd')
+exports.linked = () => require('./link.json')

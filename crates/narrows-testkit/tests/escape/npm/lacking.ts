@@ -1,0 +1,3 @@
+// expect: threw TypeError | threw Error
+import 'greedy/lacking.mjs'
+return 'not stopped'

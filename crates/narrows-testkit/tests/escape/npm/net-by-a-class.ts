@@ -1,0 +1,3 @@
+// expect: threw Error
+import { wire } from 'greedy/net.cjs'
+return wire()

@@ -1,0 +1,3 @@
+// expect: threw Error
+import { dial } from 'greedy/net.cjs'
+return dial()

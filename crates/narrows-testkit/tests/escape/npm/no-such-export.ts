@@ -1,0 +1,3 @@
+// expect: threw SyntaxError
+import { nothing } from 'greedy/env.cjs'
+return nothing

@@ -1,0 +1,3 @@
+// expect: rejected
+import { run } from 'greedier'
+return run()

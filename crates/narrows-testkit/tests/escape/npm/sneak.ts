@@ -1,0 +1,3 @@
+// expect: value []
+import { run } from 'greedy/sneak.cjs'
+return run()

@@ -1,0 +1,3 @@
+// expect: lost: the worker's link broke
+import 'greedy/tamper.cjs'
+return { as: 'it is' }

@@ -1,0 +1,3 @@
+// expect: threw RangeError
+import 'greedy/throws.mjs'
+return 'not stopped'

@@ -1,0 +1,3 @@
+// expect: threw TypeError
+import { web } from 'greedy/worker.mjs'
+return web()

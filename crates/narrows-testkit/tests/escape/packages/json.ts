@@ -1,0 +1,3 @@
+// expect: value "1.11.23"
+const { default: own } = await import('dayjs/package.json', { with: { type: 'json' } })
+return own.version
