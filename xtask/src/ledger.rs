@@ -6,16 +6,17 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-/// What can be tried on a Debian by root: the back ends, processes of an ordinary user, Docker under
-/// other names, and the engines that are not built in.
-const PLACES: [&str; 10] = [
-    "process", "nobody", "wasm", "basic", "docker", "podman", "gvisor", "microvm", "cpython",
-    "deno",
+/// What can be tried on a Debian by root: the back ends, processes of an ordinary user, the control
+/// group around all workers, Docker under other names, and the engines that are not built in.
+const PLACES: [&str; 11] = [
+    "process", "nobody", "cgroup", "wasm", "basic", "docker", "podman", "gvisor", "microvm",
+    "cpython", "deno",
 ];
 /// What is tried, as the tests write it.
 const KINDS: [&str; 3] = ["program", "call", "frames"];
 /// Tests beside the escape tests that need a place, in the words of the runner's filters.
-const OTHERS: [(&str, &str); 4] = [
+const OTHERS: [(&str, &str); 5] = [
+    ("cgroup", "package(narrows-sandbox) & test(/^cgroup::tests::/)"),
     ("docker", "binary(containers)"),
     ("podman", "binary(containers) & test(/podman|every_byte/)"),
     ("gvisor", "binary(containers) & test(/gvisor/)"),

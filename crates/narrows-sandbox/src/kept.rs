@@ -191,7 +191,7 @@ impl Keeper {
         let mut slots = self.slots();
         if slots.values().filter(|slot| slot.is_idle()).count() >= self.max {
             let max = self.max;
-            let why = format!("{max} other sessions used theirs since: sandbox.sessions_max");
+            let why = format!("{max} others were used since: sandbox.sessions_max");
             end_oldest(&mut slots, &why);
         }
         if let Some(slot) = slots.get_mut(key) {

@@ -20,6 +20,8 @@ mod rehearsal;
 mod relay;
 #[cfg(test)]
 mod same;
+#[cfg(test)]
+mod scripted;
 mod single;
 mod time;
 mod wasm;

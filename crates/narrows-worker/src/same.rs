@@ -3,13 +3,11 @@
 //! then against that host's record, at once and with pauses.
 
 use crate::evaluate;
-use narrows_types::frame::{
-    Call, CallError, FromWorker, Go, PREFIX_BYTES, Program, Reply, ToWorker,
-};
+use crate::scripted::{ONE_AT_A_TIME, next, send};
+use narrows_types::frame::{Call, CallError, FromWorker, Go, Program, Reply, ToWorker};
 use narrows_types::{Language, Limits, Usage};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
-use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::PoisonError;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -54,8 +52,7 @@ impl Run {
     }
 
     fn send(&mut self, frame: &ToWorker) {
-        // The worker may have ended meanwhile.
-        self.socket.write_all(&frame.encode().unwrap()).unwrap_or_default();
+        send(&mut self.socket, frame);
     }
 
     /// Waits for the next frame.
@@ -77,14 +74,6 @@ impl Run {
         self.sent.push(frame.encode().unwrap());
         Some(frame)
     }
-}
-
-fn next(stream: &mut UnixStream) -> Option<FromWorker> {
-    let mut prefix = [0; PREFIX_BYTES];
-    stream.read_exact(&mut prefix).ok()?;
-    let mut frame = vec![0; u32::from_le_bytes(prefix) as usize];
-    stream.read_exact(&mut frame).ok()?;
-    Some(FromWorker::decode(&frame).unwrap())
 }
 
 /// What the host says to a call, and when: `ms` of the arguments after it was made.
@@ -162,7 +151,7 @@ fn rest(pause: Duration) {
 }
 
 fn same(language: Language, code: &str) -> Vec<Call> {
-    let _one = crate::py::tests::ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (sent, told) = live(language, code);
     let frame = |bytes: &Vec<u8>| FromWorker::decode(&bytes[PREFIX_BYTES..]).unwrap();
     for way in [(Duration::ZERO, false), (Duration::from_millis(3), false), (Duration::ZERO, true)]

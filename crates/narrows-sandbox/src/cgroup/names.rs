@@ -5,6 +5,7 @@ use super::base::Base;
 use super::{end_all, remove};
 use std::fmt::Write as _;
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,9 +42,15 @@ impl Gateway {
         parts.next().is_none().then_some(Self { namespace, pid, started })
     }
 
-    /// Whether it is known to be gone.
+    /// Whether it is known to be gone: what cannot be read just now may well be there.
     fn is_gone(self) -> bool {
-        self.namespace == namespace() && stat(self.pid, STARTED) != Some(self.started)
+        self.namespace == namespace()
+            && match look(self.pid) {
+                Ok(stat) => field(&stat, STARTED) != Some(self.started),
+                Err(error) => {
+                    error.kind() == ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
+                }
+            }
     }
 }
 
@@ -83,12 +90,19 @@ pub(super) fn sweep(around: &Base) {
     }
 }
 
-/// A number from what the kernel says of a process. `None`: it is gone.
-pub(super) fn stat<N: FromStr>(pid: u32, field: usize) -> Option<N> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// A number from what the kernel says of a process. `None`: it is gone, or cannot be read.
+pub(super) fn stat<N: FromStr>(pid: u32, of: usize) -> Option<N> {
+    field(&look(pid).ok()?, of)
+}
+
+fn look(pid: u32) -> io::Result<String> {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+}
+
+fn field<N: FromStr>(stat: &str, of: usize) -> Option<N> {
     // The name in front may hold anything.
     let (_, fields) = stat.rsplit_once(") ")?;
-    fields.split(' ').nth(field)?.parse().ok()
+    fields.split(' ').nth(of)?.parse().ok()
 }
 
 fn namespace() -> u64 {

@@ -4,15 +4,20 @@
 //! by the next gateway that starts.
 
 use bollard::Docker;
+use bollard::errors::Error;
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use std::collections::HashMap;
 use std::fs;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
 /// The label of every container of ours; its value is the owner.
 const LABEL: &str = "narrows.owner";
 /// More leftovers than this stay until the next start.
 const REMOVED_MAX: usize = 1_000;
+/// How long a daemon is asked anew for a list that can be read.
+const LIST: Duration = Duration::from_secs(5);
 
 /// The labels of a new container.
 pub(super) fn labels() -> HashMap<String, String> {
@@ -44,12 +49,17 @@ fn abandoned(owner_label: &str, running: bool, namespace: &str) -> bool {
     owner(pid).as_deref() != Some(owner_label)
 }
 
-/// Removes them, and tells how many there were.
+/// Removes them, and tells how many there were. A list that cannot be read is told and left for the
+/// next start: it keeps no run from starting.
 pub(super) async fn remove(daemon: &Docker) -> Result<usize, String> {
-    let text = |error: bollard::errors::Error| format!("containers left behind: {error}");
-    let filters = HashMap::from([("label".to_owned(), vec![LABEL.to_owned()])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let found = daemon.list_containers(Some(options)).await.map_err(text)?;
+    let found = match ours(daemon).await {
+        Ok(found) => found,
+        Err(error) if unreadable(&error) => {
+            tracing::warn!(%error, "containers that a killed gateway left behind stay");
+            return Ok(0);
+        }
+        Err(error) => return Err(format!("containers left behind: {error}")),
+    };
     let namespace = namespace().unwrap_or_default();
     let gone = found.iter().filter(|container| left(container, &namespace)).take(REMOVED_MAX);
     let mut removed = 0;
@@ -66,6 +76,26 @@ pub(super) async fn remove(daemon: &Docker) -> Result<usize, String> {
     Ok(removed)
 }
 
+/// Podman calls a container `stopped` until it has cleared up after it, for which Docker's API has
+/// no word: then the whole list, with whoever's containers, cannot be read.
+async fn ours(daemon: &Docker) -> Result<Vec<ContainerSummary>, Error> {
+    let filters = HashMap::from([("label".to_owned(), vec![LABEL.to_owned()])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let end = Instant::now() + LIST;
+    loop {
+        match daemon.list_containers(Some(options.clone())).await {
+            Err(error) if unreadable(&error) && Instant::now() < end => {
+                sleep(Duration::from_millis(50)).await;
+            }
+            listed => return listed,
+        }
+    }
+}
+
+fn unreadable(error: &Error) -> bool {
+    matches!(error, Error::JsonDataError { .. } | Error::JsonSerdeError { .. })
+}
+
 fn left(container: &ContainerSummary, namespace: &str) -> bool {
     let labels = container.labels.as_ref();
     let owner = labels.and_then(|labels| labels.get(LABEL)).map_or("", String::as_str);
@@ -77,6 +107,35 @@ fn left(container: &ContainerSummary, namespace: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+
+    /// What Podman 4.3 said of a container that had just ended, shortened.
+    const STOPPED: &str = r#"[{"Id":"b5","Names":["/narrows-1"],"State":"stopped","Status":""}]"#;
+
+    /// A fake daemon: one answer for each connection.
+    async fn answer(listener: UnixListener, answers: &[&str]) {
+        for body in answers {
+            let (mut asker, _) = listener.accept().await.unwrap();
+            asker.read(&mut [0; 4096]).await.unwrap();
+            let length = body.len();
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n");
+            let head = format!("{head}content-type: application/json\r\nconnection: close\r\n\r\n");
+            asker.write_all((head + body).as_bytes()).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_list_with_a_state_that_the_api_does_not_know_is_asked_for_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("fake.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let version = bollard::API_DEFAULT_VERSION;
+        let client = Docker::connect_with_unix(path.to_str().unwrap(), 5, version).unwrap();
+        let answers = [STOPPED, STOPPED, "[]"];
+        let (removed, ()) = tokio::join!(remove(&client), answer(listener, &answers));
+        assert_eq!(removed, Ok(0));
+    }
 
     #[test]
     fn a_container_is_left_behind_when_its_process_is_gone() {

@@ -106,13 +106,23 @@ async fn leftovers_reach_nothing_of_the_next_program() {
 async fn every_program_has_the_limits_of_its_own_run() {
     let sandbox = sandbox("worker").await;
     let limits = Limits { cpu_ms: 500, wall_ms: 20_000, calls: 2, ..Limits::default() };
-    let busy = "const from = Date.now(); let n = 0; for (let i = 0; i < 200000; i++) n += i; await host.echo({}); await host.echo({}); 1";
-    for _ in 0..3 {
-        assert!(matches!(
-            told(&sandbox, busy, limits.clone()).await.end.unwrap().end,
-            End::Value(_)
-        ));
+    let busy = |rounds: u64| {
+        format!(
+            "let n = 0; for (let i = 0; i < {rounds}; i++) n += i; await host.echo({{}}); \
+             await host.echo({{}}); 1"
+        )
+    };
+    // How much work half a second of this processor is.
+    let rounds = 100_000;
+    let measured = told(&sandbox, &busy(rounds), limits.clone()).await.end.unwrap();
+    let rounds = rounds * 300_000 / measured.usage.cpu_us.max(1);
+    let mut spent_us = measured.usage.cpu_us;
+    for _ in 0..4 {
+        let done = told(&sandbox, &busy(rounds), limits.clone()).await.end.unwrap();
+        assert!(matches!(done.end, End::Value(_)), "{done:?}");
+        spent_us += done.usage.cpu_us;
     }
+    assert!(spent_us > 600_000, "more than one run may use: {spent_us}");
     let ran = told(&sandbox, "for (;;);", limits.clone()).await;
     assert!(matches!(ran.end.unwrap().end, End::Limit(Limit::CpuMs)));
     sandbox.shutdown().await;
@@ -149,7 +159,7 @@ async fn who_waits_too_long_or_is_in_the_way_ends_with_a_reason() {
     let idle = Config { sessions_idle_ms: 50, sessions_max: 1, ..config("worker") };
     let sandbox = Sandbox::start(Config { concurrent_max: 1, ..idle.clone() }).await.unwrap();
     value(&sandbox, "var n = 1; n").await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    until("it is ended", || sandbox.health().iter().all(|h| h.living == 0)).await;
     let why = gone(&sandbox).await;
     assert!(why.starts_with("idle for"), "{why}");
     sandbox.shutdown().await;

@@ -138,20 +138,21 @@ async fn ended(place: Option<Place>, engine: Engine, programs: Vec<Hostile>) {
     sandbox.shutdown().await;
 }
 
+async fn reaches_what_is_listed(engine: Engine, extension: &str, least: usize) {
+    let away = Away::start();
+    let programs = away.programs("network", extension);
+    assert!(programs.len() >= least, "only {} programs", programs.len());
+    ended(with_network(home(engine), away.most()), engine, programs).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn python_reaches_what_is_listed_and_nothing_else() {
-    let away = Away::start();
-    let programs = away.programs("network", "py");
-    assert!(programs.len() >= 20, "only {} programs", programs.len());
-    ended(with_network(places::cpython(), away.most()), Engine::Cpython, programs).await;
+    reaches_what_is_listed(Engine::Cpython, "py", 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deno_reaches_what_is_listed_and_nothing_else() {
-    let away = Away::start();
-    let programs = away.programs("network", "ts");
-    assert!(programs.len() >= 9, "only {} programs", programs.len());
-    ended(with_network(places::deno(), away.most()), Engine::Deno, programs).await;
+    reaches_what_is_listed(Engine::Deno, "ts", 9).await;
 }
 
 /// A network takes no other wall away.

@@ -4,8 +4,9 @@ use super::{Settings, prepare};
 use crate::jail::outside::Outside;
 use crate::link::{Link, LinkError};
 use crate::py::tests::runs::{CALLS, values};
-use crate::py::tests::{Script, Seen, script};
+use crate::py::tests::script;
 use crate::relay::{Evaluator, Relayed};
+use crate::scripted::{Script, Seen};
 use narrows_types::frame::{BadFrame, End, Program};
 use std::os::unix::net::UnixStream;
 

@@ -21,7 +21,8 @@ const SLACK_BYTES: u64 = 64 << 20;
 const COPIES: u64 = 3;
 /// The interpreter notices its own limit; the kernel ends what it does not notice.
 const CPU_GRACE_MS: u64 = 50;
-/// All programs of a worker that is kept may use so many times the processor time of its first.
+/// All programs of a worker that is kept may use so many times the processor time of its first, or
+/// of the default where that is more: who comes first may have asked for little.
 const CPU_LIVES: u64 = 64;
 
 /// What a worker occupies before it runs anything.
@@ -149,13 +150,14 @@ impl Confined {
         let text = |error: std::io::Error| format!("limits: {error}");
         let limits = &program.limits;
         if !std::mem::replace(&mut self.set, true) {
-            let lives = if program.state { CPU_LIVES } else { 1 };
-            self.lower(limits, lives).map_err(text)?;
+            let lived = limits.cpu_ms.max(Limits::default().cpu_ms).saturating_mul(CPU_LIVES);
+            let cpu_ms = if program.state { lived } else { limits.cpu_ms };
+            self.lower(limits, cpu_ms).map_err(text)?;
         }
         process::end_after_cpu(limits.cpu_ms.saturating_add(CPU_GRACE_MS)).map_err(text)
     }
 
-    fn lower(&self, limits: &Limits, lives: u64) -> std::io::Result<()> {
+    fn lower(&self, limits: &Limits, cpu_ms: u64) -> std::io::Result<()> {
         let (room, baseline) = (room(limits), self.baseline);
         let data = baseline.data_bytes.saturating_add(room).min(baseline.data_bytes_max);
         process::lower(libc::RLIMIT_DATA, data)?;
@@ -164,7 +166,7 @@ impl Confined {
             process::lower(libc::RLIMIT_AS, address)?;
         }
         // Whole seconds, for good; the timer is exact, but a broken-in worker could set it anew.
-        let seconds = limits.cpu_ms.saturating_mul(lives).div_ceil(1_000);
+        let seconds = cpu_ms.div_ceil(1_000);
         process::lower(libc::RLIMIT_CPU, seconds.saturating_add(1))
     }
 }

@@ -136,7 +136,7 @@ fn programs_as_models_write_them_run() {
                 vec![super::ok(call.id, &serde_json::from_str(call.args.get()).unwrap())]
             })
             .run();
-        assert_eq!(seen.findings(), Vec::<String>::new(), "{code}");
+        assert_eq!(seen.messages(), Vec::<String>::new(), "{code}");
         let expected: Value = serde_json::from_str(expected).unwrap();
         assert_eq!(seen.value(), expected, "{code}");
     }
@@ -157,7 +157,7 @@ fn mistakes_of_models_are_told() {
         ("return await;", "syntax error"),
     ] {
         let seen = run(code);
-        let findings = seen.findings();
+        let findings = seen.messages();
         assert!(findings.iter().any(|f| f.contains(expected)), "{code}: {findings:?}");
     }
 }

@@ -94,9 +94,9 @@ fn wrong_arguments_of_built_ins_are_told() {
     let (_, message, _) = run("await session.set('k', github.get({}))").threw();
     assert!(message.contains("await it"), "{message}");
     let said = "await is missing: ask(...) gives a promise; write await ask(...)";
-    assert_eq!(run("if (ask('go?')) github.a({})").findings(), [said]);
+    assert_eq!(run("if (ask('go?')) github.a({})").messages(), [said]);
     let said = "await is missing: session.get(...) gives a promise; write await session.get(...)";
-    assert_eq!(run("return session.get('k').x").findings(), [said]);
+    assert_eq!(run("return session.get('k').x").messages(), [said]);
 }
 
 #[test]

@@ -273,7 +273,7 @@ fn results_are_limited() {
 #[test]
 fn what_the_interpreter_refuses_is_a_finding() {
     for code in ["const a = 1;\nreturn /(/.test('x')", "let x = ;", "import fs from 'fs'"] {
-        assert!(!run(code).findings().is_empty(), "{code}");
+        assert!(!run(code).messages().is_empty(), "{code}");
     }
 }
 

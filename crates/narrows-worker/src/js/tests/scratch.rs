@@ -193,10 +193,10 @@ fn only_what_leaves_has_to_be_awaited() {
         "for (const p of scratch.list()) p;",
         "if (scratch.exists('a')) 1",
     ] {
-        assert_eq!(run(code).findings(), [] as [&str; 0], "{code}");
+        assert_eq!(run(code).messages(), [] as [&str; 0], "{code}");
     }
     let code = "return scratch.keep('a').length";
-    assert!(run(code).findings()[0].contains("await is missing"), "{:?}", run(code).findings());
+    assert!(run(code).messages()[0].contains("await is missing"), "{:?}", run(code).messages());
 }
 
 #[test]

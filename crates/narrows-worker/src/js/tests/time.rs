@@ -2,6 +2,7 @@
 
 use super::{ok, run, script};
 use crate::link::Link;
+use crate::scripted::{next, send};
 use narrows_types::Limit;
 use narrows_types::frame::{Call, End, FromWorker, Go, Reply, ToWorker};
 use serde_json::json;
@@ -130,14 +131,14 @@ fn wakes_are_limited() {
     let mut outside = begin(code);
     let mut wakes = 0;
     let end = loop {
-        match super::next(&mut outside).unwrap() {
+        match next(&mut outside).unwrap() {
             FromWorker::Call(call) if call.tool == "wait" => {
                 wakes += 1;
                 let body = "null".to_owned();
                 let reply = Reply { id: call.id, ok: true, at_us: 0, body };
-                super::send(&mut outside, &ToWorker::Reply(reply));
+                send(&mut outside, &ToWorker::Reply(reply));
                 if wakes == 10_000 {
-                    super::send(&mut outside, &ToWorker::Reply(ok(1, &json!(null))));
+                    send(&mut outside, &ToWorker::Reply(ok(1, &json!(null))));
                 }
             }
             FromWorker::Done(done) => break done.end,
@@ -155,18 +156,18 @@ fn begin(code: &str) -> UnixStream {
         .stack_size(8 << 20)
         .spawn(move || super::prepare().unwrap().run(&mut Link::new(inside), &program))
         .unwrap();
-    assert!(matches!(super::next(&mut outside), Some(FromWorker::Uses(_))));
+    assert!(matches!(next(&mut outside), Some(FromWorker::Uses(_))));
     let namespaces = vec!["github".to_owned()];
-    super::send(&mut outside, &ToWorker::Go(Go { namespaces }));
+    send(&mut outside, &ToWorker::Go(Go { namespaces }));
     outside
 }
 
 #[test]
 fn who_waits_says_so() {
     let mut outside = begin("console.log(1); await github.a({}); console.log(2); github.b({})");
-    super::send(&mut outside, &ToWorker::Ping);
+    send(&mut outside, &ToWorker::Ping);
     let mut seen = Vec::new();
-    while let Some(frame) = super::next(&mut outside) {
+    while let Some(frame) = next(&mut outside) {
         match frame {
             FromWorker::Log(log) => seen.push(log.text),
             FromWorker::Call(call) => seen.push(call.tool),
@@ -174,11 +175,11 @@ fn who_waits_says_so() {
             FromWorker::Idle => {
                 seen.push("idle".to_owned());
                 if seen.len() == 3 {
-                    super::send(&mut outside, &ToWorker::Ping);
-                    super::send(&mut outside, &ToWorker::Reply(ok(1, &json!(1))));
-                    super::send(&mut outside, &ToWorker::Ping);
+                    send(&mut outside, &ToWorker::Ping);
+                    send(&mut outside, &ToWorker::Reply(ok(1, &json!(1))));
+                    send(&mut outside, &ToWorker::Ping);
                 } else if seen.len() == 7 {
-                    super::send(&mut outside, &ToWorker::Reply(ok(2, &json!(1))));
+                    send(&mut outside, &ToWorker::Reply(ok(2, &json!(1))));
                 }
             }
             other => panic!("{other:?}"),
@@ -190,7 +191,7 @@ fn who_waits_says_so() {
 #[test]
 fn a_ping_before_the_program_goes_breaks_the_protocol() {
     let (inside, mut outside) = UnixStream::pair().unwrap();
-    super::send(&mut outside, &ToWorker::Ping);
+    send(&mut outside, &ToWorker::Ping);
     let program = script("1").program;
     let ended = super::prepare().unwrap().run(&mut Link::new(inside), &program);
     assert!(matches!(ended, Err(crate::link::LinkError::Bad(_))));

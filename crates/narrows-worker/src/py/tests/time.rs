@@ -2,6 +2,7 @@
 
 use super::{ok, prepare, script};
 use crate::link::{Link, LinkError};
+use crate::scripted::{ONE_AT_A_TIME, next, send};
 use narrows_types::frame::{Call, FromWorker, Go, Reply, ToWorker};
 use serde_json::json;
 use std::os::unix::net::UnixStream;
@@ -46,7 +47,7 @@ fn replies_are_taken_in_the_order_in_which_they_came() {
 
 /// Runs a program whose host is the test itself.
 fn with_host(code: &str, host: impl FnOnce(&mut UnixStream)) -> Result<(), LinkError> {
-    let _one = super::ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let (inside, mut outside) = UnixStream::pair().unwrap();
     let program = script(code).program;
     let worker = std::thread::Builder::new()
@@ -63,10 +64,10 @@ fn who_waits_says_so() {
     let code = "async def f():\n    print(1)\n    await github.a()\n    print(2)\n    return github.b()\nawait f()";
     let mut seen = Vec::new();
     let ended = with_host(code, |outside| {
-        assert!(matches!(super::next(outside), Some(FromWorker::Uses(_))));
-        super::send(outside, &ToWorker::Go(Go { namespaces: vec!["github".to_owned()] }));
-        super::send(outside, &ToWorker::Ping);
-        while let Some(frame) = super::next(outside) {
+        assert!(matches!(next(outside), Some(FromWorker::Uses(_))));
+        send(outside, &ToWorker::Go(Go { namespaces: vec!["github".to_owned()] }));
+        send(outside, &ToWorker::Ping);
+        while let Some(frame) = next(outside) {
             match frame {
                 FromWorker::Log(log) => seen.push(log.text),
                 FromWorker::Call(call) => seen.push(call.tool),
@@ -74,11 +75,11 @@ fn who_waits_says_so() {
                 FromWorker::Idle => {
                     seen.push("idle".to_owned());
                     if seen.len() == 3 {
-                        super::send(outside, &ToWorker::Ping);
-                        super::send(outside, &ToWorker::Reply(ok(1, &json!(1))));
-                        super::send(outside, &ToWorker::Ping);
+                        send(outside, &ToWorker::Ping);
+                        send(outside, &ToWorker::Reply(ok(1, &json!(1))));
+                        send(outside, &ToWorker::Ping);
                     } else if seen.len() == 7 {
-                        super::send(outside, &ToWorker::Reply(ok(2, &json!(1))));
+                        send(outside, &ToWorker::Reply(ok(2, &json!(1))));
                     }
                 }
                 other => panic!("{other:?}"),
@@ -92,9 +93,9 @@ fn who_waits_says_so() {
 #[test]
 fn a_ping_before_the_program_goes_breaks_the_protocol() {
     let ended = with_host("1", |outside| {
-        super::send(outside, &ToWorker::Ping);
-        assert!(matches!(super::next(outside), Some(FromWorker::Uses(_))));
-        assert!(super::next(outside).is_none());
+        send(outside, &ToWorker::Ping);
+        assert!(matches!(next(outside), Some(FromWorker::Uses(_))));
+        assert!(next(outside).is_none());
     });
     assert!(matches!(ended, Err(LinkError::Bad(_))));
 }

@@ -234,8 +234,9 @@ pub(crate) struct Sandbox {
     #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) workers_memory_bytes: Option<u64>,
-    /// Sessions whose variables are kept between programs with `state`, each by a worker among
-    /// `workers_max`; the one used longest ago makes room. With 0 none are kept.
+    /// Workers among `workers_max` that wait with a session's variables for its next program with
+    /// `state`, one for each session and engine; the one used longest ago makes room. With 0 none
+    /// are kept.
     pub(crate) sessions_max: u64,
     /// Seconds that a session's variables are kept without use.
     #[schemars(range(min = 1))]
