@@ -8,11 +8,22 @@ use std::path::PathBuf;
 
 /// What can be tried on a Debian by root: the back ends, processes of an ordinary user, the control
 /// group around all workers, Docker under other names, and the engines that are not built in.
-const PLACES: [&str; 11] = [
-    "process", "nobody", "cgroup", "wasm", "basic", "docker", "podman", "gvisor", "microvm",
-    "cpython", "deno",
+/// With how much of each of [`KINDS`] a whole run tries there at least: about what there was when
+/// this was written, so that no test is lost without a word.
+const PLACES: [(&str, [usize; 3]); 11] = [
+    ("process", [95, 75, 75]),
+    ("nobody", [115, 55, 35]),
+    ("cgroup", [1, 0, 0]),
+    ("wasm", [55, 55, 35]),
+    ("basic", [95, 0, 33]),
+    ("docker", [95, 55, 24]),
+    ("podman", [13, 10, 16]),
+    ("gvisor", [18, 10, 10]),
+    ("microvm", [13, 10, 19]),
+    ("cpython", [95, 0, 0]),
+    ("deno", [88, 0, 0]),
 ];
-/// What is tried, as the tests write it.
+/// What is tried, as the tests write it: programs, system calls, frames of hostile workers.
 const KINDS: [&str; 3] = ["program", "call", "frames"];
 /// Tests beside the escape tests that need a place, in the words of the runner's filters.
 const OTHERS: [(&str, &str); 5] = [
@@ -27,7 +38,7 @@ const OTHERS: [(&str, &str); 5] = [
     ),
 ];
 /// Programs and hostile workers that a whole run has at least.
-const SUITE_MIN: usize = 120;
+const SUITE_MIN: usize = 400;
 /// Names those that somebody goes without, with commas between them.
 const WITHOUT: &str = "NARROWS_WITHOUT";
 
@@ -59,8 +70,26 @@ impl Ledger {
         run.env(WITHOUT, &self.without.join(","));
     }
 
-    /// The filter that leaves out the tests that need what somebody goes without.
-    pub(crate) fn filter(&self) -> Option<String> {
+    /// Leaves out the tests that need what somebody goes without, whatever else narrows a run.
+    pub(crate) fn narrow(&self, run: &mut Run, nextest: bool) -> Result<(), Fail> {
+        let Some(filter) = self.filter() else { return Ok(()) };
+        if !nextest {
+            let install = "cargo install --locked cargo-nextest";
+            return Err(Fail(format!("{WITHOUT} takes the runner cargo-nextest: {install}")));
+        }
+        let config = self.config();
+        fs::write(&config, format!("[profile.ci]\ndefault-filter = \"\"\"{filter}\"\"\"\n"))?;
+        run.args(&["--tool-config-file".to_owned(), format!("narrows:{}", config.display())]);
+        Ok(())
+    }
+
+    /// What the runner reads.
+    fn config(&self) -> PathBuf {
+        self.path.with_extension("toml")
+    }
+
+    /// The filter that leaves them out.
+    fn filter(&self) -> Option<String> {
         let named = |(place, _): &&(&str, &str)| self.without.iter().any(|name| name == place);
         let tests: Vec<&str> = OTHERS.iter().filter(named).map(|(_, tests)| *tests).collect();
         (!tests.is_empty()).then(|| format!("not ({})", tests.join(" | ")))
@@ -70,6 +99,8 @@ impl Ledger {
     pub(crate) fn close(self, asked: Asked) -> Result<(), Fail> {
         let text = fs::read_to_string(&self.path)?;
         fs::remove_file(&self.path)?;
+        // There only if something was left out.
+        fs::remove_file(self.config()).unwrap_or_default();
         let table = Table::new(&text, &self.without, asked);
         say(&table.text());
         table.judge()
@@ -81,9 +112,10 @@ pub(crate) fn without() -> Result<Vec<String>, Fail> {
     let named = std::env::var_os(WITHOUT).unwrap_or_default().to_string_lossy().into_owned();
     let named: Vec<String> =
         named.split(',').map(|name| name.trim().to_owned()).filter(|n| !n.is_empty()).collect();
-    match named.iter().find(|name| !PLACES.contains(&name.as_str())) {
+    let places = PLACES.map(|(place, _)| place);
+    match named.iter().find(|name| !places.contains(&name.as_str())) {
         None => Ok(named),
-        Some(name) => Err(Fail(format!("{WITHOUT}: no `{name}`, only {}", PLACES.join(", ")))),
+        Some(name) => Err(Fail(format!("{WITHOUT}: no `{name}`, only {}", places.join(", ")))),
     }
 }
 
@@ -127,18 +159,18 @@ impl Table {
                 _ => None,
             })
         };
-        let rows = PLACES.map(|place| {
+        let rows = PLACES.map(|(place, least)| {
             let tried = KINDS.map(|kind| ran(Some(place), kind).len());
             let state = if without.iter().any(|name| name == place) {
                 State::LeftOut
             } else if let Some(why) = reason(place) {
                 State::Missing(why)
-            } else if tried != [0; KINDS.len()] {
-                State::Ran
-            } else if asked == Asked::Everything {
-                State::Missing("no test tried anything there".to_owned())
-            } else {
+            } else if asked == Asked::Everything && tried.iter().zip(least).any(|(n, m)| *n < m) {
+                State::Missing(format!("less was tried than {least:?}"))
+            } else if tried == [0; KINDS.len()] {
                 State::NotAsked
+            } else {
+                State::Ran
             };
             Row { place, tried, state }
         });
@@ -150,8 +182,10 @@ impl Table {
         if self.asked == Asked::Part && self.rows.iter().all(|row| row.state == State::NotAsked) {
             return String::new();
         }
-        let head =
-            format!("\n{:10}{:>10}{:>10}{:>10}  state\n", "sandbox", "programs", "calls", "frames");
+        let head = format!(
+            "\n{:10}{:>10}{:>10}{:>10}  state\n",
+            "sandbox", "programs", "syscalls", "frames"
+        );
         let rows =
             self.rows.iter().map(|Row { place, tried: [programs, calls, frames], state }| {
                 let state = match state {
@@ -209,24 +243,23 @@ mod tests {
         Table::new(text, &without, asked)
     }
 
-    fn everywhere(but: &[&str]) -> String {
-        let places = PLACES.iter().filter(|place| !but.contains(place));
-        let names: Vec<String> = (0..SUITE_MIN).map(|n| n.to_string()).collect();
-        places
-            .flat_map(|place| names.iter().map(move |n| format!("ran\t{place}\tprogram\t{n}\n")))
-            .collect()
+    /// As many different things of each kind at each place, but for these places.
+    fn everywhere(but: &[&str], count: usize) -> String {
+        let places = PLACES.iter().map(|(place, _)| *place).filter(|place| !but.contains(place));
+        let kinds = places.flat_map(|place| KINDS.map(|kind| format!("ran\t{place}\t{kind}")));
+        kinds.flat_map(|what| (0..count).map(move |n| format!("{what}\t{n}\n"))).collect()
     }
 
     #[test]
     fn what_did_not_run_is_a_failure() {
-        assert!(table(&everywhere(&[]), &[], Asked::Everything).judge().is_ok());
-        let silent = table(&everywhere(&["gvisor"]), &[], Asked::Everything);
+        assert!(table(&everywhere(&[], SUITE_MIN), &[], Asked::Everything).judge().is_ok());
+        let silent = table(&everywhere(&["gvisor"], SUITE_MIN), &[], Asked::Everything);
         assert!(silent.judge().is_err_and(|Fail(why)| why.contains("not tried on gvisor")));
-        let told = everywhere(&[]) + "missing\tdocker\tno daemon\n";
+        let told = everywhere(&[], SUITE_MIN) + "missing\tdocker\tno daemon\n";
         let told = table(&told, &[], Asked::Everything);
         assert!(told.text().contains("DID NOT RUN: no daemon"));
         assert!(told.judge().is_err_and(|Fail(why)| why.contains("not tried on docker")));
-        let without = table(&everywhere(&["gvisor"]), &["gvisor"], Asked::Everything);
+        let without = table(&everywhere(&["gvisor"], SUITE_MIN), &["gvisor"], Asked::Everything);
         assert!(without.text().contains("NARROWS_WITHOUT names it"));
         assert!(without.judge().is_ok());
     }
@@ -257,8 +290,16 @@ mod tests {
 
     #[test]
     fn what_is_tried_twice_counts_once() {
-        let few = everywhere(&[]).replace("\t119\n", "\t0\n");
-        let few = table(&few, &[], Asked::Everything);
-        assert!(few.judge().is_err_and(|Fail(why)| why.contains("only 119")));
+        // 122 programs, 122 system calls and 122 kinds of frames, wherever they are tried.
+        let few = table(&everywhere(&[], 122), &[], Asked::Everything);
+        assert!(few.judge().is_err_and(|Fail(why)| why.contains("only 366")));
+    }
+
+    #[test]
+    fn a_place_where_less_is_tried_than_once_is_a_failure() {
+        let fewer = everywhere(&["wasm"], SUITE_MIN) + "ran\twasm\tprogram\t1\n";
+        let fewer = table(&fewer, &[], Asked::Everything);
+        assert!(fewer.text().contains("DID NOT RUN: less was tried than [55, 55, 35]"));
+        assert!(fewer.judge().is_err_and(|Fail(why)| why.contains("not tried on wasm")));
     }
 }

@@ -127,9 +127,7 @@ fn test(args: &[String]) -> Result<(), Fail> {
         workspace(&["test"])
     };
     run.args(args);
-    if let Some(filter) = ledger.filter().filter(|_| nextest && args.is_empty()) {
-        run.args(&["-E".to_owned(), filter]);
-    }
+    ledger.narrow(&mut run, nextest)?;
     run.env("NARROWS_STATIC_WORKER", &worker.to_string_lossy());
     run.env("NARROWS_STATIC_BROKEN_IN", &broken_in.to_string_lossy());
     parts.describe(&mut run);

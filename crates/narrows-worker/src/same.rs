@@ -4,7 +4,9 @@
 
 use crate::evaluate;
 use crate::scripted::{ONE_AT_A_TIME, next, send};
-use narrows_types::frame::{Call, CallError, FromWorker, Go, Program, Reply, ToWorker};
+use narrows_types::frame::{
+    Call, CallError, FromWorker, Go, PREFIX_BYTES, Program, Reply, ToWorker,
+};
 use narrows_types::{Language, Limits, Usage};
 use serde_json::{Value, json};
 use std::collections::VecDeque;

@@ -19,7 +19,7 @@ static ALLOCATOR: crate::Allocator = crate::Allocator;
 pub(crate) static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What the scripted host knows.
-pub(crate) const NAMESPACES: [&str; 4] = ["github", "my_store", "files", "_1st"];
+const NAMESPACES: [&str; 4] = ["github", "my_store", "files", "_1st"];
 
 /// A run's frames, sorted by kind.
 #[derive(Debug, Default)]

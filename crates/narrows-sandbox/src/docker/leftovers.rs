@@ -64,16 +64,21 @@ pub(super) async fn remove(daemon: &Docker) -> Result<usize, String> {
     let gone = found.iter().filter(|container| left(container, &namespace)).take(REMOVED_MAX);
     let mut removed = 0;
     for id in gone.filter_map(|container| container.id.as_deref()) {
-        let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match daemon.remove_container(id, Some(force)).await {
-            Ok(()) => removed += 1,
-            Err(error) => tracing::warn!(container = id, %error, "a container stays behind"),
-        }
+        removed += usize::from(removes(daemon, id).await);
     }
     if removed > 0 {
         tracing::info!(removed, "removed containers that a killed gateway left behind");
     }
     Ok(removed)
+}
+
+async fn removes(daemon: &Docker, id: &str) -> bool {
+    let force = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+    let removed = daemon.remove_container(id, Some(force)).await;
+    if let Err(error) = &removed {
+        tracing::warn!(container = id, %error, "a container stays behind");
+    }
+    removed.is_ok()
 }
 
 /// Podman calls a container `stopped` until it has cleared up after it, for which Docker's API has
@@ -117,7 +122,7 @@ mod tests {
     async fn answer(listener: UnixListener, answers: &[&str]) {
         for body in answers {
             let (mut asker, _) = listener.accept().await.unwrap();
-            asker.read(&mut [0; 4096]).await.unwrap();
+            assert!(asker.read(&mut [0; 4096]).await.unwrap() > 0);
             let length = body.len();
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n");
             let head = format!("{head}content-type: application/json\r\nconnection: close\r\n\r\n");

@@ -25,7 +25,7 @@ fn blocks() -> Vec<(String, String, String)> {
 
 /// The commands of one program in all documents, without their comments.
 fn commands(program: &str) -> Vec<String> {
-    let plain = blocks().into_iter().filter(|(_, language, _)| language.is_empty());
+    let plain = blocks().into_iter().filter(|(_, language, _)| ["", "sh"].contains(&&**language));
     let lines: Vec<String> = plain
         .flat_map(|(_, _, text)| {
             let joined = text.replace("\\\n", " ");
@@ -39,7 +39,17 @@ fn commands(program: &str) -> Vec<String> {
 /// Whether a line is about something of the reader's: a run, a job, a program, a server that is not
 /// here. Then only its form can be right.
 fn is_of_the_readers(line: &str) -> bool {
-    let words = ["RUN", "JOB", "SESSION", "github", "open_issues", "nightly.ts", "prog.ts", "step"];
+    let words = [
+        "RUN",
+        "JOB",
+        "SESSION",
+        "github",
+        "open_issues",
+        "nightly.ts",
+        "prog.ts",
+        "report.py",
+        "step",
+    ];
     words.iter().any(|word| line.contains(word))
 }
 

@@ -46,7 +46,10 @@ pub(crate) fn lay(attack: Attack) {
     if let Ok(seeds) = std::env::var("NARROWS_SIEGE_SEEDS") {
         for seed in seeds.split(',').map(|seed| seed.trim().parse().unwrap()) {
             let case = quarry.case(seed);
-            show(&case, &gateway.post(&case.body));
+            let (status, answer) = gateway.post(&case.body);
+            let why = wrong(status, &answer, &bait.secret);
+            show(&case, &(status, answer));
+            assert_eq!(why, None, "seed {seed}");
         }
         return assert_eq!(gateway.wrong(&bait.secret).or_else(|| bait.touched()), None);
     }

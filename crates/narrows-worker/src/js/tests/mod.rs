@@ -12,7 +12,7 @@ mod time;
 mod web;
 
 use super::prepare;
-use crate::scripted::{Evaluator, NAMESPACES, Script, Seen, failed, kept, ok};
+use crate::scripted::{Evaluator, Script, Seen, failed, kept, ok};
 use narrows_types::Language;
 use serde_json::json;
 use std::mem::ManuallyDrop;

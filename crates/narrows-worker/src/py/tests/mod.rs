@@ -13,7 +13,7 @@ mod uses;
 use super::prepare;
 use super::probe::Probe;
 use super::uses::Reading;
-use crate::scripted::{Evaluator, NAMESPACES, Script, Seen, failed, kept, ok};
+use crate::scripted::{Evaluator, Script, Seen, failed, kept, ok};
 use narrows_types::Language;
 use serde_json::json;
 

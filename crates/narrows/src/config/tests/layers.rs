@@ -252,15 +252,27 @@ fn every_wall_is_in_the_schema() {
     }
 }
 
-/// Every block of TOML in the guide is a good config.
+/// Every block of TOML in the guide is a good config; at most it names what is only on the reader's
+/// machine, or in another block.
 #[test]
 fn the_guides_examples_are_right() {
-    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/configuration.md");
-    let text = std::fs::read_to_string(guide).unwrap();
-    let blocks: Vec<&str> =
-        text.split("```toml\n").skip(1).map(|b| b.split("```").next().unwrap()).collect();
-    assert!(blocks.len() >= 2);
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide");
+    let texts = std::fs::read_dir(guide).unwrap();
+    let texts = texts.map(|page| std::fs::read_to_string(page.unwrap().path()).unwrap());
+    let blocks = |text: String| {
+        let after =
+            text.split("```toml\n").skip(1).map(|b| b.split("```").next().unwrap().to_owned());
+        after.collect::<Vec<_>>()
+    };
+    let blocks: Vec<String> = texts.flat_map(blocks).collect();
+    assert!(blocks.len() >= 14, "{}", blocks.len());
+    let names = ["GIT_TOKEN", "GUEST_KEY", "ANN_KEY", "CRM_SECRET", "BROKER_PASSWORD"];
+    let keys = names.map(|name| (name, "key-of-more-than-thirty-two-letters"));
     for block in blocks {
-        loaded("narrows.toml", block, &[("GIT_TOKEN", "t")]);
+        let dir = folder("narrows.toml", &block);
+        let flags = Flags { file: Some("narrows.toml".into()), ..Flags::default() };
+        let found = load(&environment(dir.path(), &keys), &flags).err().unwrap_or_default();
+        let wrong: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert!(wrong.iter().all(|why| why.contains("XX")), "{block}\n{wrong:#?}");
     }
 }
