@@ -37,7 +37,7 @@ fn commands(program: &str) -> Vec<String> {
 }
 
 /// Whether a line is about something of the reader's: a run, a job, a program, a server that is not
-/// here. Then only its form can be right.
+/// here, all that a machine has. Then only its form can be right.
 fn is_of_the_readers(line: &str) -> bool {
     let words = [
         "RUN",
@@ -49,6 +49,7 @@ fn is_of_the_readers(line: &str) -> bool {
         "prog.ts",
         "report.py",
         "step",
+        "doctor",
     ];
     words.iter().any(|word| line.contains(word))
 }

@@ -113,8 +113,8 @@ fn a_death_and_idleness_end_them() {
     assert_eq!(value(&mut agent, &mine, "let n = 1; n"), 1);
     kill_workers(agent.child.id());
     let told = run(&mut agent, &mine, "return typeof globalThis.n");
-    assert!(gone(&told).contains("signal 9"), "{told:#}");
-    assert_eq!(told["value"], "undefined");
+    assert!(gone(&told).contains("the worker was killed"), "{told:#}");
+    assert_ne!(told["value"], "number", "{told:#}");
 }
 
 /// Kills all workers, and not their parents.
@@ -182,12 +182,12 @@ fn a_session_is_its_principals_own() {
     assert_eq!(told["value"], "ann", "{told:#}");
     let told = post(BOB, "/v1/run", &ask(mine, "secret"));
     assert!(told.get("value").is_none(), "{told:#}");
-    assert!(told.to_string().contains("unknown session"), "{told:#}");
+    assert!(told.to_string().contains("does not exist or has expired"), "{told:#}");
     assert_eq!(post(ANN, "/v1/run", &ask(mine, "secret"))["value"], "ann");
     // One program at a time, whichever comes first: none sees what another is about to do.
     let both = std::thread::scope(|scope| {
-        let slow = "globalThis.busy ??= 0; const before = busy++; await one.sleep({ms: 500}); \
-                    busy--; return before";
+        let slow = "globalThis.busy ??= 0; const before = globalThis.busy++; \
+                    await one.sleep({ms: 500}); globalThis.busy--; return before";
         let each = || scope.spawn(|| post(ANN, "/v1/run", &ask(mine, slow)));
         [each(), each()].map(|one| one.join().unwrap())
     });

@@ -156,7 +156,7 @@ async fn a_worker_that_was_broken_into_stays_behind_its_walls() {
 
 #[tokio::test]
 async fn who_waits_too_long_or_is_in_the_way_ends_with_a_reason() {
-    let idle = Config { sessions_idle_ms: 50, sessions_max: 1, ..config("worker") };
+    let idle = Config { sessions_idle_ms: 50, sessions_max: 1, warm: 0, ..config("worker") };
     let sandbox = Sandbox::start(Config { concurrent_max: 1, ..idle.clone() }).await.unwrap();
     value(&sandbox, "var n = 1; n").await;
     until("it is ended", || sandbox.health().iter().all(|h| h.living == 0)).await;
