@@ -405,7 +405,7 @@ mod tests {
             lease.rest(None);
             assert_eq!(keeper.count(), usize::from(!forgotten));
             // The sender is there as long as the worker.
-            let ended = async { while ordered.changed().await.is_ok() {} };
+            let ended = ordered.wait_for(|_| false);
             let patience = Duration::from_millis(if forgotten { 60_000 } else { 50 });
             let ended = timeout_at(Instant::now() + patience, ended).await;
             assert_eq!(ended.is_ok(), forgotten);

@@ -478,12 +478,8 @@ impl Sandbox {
                 microvm::backend(machines, cgroup)
             }
         };
-        let pool = solo::Pool::new(
-            (backend, engine),
-            config,
-            (solo, self.shared.cgroup.around(backend)),
-            tell,
-        );
+        let launching = (solo, self.shared.cgroup.around(backend));
+        let pool = solo::Pool::new((backend, engine), config, launching, tell);
         self.shared.tasks.spawn(pool.run(asked, stop));
         Ok(Owner { asks, health })
     }

@@ -143,8 +143,11 @@ fn a_run_with_a_network_that_was_cut_off_is_lost() {
     assert!(said.code != 0 && said.err.contains("had a network"), "{}{}", said.out, said.err);
     assert_eq!(state(&run), "lost");
     // So is one whose job the next worker takes up.
-    let submit = ["job", "submit", "-l", "python", "--engine", "cpython", "--eval", waits];
-    let job = desk.json(0, &submit);
+    desk.write("work/waits.py", waits);
+    let save = ["intent", "save", "--file", "waits.py", "--name", "waits", "--description", "One"];
+    let more = ["--schema", r#"{"type":"object"}"#, "--engine", "cpython"];
+    desk.json(0, &[&save[..], &more].concat());
+    let job = desk.json(0, &["job", "submit", "--intent", "waits"]);
     let run = cut_off(&desk, &["worker"]);
     let mut worker = command(&desk.work(), &desk.home());
     worker.arg("worker").stdin(Stdio::null()).stderr(Stdio::null());
