@@ -6,6 +6,7 @@ use crate::journal::{Journal, taken};
 use crate::ledger::Ledger;
 use crate::past::Past;
 use crate::run::{Ended, Ending, Execution};
+use crate::state::executes_again;
 use crate::{Events, Shared};
 use narrows_store::{Note, RunRow};
 use narrows_types::{
@@ -111,7 +112,7 @@ impl Shared {
     /// Carries a run out, up to its end or its pause.
     pub(crate) async fn carry_out(self: &Arc<Self>, life: Life) -> Result<RunReport, Fault> {
         let Life { mut row, version, mut begin, mut past, grant, events, given } = life;
-        self.reach(&mut begin, &grant).await?;
+        self.reach(&row.run, &mut begin, &grant).await?;
         let _alive = self.live.enter(&row.run);
         let principal = grant.principal.clone();
         let bytes_max = self.settings.borrow().journal_bytes_max;
@@ -170,17 +171,17 @@ impl Shared {
     }
 
     /// A network is for programs of engines with sockets, and others have none.
-    async fn reach(&self, begin: &mut Begin, grant: &Grant) -> Result<(), Fault> {
+    async fn reach(&self, run: &RunId, begin: &mut Begin, grant: &Grant) -> Result<(), Fault> {
         if begin.limits.network.is_none() {
             return Ok(());
         }
         let want = self.want(grant, begin);
         let settled = self.sandbox.settle(want, grant.deadline.into_std()).await;
-        let Ok((_, engine)) = settled else {
-            // There is no worker for it, which is told where one is asked for.
-            begin.limits.network = Network::default();
-            return Ok(());
-        };
+        // Without an answer nothing begins: a moment later there may be a worker, and the program
+        // would run in it without the hosts that it was promised.
+        let (_, engine) = settled
+            .map_err(Fault::from)
+            .inspect_err(|fault| self.audit.no_worker(run, &grant.principal, want, fault))?;
         if engine.has_sockets() {
             return Ok(());
         }
@@ -300,6 +301,18 @@ impl Shared {
         Err(taken(run))
     }
 
+    /// A run that was cut off, and that nobody can go on with, is lost.
+    pub(crate) async fn lose(&self, principal: &Principal, run: &RunId) -> Result<(), Fault> {
+        let lost = |row: &mut RunRow| {
+            let cut_off = row.state == RunState::Running;
+            if cut_off {
+                row.state = RunState::Lost;
+            }
+            cut_off
+        };
+        self.change_row(&principal.name, run, lost).await
+    }
+
     /// A run that was interrupted or paused, ready to go on; with the questions that are still open
     /// if it cannot.
     pub(crate) async fn found(
@@ -312,7 +325,10 @@ impl Shared {
             if ENDED.contains(&found.row.state) {
                 return Err(has_ended(run, found.row.state));
             }
-            self.lose_state(principal, run, found).await?;
+            if let Err(fault) = executes_again(run, &found.begin) {
+                self.lose(principal, run).await?;
+                return Err(fault);
+            }
         }
         Ok(found)
     }
@@ -327,6 +343,7 @@ impl Shared {
         let past = self.past(principal, run).await?;
         let begin = past.begun()?.clone();
         if !begin.is_whole() {
+            self.lose(principal, run).await?;
             return Err(reached_out(run));
         }
         let open = past.open_questions();
@@ -346,11 +363,6 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// What is executed.
-    pub(crate) fn begin(&self) -> &Begin {
-        &self.begin
-    }
-
     /// What is to be admitted for it.
     pub(crate) fn ask(&self) -> RunAsk {
         RunAsk {

@@ -144,6 +144,7 @@ impl Shared {
         let past = grant.deadline + GRACE;
         let recorded = async {
             for _ in 0..DENIED_MAX {
+                let Some(denials) = &mut denials else { break };
                 let Some(denied) = denials.recv().await else { break };
                 run.shared.audit.denied_host((run.running(), &grant.principal), &denied);
             }

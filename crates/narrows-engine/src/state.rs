@@ -7,15 +7,12 @@
 use crate::Shared;
 use crate::effect::{Heard, How, failed};
 use crate::entry::Begin;
-use crate::life::Found;
 use crate::run::{Ending, GRACE, Run};
 use crate::trail::Trail;
 use narrows_sandbox::{Earlier, Holder, Lease};
 use narrows_store::ValueName;
 use narrows_types::frame::{Call, ToWorker};
-use narrows_types::{
-    Fault, Kind, LogLevel, LogLine, Origin, Principal, RunAsk, RunId, RunState, SessionId,
-};
+use narrows_types::{Fault, Kind, LogLevel, LogLine, Origin, Principal, RunAsk, RunId, SessionId};
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
@@ -78,24 +75,6 @@ impl Shared {
                 Ok(None)
             }
         }
-    }
-
-    /// A run with state that was cut off is lost.
-    pub(crate) async fn lose_state(
-        &self,
-        principal: &Principal,
-        run: &RunId,
-        found: &Found,
-    ) -> Result<(), Fault> {
-        let Err(fault) = executes_again(run, found.begin()) else { return Ok(()) };
-        let lost = |row: &mut narrows_store::RunRow| {
-            row.state == RunState::Running && {
-                row.state = RunState::Lost;
-                true
-            }
-        };
-        self.change_row(&principal.name, run, lost).await?;
-        Err(fault)
     }
 }
 

@@ -50,11 +50,6 @@ pub(crate) struct Fresh {
 }
 
 impl Fresh {
-    /// An idle worker has nothing to die of; one that did all the same is not handed out.
-    pub(crate) fn alive(&mut self) -> bool {
-        matches!(self.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty))
-    }
-
     /// Takes the hello off the wire. To be called under a deadline.
     pub(crate) async fn hello(&mut self) -> Result<Vec<LayerState>, String> {
         frames::hello(&mut self.read).await
@@ -88,6 +83,14 @@ impl Ender {
         match self {
             Self::Process(_) => "zygote",
             Self::Told(_) => "container daemon or virtual machine",
+        }
+    }
+
+    /// Whether it is known to have ended already, of itself or by somebody else.
+    pub(crate) fn has_ended(&self) -> bool {
+        match self {
+            Self::Process(process) => process.has_ended(),
+            Self::Told(_) => false,
         }
     }
 

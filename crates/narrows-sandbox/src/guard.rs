@@ -63,6 +63,18 @@ pub(crate) struct Ended {
     pub(crate) memory_bytes: u64,
 }
 
+impl Ended {
+    /// Somebody ended it, and it may have been the kernel for want of memory.
+    pub(crate) fn was_killed(&self) -> bool {
+        self.how == Death::Signal(libc::SIGKILL)
+    }
+
+    /// What it used since it had used this much.
+    fn since(self, spent_us: u64) -> Self {
+        Self { cpu_us: self.cpu_us.saturating_sub(spent_us), ..self }
+    }
+}
+
 /// What the lease wants of its watchdog. Dropping the sender wants the worker dead.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
@@ -70,6 +82,8 @@ pub(crate) struct Order {
     pub(crate) deadline: Instant,
     /// The limits of its run, once they are known.
     pub(crate) limits: Option<Limits>,
+    /// Processor time in microseconds that it had used for earlier runs.
+    pub(crate) spent_us: u64,
     /// Kill it now.
     pub(crate) kill: bool,
 }
@@ -102,43 +116,48 @@ impl Guard {
         let bite = tokio::select! {
             // A worker that ended by itself is not said to have been killed.
             biased;
-            ended = &mut self.ended => return self.over(None, ended.ok()),
+            ended = &mut self.ended => return self.over(None, ended.ok(), true),
             bite = bite(&mut self.orders) => bite,
             () = self.stop.cancelled() => Bite::Stopped,
         };
+        let by_itself = self.worker.has_ended();
         self.worker.end();
         let ended = match timeout(SOON, &mut self.ended).await {
             Ok(ended) => ended.ok(),
             Err(_elapsed) => {
                 // Why it is gone is known, and to take a large process apart takes its time.
                 if bite == Bite::Deadline {
-                    self.say(Some(bite), None);
+                    self.say(Some(bite), None, None);
                 }
                 timeout(BURIAL, &mut self.ended).await.ok().and_then(Result::ok)
             }
         };
-        self.over(Some(bite), ended);
+        self.over(Some(bite), ended, by_itself);
     }
 
-    fn say(&self, bite: Option<Bite>, ended: Option<Ended>) {
-        let limits = self.orders.borrow().limits.clone();
-        let mut end = explain(bite, ended, limits.as_ref(), self.worker.carrier());
-        let killed = ended.is_none_or(|ended| ended.how == Death::Signal(libc::SIGKILL));
-        if bite.is_none() && killed && matches!(end, LeaseEnd::Lost(..)) {
-            let all_bytes = self.cgroup.as_deref().and_then(Cgroup::starved);
+    /// Tells why it is gone; with `all_bytes` the kernel killed it for want of that much memory.
+    fn say(&self, bite: Option<Bite>, ended: Option<Ended>, all_bytes: Option<u64>) {
+        let Order { limits, spent_us, .. } = self.orders.borrow().clone();
+        let own = ended.map(|ended| ended.since(spent_us));
+        let mut end = explain(bite, own, limits.as_ref(), self.worker.carrier());
+        if bite.is_none() && matches!(end, LeaseEnd::Lost(..)) {
             end = all_bytes.map_or(end, starved);
         }
-        let gone = Gone { cpu_us: used(&end, ended), end };
+        let cpu_us = used(&end, own).saturating_add(spent_us);
+        let gone = Gone { end, cpu_us };
         tracing::trace!(?gone, "worker gone");
         self.tell.send_replace(Some(gone));
     }
 
-    fn over(self, bite: Option<Bite>, ended: Option<Ended>) {
+    fn over(self, bite: Option<Bite>, ended: Option<Ended>, by_itself: bool) {
         // Where the zygote is gone this is what makes sure of the worker.
         if ended.is_none() {
             self.worker.end();
         }
-        self.say(bite, ended);
+        // Asked after also where it is not told: else it would be told of the next one that is killed.
+        let killed = by_itself && ended.as_ref().is_none_or(Ended::was_killed);
+        let all_bytes = self.cgroup.as_deref().filter(|_| killed).and_then(Cgroup::starved);
+        self.say(bite, ended, all_bytes);
         drop(self.place);
     }
 }
@@ -240,7 +259,7 @@ mod tests {
     #[tokio::test]
     async fn a_deadline_is_told_before_the_worker_is_buried() {
         let limits = Some(Limits { wall_ms: 7, ..Limits::default() });
-        let order = Order { deadline: Instant::now(), limits, kill: false };
+        let order = Order { deadline: Instant::now(), limits, spent_us: 0, kill: false };
         let (orders, watched) = watch::channel(order);
         let (buried, ended) = oneshot::channel();
         let (tell, mut told) = watch::channel(None);
@@ -262,6 +281,29 @@ mod tests {
         tokio::join!(watching, hearing);
         assert_eq!(places.available_permits(), 1);
         drop(orders);
+    }
+
+    /// A worker that is kept has used more in its life than one run may.
+    #[tokio::test]
+    async fn a_run_answers_for_what_it_used_itself() {
+        let limits = Some(Limits { cpu_ms: 5, ..Limits::default() });
+        for (spent_us, lost) in [(0, false), (1_000, false), (4_000, true)] {
+            let deadline = Instant::now() + BURIAL;
+            let order = Order { deadline, limits: limits.clone(), spent_us, kill: false };
+            let (_orders, watched) = watch::channel(order);
+            let (buried, ended) = oneshot::channel();
+            let (tell, told) = watch::channel(None);
+            let place = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+            let stop = CancellationToken::new();
+            let worker = Ender::Told(CancellationToken::new());
+            let how = Death::Signal(libc::SIGKILL);
+            buried.send(Ended { how, cpu_us: 6_000, memory_bytes: 0 }).unwrap();
+            let guard = Guard { worker, orders: watched, ended, tell, place, stop, cgroup: None };
+            guard.watch().await;
+            let gone = told.borrow().clone().unwrap();
+            assert_eq!(matches!(gone.end, LeaseEnd::Lost(..)), lost, "{gone:?}");
+            assert_eq!(gone.cpu_us, 6_000, "in its whole life");
+        }
     }
 
     #[test]

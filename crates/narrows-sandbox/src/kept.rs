@@ -67,6 +67,8 @@ struct Slot {
     turn: Arc<Semaphore>,
     is: Is,
     used: Instant,
+    /// Its session was forgotten while a program had its worker, which ends with that.
+    forgotten: bool,
 }
 
 #[derive(Debug)]
@@ -158,6 +160,7 @@ impl Keeper {
             turn: Arc::new(Semaphore::new(1)),
             is: Is::Empty,
             used: Instant::now(),
+            forgotten: false,
         });
         slot.used = Instant::now();
         Arc::clone(&slot.turn)
@@ -171,11 +174,11 @@ impl Keeper {
         (Wanting(&self.wanting), freed)
     }
 
-    /// Ends all workers of a session.
+    /// Ends all workers of a session; one that a program has, with that program.
     pub(crate) fn forget(&self, holder: &Holder) {
         self.slots().retain(|(of, _), slot| {
             if of == holder {
-                slot.is = Is::Empty;
+                (slot.is, slot.forgotten) = (Is::Empty, true);
             }
             of != holder || !slot.is_free()
         });
@@ -186,9 +189,13 @@ impl Keeper {
         self.slots().values().filter(|slot| slot.is_idle()).count()
     }
 
-    /// One more waits; for one too many the one that has waited longest ends.
+    /// One more waits; for one too many the one that has waited longest ends. One of a session that
+    /// was forgotten meanwhile does not wait: it ends here.
     fn settle(&self, key: &Key, is: Is) {
         let mut slots = self.slots();
+        if slots.get(key).is_none_or(|slot| slot.forgotten) {
+            return;
+        }
         if slots.values().filter(|slot| slot.is_idle()).count() >= self.max {
             let max = self.max;
             let why = format!("{max} others were used since: sandbox.sessions_max");
@@ -358,4 +365,52 @@ fn told(end: LeaseEnd) -> String {
 fn fresh_number() -> u64 {
     static LAST: AtomicU64 = AtomicU64::new(0);
     LAST.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guard::{Gone, Order};
+    use tokio::sync::watch;
+
+    type Ends = (watch::Receiver<Order>, watch::Sender<Option<Gone>>, tokio::io::DuplexStream);
+
+    /// A worker whose end is seen by its orders' sender: that goes with it.
+    fn worker() -> (Lease, Ends) {
+        let deadline = Instant::now() + IDLE_MAX;
+        let order = Order { deadline, limits: None, spent_us: 0, kill: false };
+        let ((orders, ordered), (tell, told)) = (watch::channel(order), watch::channel(None));
+        let (ours, theirs) = tokio::io::duplex(64);
+        let (read, write) = tokio::io::split(ours);
+        let at = ((BackendKind::Process, Engine::Quickjs), None);
+        let wire: (crate::backend::Read, crate::backend::Write) = (Box::new(read), Box::new(write));
+        (Lease::new(wire, orders, told, Duration::ZERO, at), (ordered, tell, theirs))
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_forgotten_while_its_program_runs_keeps_no_worker() {
+        let tasks = TaskTracker::new();
+        let keeper = Keeper::new(2, IDLE_MAX, tasks.clone());
+        let holder = Holder { principal: "local".to_owned(), session: "ses_1".to_owned() };
+        let key = (holder.clone(), (BackendKind::Process, Engine::Quickjs));
+        for forgotten in [false, true] {
+            let deadline = Instant::now() + Duration::from_mins(1);
+            let (turn, earlier) = keeper.take(key.clone(), deadline).await.unwrap();
+            drop(earlier);
+            let (lease, (mut ordered, _tell, _theirs)) = worker();
+            let lease = lease.kept(turn);
+            if forgotten {
+                keeper.forget(&holder);
+            }
+            lease.rest(None);
+            assert_eq!(keeper.count(), usize::from(!forgotten));
+            // The sender is there as long as the worker.
+            let ended = ordered.wait_for(|_| false);
+            let patience = Duration::from_millis(if forgotten { 60_000 } else { 50 });
+            let ended = timeout_at(Instant::now() + patience, ended).await;
+            assert_eq!(ended.is_ok(), forgotten);
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
 }

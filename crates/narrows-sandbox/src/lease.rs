@@ -151,18 +151,20 @@ impl Lease {
         let first = *self.memory_bytes.get_or_insert(limits.memory_bytes);
         let memory_bytes = limits.memory_bytes.min(first);
         limits.memory_bytes = memory_bytes;
+        let spent_us = self.receiver.spent_us;
         self.sender.end.orders.send_modify(|order| {
             order.deadline = now.checked_add(wall).unwrap_or(order.deadline);
-            order.limits = Some(limits);
+            (order.limits, order.spent_us) = (Some(limits), spent_us);
         });
         memory_bytes
     }
 
-    /// Serves the program's way to the network, which leads to these hosts, if it has one. Gives what
-    /// is denied to it; one that nobody takes is forgotten. To be called before `Run` is sent.
-    pub fn connect(&mut self, network: &Network) -> mpsc::Receiver<Denied> {
+    /// Serves the program's way to the network, which leads to these hosts. Gives what is denied to
+    /// it; one that nobody takes is forgotten. `None`: it has no way there. To be called before `Run`
+    /// is sent.
+    pub fn connect(&mut self, network: &Network) -> Option<mpsc::Receiver<Denied>> {
+        let Door { listener, tasks, common } = self.door.take()?;
         let (tell, told) = mpsc::channel(DENIED_MAX);
-        let Some(Door { listener, tasks, common }) = self.door.take() else { return told };
         match proxy::adopt(listener) {
             Ok(listener) => {
                 let shared = (tasks.clone(), common);
@@ -171,7 +173,7 @@ impl Lease {
             }
             Err(error) => tracing::warn!("a program has no network: {error}"),
         }
-        told
+        Some(told)
     }
 
     /// The back end that launched the worker, and the engine in it.

@@ -11,6 +11,7 @@ mod choice;
 pub mod docker;
 mod error;
 mod frames;
+mod gateway;
 mod guard;
 mod kept;
 mod lease;

@@ -120,7 +120,7 @@ impl Pool {
     ) -> Self {
         Self {
             backend,
-            shelf: Shelf::new(config.warm, PATIENCE),
+            shelf: Shelf::new(config.warm, PATIENCE, Some(Arc::clone(&cgroup))),
             config,
             launch,
             cgroup,

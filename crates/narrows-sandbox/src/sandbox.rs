@@ -306,13 +306,12 @@ impl Sandbox {
         At { backend, engine, .. }: At,
     ) -> Lease {
         let grace = Duration::from_millis(self.shared.config.kill_grace_ms);
-        let (orders, ordered) =
-            watch::channel(Order { deadline: deadline + grace, limits: None, kill: false });
+        let order = Order { deadline: deadline + grace, limits: None, spent_us: 0, kill: false };
+        let (orders, ordered) = watch::channel(order);
         let (tell, told) = watch::channel(None);
         let Fresh { read, write, worker, ended, door } = fresh;
         let stop = self.shared.stop.clone();
-        let bounded = !matches!(backend, BackendKind::Docker | BackendKind::Basic);
-        let cgroup = bounded.then(|| Arc::clone(&self.shared.cgroup));
+        let cgroup = self.shared.cgroup.around(backend);
         let guard = Guard { worker, orders: ordered, ended, tell, place, stop, cgroup };
         self.shared.tasks.spawn(guard.watch());
         let (tasks, common) = (self.shared.tasks.clone(), Arc::clone(&self.shared.proxies));
@@ -479,7 +478,8 @@ impl Sandbox {
                 microvm::backend(machines, cgroup)
             }
         };
-        let pool = solo::Pool::new((backend, engine), config, solo, tell);
+        let launching = (solo, self.shared.cgroup.around(backend));
+        let pool = solo::Pool::new((backend, engine), config, launching, tell);
         self.shared.tasks.spawn(pool.run(asked, stop));
         Ok(Owner { asks, health })
     }

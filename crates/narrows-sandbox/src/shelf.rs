@@ -2,12 +2,16 @@
 
 use crate::SandboxError;
 use crate::backend::Fresh;
+use crate::cgroup::Cgroup;
+use crate::guard::Ended;
 use crate::owner::{Ask, Health};
 use narrows_types::{Layer, LayerState};
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
@@ -24,6 +28,8 @@ pub(crate) struct Shelf {
     warm: usize,
     /// So many failures in a row before those who wait are told.
     patience: u32,
+    /// What bounds all workers together, where anything does.
+    cgroup: Option<Arc<Cgroup>>,
     idle: VecDeque<Fresh>,
     /// When one of them was handed out last.
     handed_out: Option<Instant>,
@@ -39,10 +45,11 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    pub(crate) fn new(warm: usize, patience: u32) -> Self {
+    pub(crate) fn new(warm: usize, patience: u32, cgroup: Option<Arc<Cgroup>>) -> Self {
         Self {
             warm,
             patience,
+            cgroup,
             idle: VecDeque::new(),
             handed_out: None,
             waiting: VecDeque::new(),
@@ -128,14 +135,28 @@ impl Shelf {
 
     /// Forgets workers that died while they waited.
     pub(crate) fn sort_out(&mut self) {
-        self.idle.retain_mut(Fresh::alive);
+        let cgroup = self.cgroup.as_deref();
+        self.idle.retain_mut(|fresh| match fresh.ended.try_recv() {
+            Err(TryRecvError::Empty) => true,
+            ended => {
+                died(cgroup, ended.ok());
+                false
+            }
+        });
     }
 
     /// Waits until a worker that waits ready is gone, which it is not meant to be.
     pub(crate) async fn loss(&mut self) {
         std::future::poll_fn(|context| {
             let before = self.idle.len();
-            self.idle.retain_mut(|fresh| Pin::new(&mut fresh.ended).poll(context).is_pending());
+            let cgroup = self.cgroup.as_deref();
+            self.idle.retain_mut(|fresh| match Pin::new(&mut fresh.ended).poll(context) {
+                Poll::Pending => true,
+                Poll::Ready(ended) => {
+                    died(cgroup, ended.ok());
+                    false
+                }
+            });
             if self.idle.len() < before { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
@@ -209,6 +230,13 @@ impl Shelf {
     }
 }
 
+/// A worker died that had no program. If the kernel killed it for want of memory, nobody needs to be
+/// told, and no run whose worker is killed later is to hear of it.
+fn died(cgroup: Option<&Cgroup>, ended: Option<Ended>) {
+    let killed = ended.is_some_and(|ended| ended.was_killed());
+    let _untold = cgroup.filter(|_| killed).and_then(Cgroup::starved);
+}
+
 /// The layers that the config demands and that do not hold. One that nobody tells of does not.
 pub(crate) fn missing(layers: &[LayerState], required: &[Layer]) -> Option<SandboxError> {
     let mut missing = Vec::new();
@@ -245,7 +273,6 @@ pub(crate) async fn wait(until: Option<Instant>) {
 mod tests {
     use super::*;
     use crate::backend::Ender;
-    use crate::guard::Ended;
     use narrows_types::BackendKind;
     use narrows_types::control::Death;
     use tokio_util::sync::CancellationToken;
@@ -283,7 +310,7 @@ mod tests {
     /// Whoever sleeps until the end of a pause finds it ended: else nothing would wake the pool.
     #[tokio::test(start_paused = true)]
     async fn pauses_end_when_they_are_due() {
-        let mut shelf = Shelf::new(0, 9);
+        let mut shelf = Shelf::new(0, 9, None);
         let _waits = worker(&mut shelf);
         for _ in 0..8 {
             shelf.fail(error());
@@ -297,7 +324,7 @@ mod tests {
     /// Half of a shelf is enough for a moment after a worker was handed out; less is not.
     #[tokio::test(start_paused = true)]
     async fn it_rests_after_a_worker_was_handed_out() {
-        let mut shelf = Shelf::new(4, 2);
+        let mut shelf = Shelf::new(4, 2, None);
         assert_eq!(shelf.missing(0), 4);
         let mut alive = Vec::new();
         for _ in 0..4 {
@@ -323,7 +350,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn those_who_wait_are_told_when_it_fails_too_often() {
-        let mut shelf = Shelf::new(1, 2);
+        let mut shelf = Shelf::new(1, 2, None);
         let mut waits = worker(&mut shelf);
         shelf.fail(error());
         assert!(waits.try_recv().is_err());
@@ -344,7 +371,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_worker_that_dies_while_it_waits_is_missed_and_one_that_is_dropped_ends() {
-        let mut shelf = Shelf::new(2, 2);
+        let mut shelf = Shelf::new(2, 2, None);
         let (one, tell, told) = fresh();
         let (other, _alive, other_told) = fresh();
         shelf.put(one);

@@ -1,6 +1,7 @@
 //! The owner of workers that a back end launches one by one: one task, which keeps some ready.
 
 use crate::backend::{Backend, Fresh};
+use crate::cgroup::Cgroup;
 use crate::owner::{Ask, Health};
 use crate::shelf::{self, Shelf, wait};
 use crate::{Config, SandboxError};
@@ -44,11 +45,11 @@ impl Pool {
     pub(crate) fn new(
         (kind, engine): (BackendKind, Engine),
         config: Config,
-        backend: Arc<dyn Backend>,
+        (backend, cgroup): (Arc<dyn Backend>, Option<Arc<Cgroup>>),
         tell: watch::Sender<Health>,
     ) -> Self {
         Self {
-            shelf: Shelf::new(config.warm, PATIENCE),
+            shelf: Shelf::new(config.warm, PATIENCE, cgroup),
             config,
             kind,
             engine,

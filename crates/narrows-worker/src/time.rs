@@ -11,11 +11,14 @@ pub(crate) struct Began {
     wall: Instant,
     cpu: Duration,
     memory_bytes: u64,
+    /// The most that it had had when this run began, the one of a process that is kept.
+    before_bytes: u64,
 }
 
 impl Began {
     pub(crate) fn now() -> Self {
-        Self { wall: Instant::now(), cpu: processor(), memory_bytes: peak_bytes() }
+        let peak = peak_bytes();
+        Self { wall: Instant::now(), cpu: processor(), memory_bytes: peak, before_bytes: peak }
     }
 
     /// As [`Began::now`], of a process that is kept: its memory counts from its first program on.
@@ -38,6 +41,12 @@ impl Began {
     /// and not know of those that are gone.
     pub(crate) fn memory(self) -> u64 {
         peak_bytes().saturating_sub(self.memory_bytes)
+    }
+
+    /// Whether this run brought it to more than so much memory: an earlier one of a process that is
+    /// kept can have had as much.
+    pub(crate) fn had(self, bytes: u64) -> bool {
+        peak_bytes() > self.before_bytes && self.memory() >= bytes
     }
 
     /// The limit that time has reached.

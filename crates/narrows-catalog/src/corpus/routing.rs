@@ -7,6 +7,7 @@ use crate::tokens::count;
 use crate::{Catalog, Exposure, Observations, Roster, ToolRef, definition, manifest};
 use narrows_types::{Detail, Language, SearchHit};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 /// Every so many tools one is called.
 const STEP: usize = 16;
@@ -16,6 +17,20 @@ const LIMIT: usize = 8;
 fn median(mut numbers: Vec<usize>) -> usize {
     numbers.sort_unstable();
     numbers[numbers.len() / 2]
+}
+
+/// A number as people read it.
+fn grouped(number: usize) -> String {
+    let (thousands, rest) = (number / 1_000, number % 1_000);
+    if thousands == 0 { rest.to_string() } else { format!("{},{rest:03}", grouped(thousands)) }
+}
+
+fn guide_says(figures: &[String]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/guide/modes.md");
+    let guide = std::fs::read_to_string(path).unwrap();
+    for told in figures {
+        assert!(guide.contains(told.as_str()), "docs/guide/modes.md does not say: {told}");
+    }
 }
 
 fn hit(catalog: &Catalog, tool: ToolRef<'_>) -> SearchHit {
@@ -92,6 +107,13 @@ fn what_each_way_to_a_tool_costs() {
 
     let figures = format!("{mcp} {hybrid} {code}; {direct} {asked} {run}; {found}/{sample}");
     insta::assert_snapshot!(figures, @"500922 3993 350; 19 454 35; 99/99");
+    let (all, listed) = (tools.len(), listed.len());
+    guide_says(&[
+        format!("over {} tools of", grouped(all)),
+        format!("| {code} tokens |"),
+        format!("| {} tokens ({listed} tools of servers among them) |", grouped(hybrid)),
+        format!("| {} tokens |", grouped(mcp)),
+    ]);
     // The rule of the guide: one small answer is cheaper directly, a large one through a program.
     assert!(direct < asked + run);
     assert!(code < hybrid && hybrid < code + more + 4_500, "{hybrid}");

@@ -4,6 +4,7 @@
 
 use super::base::Base;
 use super::{CgroupPlace, PROCS, names, processes, remove};
+use crate::gateway;
 use nix::errno::Errno;
 use std::fs;
 use std::io;
@@ -96,7 +97,7 @@ fn is_ours(pid: u32) -> bool {
     for _ in 0..GENERATIONS {
         match at {
             Some(pid) if pid == std::process::id() => return true,
-            Some(pid) => at = names::stat(pid, names::PARENT),
+            Some(pid) => at = gateway::stat(pid, gateway::PARENT),
             None => return false,
         }
     }

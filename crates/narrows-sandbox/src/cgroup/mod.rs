@@ -14,15 +14,15 @@ mod tests;
 use base::Base;
 use bounds::Bounds;
 use delegated::Opened;
-use narrows_types::{Layer, LayerState};
+use narrows_types::{BackendKind, Layer, LayerState};
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -101,6 +101,12 @@ impl Door {
 impl Cgroup {
     pub(crate) fn new(config: CgroupConfig) -> Self {
         Self { config, group: OnceLock::new(), told: AtomicU64::new(0) }
+    }
+
+    /// What bounds the workers of this back end together, where anything does.
+    pub(crate) fn around(self: &Arc<Self>, backend: BackendKind) -> Option<Arc<Self>> {
+        let bounded = !matches!(backend, BackendKind::Docker | BackendKind::Basic);
+        bounded.then(|| Arc::clone(self))
     }
 
     /// Makes the group, the first time. Blocks for some milliseconds.

@@ -1,10 +1,15 @@
 //! Real groups of this machine, where we may make any, around processes that have no other limit.
 
 use super::*;
-use crate::spawn::{Launch, Started, Walls, start};
+use crate::backend::{Ender, Fresh};
+use crate::guard::{Ended, Guard, LeaseEnd, Order};
+use crate::shelf::Shelf;
+use crate::spawn::{Launch, Running, Started, Walls, start};
 use narrows_types::Engine;
+use narrows_types::control::Death;
 use std::io::Write as _;
-use std::sync::Arc;
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 const LONG: Duration = Duration::from_mins(1);
 
@@ -82,6 +87,82 @@ async fn whoever_has_too_much_is_killed_and_that_is_told_once() {
         assert_eq!(cgroup.starved(), Some(48 << 20));
     }
     assert_eq!(cgroup.starved(), None);
+    cgroup.remove().await;
+}
+
+/// A child whose end is one kill of the kernel's that nobody has been told of.
+async fn starve(cgroup: &Arc<Cgroup>) -> Running {
+    let before = base(cgroup).killed();
+    let mut eats = shell(cgroup, "head -c 200000000 /dev/zero | tail -n 1 >/dev/null").await;
+    tokio::time::timeout(LONG, &mut eats.running.ended).await.unwrap().unwrap();
+    let killed = base(cgroup).killed() - before;
+    assert!(killed > 0);
+    for _ in 1..killed {
+        assert!(cgroup.starved().is_some());
+    }
+    eats.running
+}
+
+const KILLED: Ended = Ended { how: Death::Signal(libc::SIGKILL), cpu_us: 0, memory_bytes: 0 };
+
+/// What is told of a run that is cancelled, and whose worker is buried so.
+async fn cancelled(cgroup: &Arc<Cgroup>, running: Running, how: Option<Ended>) -> LeaseEnd {
+    let order = Order { deadline: Instant::now() + LONG, limits: None, spent_us: 0, kill: true };
+    let (_orders, ordered) = watch::channel(order);
+    let (tell, told) = watch::channel(None);
+    let (buried, heard) = oneshot::channel();
+    let guard = Guard {
+        worker: Ender::Process(running.process),
+        orders: ordered,
+        ended: heard,
+        tell,
+        place: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
+        stop: CancellationToken::new(),
+        cgroup: Some(Arc::clone(cgroup)),
+    };
+    let burying = async {
+        sleep(LOOK).await;
+        let how = match how {
+            Some(how) => how,
+            None => running.ended.await.unwrap(),
+        };
+        buried.send(how).unwrap();
+    };
+    tokio::join!(guard.watch(), burying);
+    let gone = told.borrow().clone().unwrap();
+    gone.end
+}
+
+#[tokio::test]
+async fn a_kill_that_no_run_is_told_of_is_not_told_of_the_next_one() {
+    let Some(cgroup) = group(48 << 20, 20) else { return };
+    let was_killed =
+        |end| matches!(&end, LeaseEnd::Lost(_, why) if why.starts_with("the worker was killed"));
+    // Its run was cancelled before anybody heard of its end.
+    let eats = starve(&cgroup).await;
+    assert!(was_killed(cancelled(&cgroup, eats, Some(KILLED)).await));
+    assert_eq!(cgroup.starved(), None);
+    // It had no run.
+    for waits in [true, false] {
+        starve(&cgroup).await;
+        let mut shelf = Shelf::new(1, 2, Some(Arc::clone(&cgroup)));
+        let (read, write) = (Box::new(tokio::io::empty()), Box::new(tokio::io::sink()));
+        let (tell, ended) = oneshot::channel();
+        let worker = Ender::Told(CancellationToken::new());
+        shelf.put(Fresh { read, write, worker, ended, door: None });
+        tell.send(KILLED).unwrap();
+        if waits {
+            shelf.loss().await;
+        } else {
+            shelf.sort_out();
+        }
+        assert_eq!((shelf.idle(), cgroup.starved()), (0, None));
+    }
+    // One that we kill ourselves takes it from nobody.
+    starve(&cgroup).await;
+    let sleeps = shell(&cgroup, "exec sleep 300").await;
+    assert!(was_killed(cancelled(&cgroup, sleeps.running, None).await));
+    assert!(cgroup.starved().is_some());
     cgroup.remove().await;
 }
 

@@ -3,12 +3,12 @@
 //! Each container says whose it is: the process that made it. One whose process is gone is removed
 //! by the next gateway that starts.
 
+use crate::gateway::Gateway;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::{ListContainersOptionsBuilder, RemoveContainerOptionsBuilder};
 use std::collections::HashMap;
-use std::fs;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -21,32 +21,17 @@ const LIST: Duration = Duration::from_secs(5);
 
 /// The labels of a new container.
 pub(super) fn labels() -> HashMap<String, String> {
-    HashMap::from([(LABEL.to_owned(), owner(std::process::id()).unwrap_or_default())])
-}
-
-/// A process, so that no later one is taken for it: namespace of process numbers, number, start.
-/// `None`: there is no such process.
-fn owner(pid: u32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in brackets, may hold anything; the start is the 20th field after it.
-    let start = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.to_owned();
-    Some(format!("{} {pid} {start}", namespace()?))
-}
-
-fn namespace() -> Option<String> {
-    Some(fs::read_link("/proc/self/ns/pid").ok()?.to_string_lossy().into_owned())
+    HashMap::from([(LABEL.to_owned(), Gateway::this().to_string())])
 }
 
 /// Whether the gateway that made a container is known to be gone. One in another namespace of
 /// process numbers cannot be looked up: its containers are let be while they run.
-fn abandoned(owner_label: &str, running: bool, namespace: &str) -> bool {
-    let mut words = owner_label.split(' ');
-    let (Some(space), Some(pid)) = (words.next(), words.next()) else { return true };
-    if space != namespace {
-        return !running;
+fn abandoned(owner_label: &str, running: bool) -> bool {
+    match owner_label.parse::<Gateway>() {
+        Ok(owner) if owner.is_near() => owner.is_gone(),
+        Ok(_) => !running,
+        Err(()) => true,
     }
-    let Ok(pid) = pid.parse() else { return true };
-    owner(pid).as_deref() != Some(owner_label)
 }
 
 /// Removes them, and tells how many there were. A list that cannot be read is told and left for the
@@ -60,8 +45,7 @@ pub(super) async fn remove(daemon: &Docker) -> Result<usize, String> {
         }
         Err(error) => return Err(format!("containers left behind: {error}")),
     };
-    let namespace = namespace().unwrap_or_default();
-    let gone = found.iter().filter(|container| left(container, &namespace)).take(REMOVED_MAX);
+    let gone = found.iter().filter(|container| left(container)).take(REMOVED_MAX);
     let mut removed = 0;
     for id in gone.filter_map(|container| container.id.as_deref()) {
         removed += usize::from(removes(daemon, id).await);
@@ -101,12 +85,12 @@ fn unreadable(error: &Error) -> bool {
     matches!(error, Error::JsonDataError { .. } | Error::JsonSerdeError { .. })
 }
 
-fn left(container: &ContainerSummary, namespace: &str) -> bool {
+fn left(container: &ContainerSummary) -> bool {
     let labels = container.labels.as_ref();
     let owner = labels.and_then(|labels| labels.get(LABEL)).map_or("", String::as_str);
     let state = container.state.as_ref().map(ToString::to_string).unwrap_or_default();
     let running = matches!(state.as_str(), "running" | "created" | "restarting" | "paused");
-    abandoned(owner, running, namespace)
+    abandoned(owner, running)
 }
 
 #[cfg(test)]
@@ -144,20 +128,22 @@ mod tests {
 
     #[test]
     fn a_container_is_left_behind_when_its_process_is_gone() {
-        let here = namespace().unwrap();
         let own = labels().remove(LABEL).unwrap();
-        assert!(!abandoned(&own, true, &here));
-        assert!(!abandoned(&own, false, &here));
+        for running in [true, false] {
+            assert!(!abandoned(&own, running));
+        }
         let (rest, _) = own.rsplit_once(' ').unwrap();
-        assert!(abandoned(&format!("{rest} 1"), true, &here), "another process with its number");
-        assert!(abandoned(&format!("{here} 4194305 77"), true, &here), "no such process");
-        assert!(abandoned("", true, &here), "nobody's");
+        assert!(abandoned(&format!("{rest} 1"), true), "another process with its number");
+        let (here, _) = rest.rsplit_once(' ').unwrap();
+        assert!(abandoned(&format!("{here} 4194305 77"), true), "no such process");
+        assert!(abandoned("", true), "nobody's");
     }
 
     #[test]
     fn what_runs_for_a_gateway_elsewhere_is_let_be() {
-        let here = namespace().unwrap();
-        assert!(!abandoned("pid:[1] 7 7", true, &here));
-        assert!(abandoned("pid:[1] 7 7", false, &here));
+        for elsewhere in ["pid:[1] 7 7", "pid:[0] 7 7"] {
+            assert!(!abandoned(elsewhere, true));
+            assert!(abandoned(elsewhere, false));
+        }
     }
 }

@@ -14,10 +14,11 @@ use crate::cgroup::{Cgroup, Door};
 use child::on_its_own_thread;
 use narrows_types::control::CONTROL_FD;
 use narrows_types::{Engine, Network};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -81,6 +82,12 @@ impl Pidfd {
     /// Sends `SIGKILL`. A process that is gone already is no error.
     pub(crate) fn kill(&self) {
         kill(&self.0);
+    }
+
+    /// Whether the process has ended, be it buried or not.
+    pub(crate) fn has_ended(&self) -> bool {
+        let mut polled = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        poll(&mut polled, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
     }
 }
 

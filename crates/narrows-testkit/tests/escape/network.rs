@@ -245,7 +245,7 @@ async fn who_runs_programs_hears_what_was_denied_to_them() {
     let mut lease = sandbox.lease(want(Engine::Cpython), Instant::now() + LONG).await.unwrap();
     let limits = Limits { network: network.clone(), ..Limits::default() };
     lease.arm(&limits);
-    let mut denied = lease.connect(&network);
+    let mut denied = lease.connect(&network).unwrap();
     let code = "import urllib.request\nurllib.request.urlopen('http://Evil.example:81/')";
     let run = program(Language::Python, code, limits);
     lease.send(&ToWorker::Run(Box::new(run))).await.unwrap();

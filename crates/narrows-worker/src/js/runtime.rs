@@ -172,7 +172,7 @@ impl Prepared {
 /// Whether a thrown null may be what an interpreter without memory throws: a block that was refused
 /// can have been large; but who throws null says so.
 pub(crate) fn scarce(began: Began, program: &Program) -> bool {
-    began.memory() > program.limits.memory_bytes / 2 || !program.code.contains("null")
+    began.had(program.limits.memory_bytes / 2) || !program.code.contains("null")
 }
 
 /// Says how the program ended; a limit that was reached is the reason before any other.

@@ -221,7 +221,7 @@ impl<'r, 'p, R: Realm> Session<'r, 'p, R> {
 
     /// Nothing can happen any more. Where memory ran out, the interpreter lost a job without a word.
     fn stuck(&self) -> End {
-        if self.began.memory() >= self.program.limits.memory_bytes / 10 * 9 {
+        if self.began.had(self.program.limits.memory_bytes / 10 * 9) {
             End::Limit(Limit::MemoryBytes)
         } else {
             End::Deadlock

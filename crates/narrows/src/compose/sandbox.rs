@@ -30,8 +30,11 @@ pub(crate) fn sandbox(settings: &Settings, env: &Environment, program: PathBuf) 
     }
 }
 
-/// Threads and processes of one worker at most: as many as a hypervisor may have.
+/// Threads and processes of one worker, where no program may have more: as many as a hypervisor may
+/// have.
 const TASKS: u64 = 64;
+/// What stands around a program that has as many as it may.
+const AROUND: u64 = 8;
 /// And of all zygotes, and of workers and machines that wait ready.
 const READY_TASKS: u64 = 1_024;
 /// The kernel counts no further.
@@ -40,10 +43,11 @@ const TASKS_MAX: u64 = 1 << 22;
 /// What bounds all workers together.
 fn together(settings: &Settings) -> CgroupConfig {
     let said = &settings.sandbox;
+    let each = TASKS.max(u64::from(settings.limits.processes).saturating_add(AROUND));
     CgroupConfig {
         place: said.cgroup().unwrap_or(CgroupPlace::Off),
         memory_bytes: said.workers_memory_bytes,
-        tasks: said.workers_max.saturating_mul(TASKS).saturating_add(READY_TASKS).min(TASKS_MAX),
+        tasks: said.workers_max.saturating_mul(each).saturating_add(READY_TASKS).min(TASKS_MAX),
     }
 }
 
@@ -112,4 +116,23 @@ fn machines(settings: &Settings, env: &Environment, worker: PathBuf) -> Option<M
         boot_ms: said.boot_timeout_ms,
         ..usual
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_workers_together_have_room_for_what_each_may_have() {
+        for (workers, processes, tasks) in [
+            (10, 1, 10 * 64 + 1_024),
+            (10, 56, 10 * 64 + 1_024),
+            (10, 256, 10 * 264 + 1_024),
+            (u64::MAX, u32::MAX, 1 << 22),
+        ] {
+            let mut settings = Settings::default();
+            (settings.sandbox.workers_max, settings.limits.processes) = (workers, processes);
+            assert_eq!(together(&settings).tasks, tasks, "{workers} of {processes}");
+        }
+    }
 }

@@ -13,7 +13,7 @@ const LONG: &str = "return 'x'.repeat(100)";
 /// The same, once somebody has answered.
 const ASKS: &str = "await ask('go on?'); return 'x'.repeat(100)";
 /// How long a door may take to open: far longer than it ever does.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 impl Desk {
     fn intent(&self, name: &str, code: &str, more: &[&str]) -> crate::Said {

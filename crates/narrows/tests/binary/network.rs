@@ -1,11 +1,13 @@
 //! A network of programs' own: who shortens the list of hosts, what is told of what was refused, and
 //! that nobody goes on with a run that had one.
 
-use crate::Desk;
-use crate::lowered::Served;
+use crate::lowered::{PATIENCE, Served};
+use crate::{Desk, command};
 use serde_json::{Value, json};
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::process::Stdio;
+use std::time::Instant;
 
 /// A place in the machine's network that says hello. Gives where it is.
 fn site() -> String {
@@ -97,6 +99,65 @@ fn nobody_goes_on_with_a_run_that_had_a_network() {
     let none = ["--limit", "network=none", "--json", "--eval", asks];
     let paused = desk.run(&[&CPYTHON[..], &none].concat());
     assert_eq!(paused.code, 7, "{}{}", paused.out, paused.err);
+}
+
+/// Nobody could go on with it later, without the hosts that it was promised.
+#[test]
+fn a_run_that_gets_no_worker_in_time_does_not_begin() {
+    let (desk, place) = (Desk::new(), site());
+    // To find out what works here takes longer than the run may.
+    let auto = config(&place, "").replace("backend = \"process\"\n", "");
+    desk.write("work/narrows.toml", &auto);
+    let said = desk.run(&[&CPYTHON[..], &["--limit", "wall_ms=1", "--eval", "1"]].concat());
+    assert!(said.code != 0 && said.err.contains("before the deadline"), "{}{}", said.out, said.err);
+    assert_eq!(desk.json(0, &["runs", "list"]), json!([]));
+}
+
+/// Starts a command, kills it once a run of it is under way, and gives that run.
+fn cut_off(desk: &Desk, args: &[&str]) -> String {
+    let mut child = command(&desk.work(), &desk.home());
+    child.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = child.spawn().unwrap();
+    let begun = Instant::now();
+    let run = loop {
+        let running = desk.json(0, &["runs", "list", "--state", "running"]);
+        if let Some(run) = running.pointer("/0/run").and_then(Value::as_str) {
+            break run.to_owned();
+        }
+        assert!(begun.elapsed() < PATIENCE, "no run is under way");
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    run
+}
+
+#[test]
+fn a_run_with_a_network_that_was_cut_off_is_lost() {
+    let (desk, place) = (Desk::new(), site());
+    desk.write("work/narrows.toml", &config(&place, "[jobs]\nlease_ms = 2000\n"));
+    let state = |run: &str| desk.json(0, &["runs", "show", run])["state"].clone();
+    let waits = "import threading\nthreading.Event().wait(600)";
+    let run = cut_off(&desk, &[&CPYTHON[..], &["--eval", waits]].concat());
+    assert_eq!(state(&run), "running");
+    let said = desk.run(&["resume", &run]);
+    assert!(said.code != 0 && said.err.contains("had a network"), "{}{}", said.out, said.err);
+    assert_eq!(state(&run), "lost");
+    // So is one whose job the next worker takes up.
+    desk.write("work/waits.py", waits);
+    let save = ["intent", "save", "--file", "waits.py", "--name", "waits", "--description", "One"];
+    let more = ["--schema", r#"{"type":"object"}"#, "--engine", "cpython"];
+    desk.json(0, &[&save[..], &more].concat());
+    let job = desk.json(0, &["job", "submit", "--intent", "waits"]);
+    let run = cut_off(&desk, &["worker"]);
+    let mut worker = command(&desk.work(), &desk.home());
+    worker.arg("worker").stdin(Stdio::null()).stderr(Stdio::null());
+    let mut worker = worker.spawn().unwrap();
+    let shown = desk.run(&["job", "show", job["job"].as_str().unwrap(), "--wait", "60", "--json"]);
+    let (told, is) = (format!("{}{}", shown.out, shown.err), state(&run));
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert!(told.contains("had a network"), "{told}");
+    assert_eq!(is, "lost");
 }
 
 #[test]

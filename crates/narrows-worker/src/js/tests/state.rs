@@ -49,6 +49,17 @@ fn what_a_program_did_not_come_to_define_is_as_it_was() {
 }
 
 #[test]
+fn what_an_earlier_program_had_is_not_what_this_one_has() {
+    let tight = |code| script(code).limits(|limits| limits.memory_bytes = 64 << 20);
+    let large = "new Uint8Array(62e6).fill(1); 1";
+    let seen = kept([large, "throw null", "await new Promise(() => {})"].map(tight).into());
+    let end = |at: usize| &seen[at].done.as_ref().unwrap().end;
+    assert_eq!(seen[0].value(), json!(1));
+    assert!(matches!(end(1), End::Threw(_)), "{:?}", end(1));
+    assert!(matches!(end(2), End::Deadlock), "{:?}", end(2));
+}
+
+#[test]
 fn names_inside_of_blocks_and_functions_go() {
     let seen = kept(vec![
         script("{ let inner = 1 } for (const i of [1]) {} (() => { const deep = 1 })(); 1"),
