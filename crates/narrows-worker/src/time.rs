@@ -5,17 +5,21 @@ use narrows_types::{Limit, Limits};
 use nix::time::ClockId;
 use std::time::{Duration, Instant};
 
-/// Where a run began: on both clocks, and the most memory that its process had had by then.
+/// Where a run began: on both clocks, and the most memory that its process had had before its first
+/// program, and by then.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Began {
     wall: Instant,
     cpu: Duration,
     memory_bytes: u64,
+    peak_bytes: u64,
 }
 
 impl Began {
     pub(crate) fn now() -> Self {
-        Self { wall: Instant::now(), cpu: processor(), memory_bytes: peak_bytes() }
+        let peak_bytes = peak_bytes();
+        let (wall, cpu) = (Instant::now(), processor());
+        Self { wall, cpu, memory_bytes: peak_bytes, peak_bytes }
     }
 
     /// As [`Began::now`], of a process that is kept: its memory counts from its first program on.
@@ -38,6 +42,11 @@ impl Began {
     /// and not know of those that are gone.
     pub(crate) fn memory(self) -> u64 {
         peak_bytes().saturating_sub(self.memory_bytes)
+    }
+
+    /// How much more that is than there had been before this run.
+    pub(crate) fn memory_of_its_own(self) -> u64 {
+        peak_bytes().saturating_sub(self.peak_bytes)
     }
 
     /// The limit that time has reached.
