@@ -81,7 +81,8 @@ impl Network {
         self.0.iter().any(|one| one.name == name && one.has(port))
     }
 
-    /// What both allow.
+    /// What both allow. No list is longer than may be read again: of two long ones that cross, what
+    /// is beyond it is left out, which allows less.
     #[must_use]
     pub fn meet(&self, other: &Self) -> Self {
         let pairs = self.0.iter().flat_map(|one| other.0.iter().map(move |two| (one, two)));
@@ -291,6 +292,22 @@ mod tests {
             assert_eq!(config.meet(&network(asked)).to_string(), left, "{asked:?}");
             assert_eq!(network(asked).meet(&config).to_string(), left, "{asked:?}");
         }
+    }
+
+    #[test]
+    fn what_two_long_lists_allow_can_be_read_again() {
+        let of = |wide: &str, narrow: &str| {
+            let narrow = (1..HOSTS_MAX).map(|index| format!("x{index}.{narrow}"));
+            Network::of(narrow.chain([format!("*.{wide}")])).unwrap()
+        };
+        let (one, two) = (of("a.com", "b.com"), of("b.com", "a.com"));
+        let both = one.meet(&two);
+        assert!(both.allows("x1.a.com", 443) && !both.allows("y.a.com", 443), "{both}");
+        assert!(
+            both.hosts().all(|host| one.meet(&network(&[&host.to_string()])).hosts().eq([host]))
+        );
+        let text = serde_json::to_string(&both).unwrap();
+        assert_eq!(serde_json::from_str::<Network>(&text).unwrap(), both);
     }
 
     #[test]

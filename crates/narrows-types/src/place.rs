@@ -116,7 +116,7 @@ impl Engine {
 
     /// Whether programs of one session can find what earlier ones defined.
     pub fn keeps_state(self) -> bool {
-        matches!(self, Self::Quickjs | Self::Wasm | Self::Monty)
+        self.is_embedded()
     }
 
     /// What it evaluates.

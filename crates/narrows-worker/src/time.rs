@@ -5,20 +5,21 @@ use narrows_types::{Limit, Limits};
 use nix::time::ClockId;
 use std::time::{Duration, Instant};
 
-/// Where a run began: on both clocks, and the most memory that its process had had by then.
+/// Where a run began: on both clocks, and the most memory that its process had had before its first
+/// program, and by then.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Began {
     wall: Instant,
     cpu: Duration,
     memory_bytes: u64,
-    /// The most that it had had when this run began, the one of a process that is kept.
-    before_bytes: u64,
+    peak_bytes: u64,
 }
 
 impl Began {
     pub(crate) fn now() -> Self {
-        let peak = peak_bytes();
-        Self { wall: Instant::now(), cpu: processor(), memory_bytes: peak, before_bytes: peak }
+        let peak_bytes = peak_bytes();
+        let (wall, cpu) = (Instant::now(), processor());
+        Self { wall, cpu, memory_bytes: peak_bytes, peak_bytes }
     }
 
     /// As [`Began::now`], of a process that is kept: its memory counts from its first program on.
@@ -43,10 +44,9 @@ impl Began {
         peak_bytes().saturating_sub(self.memory_bytes)
     }
 
-    /// Whether this run brought it to more than so much memory: an earlier one of a process that is
-    /// kept can have had as much.
-    pub(crate) fn had(self, bytes: u64) -> bool {
-        peak_bytes() > self.before_bytes && self.memory() >= bytes
+    /// How much more that is than there had been before this run.
+    pub(crate) fn memory_of_its_own(self) -> u64 {
+        peak_bytes().saturating_sub(self.peak_bytes)
     }
 
     /// The limit that time has reached.

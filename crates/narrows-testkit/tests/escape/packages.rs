@@ -5,6 +5,7 @@ use crate::places::{Place, deno_with, part};
 use crate::programs::{all, check, words};
 use narrows_sandbox::Want;
 use narrows_types::{BackendKind, Engine, Language, Limits};
+use serde_json::json;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
@@ -29,6 +30,20 @@ fn greedy() -> tempfile::TempDir {
         fs::copy(file.path(), into.join(file.file_name())).unwrap();
     }
     symlink("/etc/passwd", into.join("link.json")).unwrap();
+    // Names that are Node's only with `node:` before them.
+    for name in ["sqlite", "test"] {
+        let into = folder.path().join("node_modules").join(name);
+        fs::create_dir(&into).unwrap();
+        let exports = json!({ "import": "./own.mjs", "require": "./own.cjs" });
+        fs::write(
+            into.join("package.json"),
+            json!({ "name": name, "exports": exports }).to_string(),
+        )
+        .unwrap();
+        fs::write(into.join("own.cjs"), format!("exports.own = 'own {name}'")).unwrap();
+        let module = format!("export const own = 'own {name}'; export default {{ own }}");
+        fs::write(into.join("own.mjs"), module).unwrap();
+    }
     folder
 }
 
@@ -49,7 +64,7 @@ fn real(backend: BackendKind) -> Option<Place> {
 async fn real_packages_do_what_they_do_elsewhere() {
     for backend in [BackendKind::Process, BackendKind::Basic] {
         let Some(place) = real(backend) else { return };
-        table(&place, "packages", 12).await;
+        table(&place, "packages", 14).await;
     }
 }
 
@@ -58,7 +73,7 @@ async fn a_package_may_no_more_than_a_program() {
     for backend in [BackendKind::Process, BackendKind::Basic] {
         let folder = greedy();
         let Some(place) = deno_with(backend, Some(folder.path())) else { return };
-        table(&place, "npm", 35).await;
+        table(&place, "npm", 40).await;
         assert!(!folder.path().join("node_modules/greedy/stolen").exists());
         assert!(!Path::new("/tmp/narrows-greedy").exists());
     }

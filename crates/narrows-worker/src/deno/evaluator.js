@@ -302,6 +302,21 @@
       const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
       return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
     });
+    // V8 has chance of its own for these, and their outcome would never be the same twice.
+    const subtle = Object.getPrototypeOf(crypto.subtle);
+    const drawing = (name, instead, draws) => {
+      const stock = subtle[name];
+      kit.define(subtle, name, async function (...given) {
+        const of = given.map((one) => `${one?.name ?? one}`.toUpperCase());
+        if (draws(of, given)) throw new Error(`crypto.subtle.${name} is not available for this: its outcome is another each time; ${instead}`);
+        return await apply(stock, this, given);
+      });
+    };
+    const bytes = 'draw the bytes with crypto.getRandomValues and take importKey("raw", bytes, ...), or pass keys in with input';
+    drawing("generateKey", bytes, () => true);
+    drawing("encrypt", "encrypt with AES", ([algorithm]) => algorithm === "RSA-OAEP");
+    drawing("wrapKey", "wrap with AES", ([, , , algorithm]) => algorithm === "RSA-OAEP");
+    drawing("sign", "sign with another algorithm", ([algorithm], [given]) => algorithm === "RSA-PSS" && given.saltLength !== 0);
   };
   const nowMs = globalThis.Date.now;
   const elapsedMs = () => look() / 1000;

@@ -2,7 +2,7 @@
 // but the program's memory; the run's time and chance stand in for the machine's in others; of the
 // rest there are the names only, which throw where they are called: many a package imports what it
 // never uses. Nothing here is a wall.
-((Node, { Deno, define, realInterval, realStop, told: { root, plain, refused } }) => {
+((Node, { Deno, define, realInterval, realStop, told: { root, plain, refused, prefixed } }) => {
   const { default: Module, createRequire, getBuiltinModule, isBuiltin, registerHooks } = Node;
   const global = globalThis;
   const folder = `file://${encodeURI(root ?? "/nowhere")}/`;
@@ -17,7 +17,7 @@
   const load = (name) => {
     define(global, "Deno", Deno);
     try {
-      return getBuiltinModule(name.startsWith("test") || name === "sqlite" ? `node:${name}` : name);
+      return getBuiltinModule(prefixed.includes(name) ? `node:${name}` : name);
     } finally {
       delete global.Deno;
     }
@@ -60,6 +60,7 @@
     crypto: () => {
       const out = data(load("crypto"));
       const { Buffer } = load("buffer");
+      const { constants, createPrivateKey, sign, Sign } = out;
       // Offset and size are counted in the elements of what is filled.
       const fill = (given, offset = 0, size) => {
         const view = ArrayBuffer.isView(given) ? given : new Uint8Array(given);
@@ -81,6 +82,20 @@
           out[name] = refusing("crypto", name, why);
         }
       }
+      // Of signatures only these have a part that is drawn.
+      const salt = "with RSA-PSS its outcome is another each time; use saltLength 0, or another algorithm";
+      const salted = (key) => {
+        if (key.saltLength === 0) return false;
+        const of = key.key ?? key;
+        const kind = of.asymmetricKeyType ?? of.algorithm?.name ?? createPrivateKey(key).asymmetricKeyType;
+        return /^rsa-pss$/i.test(kind) || (kind === "rsa" && key.padding === constants.RSA_PKCS1_PSS_PADDING);
+      };
+      const unsalted = (stock, at) => function (...given) {
+        if (given[at] !== undefined && given[at] !== null && salted(given[at])) refusing("crypto", "sign", salt)();
+        return apply(stock, this, given);
+      };
+      define(Sign.prototype, "sign", unsalted(Sign.prototype.sign, 0));
+      out.sign = unsalted(sign, 2);
       return {
         ...out,
         randomBytes,
@@ -180,7 +195,7 @@
   Module.builtin = made;
   const builtin = (specifier) => {
     if (specifier.startsWith("node:")) return specifier.slice(5);
-    return isBuiltin(specifier) ? specifier : undefined;
+    return isBuiltin(specifier) && !prefixed.includes(specifier) ? specifier : undefined;
   };
   const loaded = (name) => {
     const found = load(name);
@@ -213,7 +228,9 @@
         context = { ...context, parentURL: `${folder}program.js` };
       }
       const asked = builtin(specifier);
-      const found = asked === undefined ? next(specifier, context) : undefined;
+      // Without `node:` these are packages, but Deno takes them for Node's.
+      const meant = prefixed.includes(specifier) ? `npm:${specifier}` : specifier;
+      const found = asked === undefined ? next(meant, context) : undefined;
       // A package may have names of its own for Node's modules, and there are ways to spell one.
       const name = asked ?? (found.url?.startsWith("node:") ? found.url.slice(5) : undefined);
       if (name === undefined) return found;
@@ -228,7 +245,9 @@
     const asked = `${request}`;
     const inner = () => (asked[0] === "#" ? builtin(Module._resolveFilename(asked, ...rest)) : undefined);
     const name = builtin(asked) ?? inner();
-    return name === undefined ? apply(stock, this, [request, ...rest]) : provide(name);
+    if (name !== undefined) return provide(name);
+    const found = prefixed.includes(asked) && Module._findPath(asked, rest[0]?.paths ?? []);
+    return apply(stock, this, [found || request, ...rest]);
   };
 
   // --- for a program that imports something
@@ -257,10 +276,10 @@
         define(global, name, refusing("worker_threads", name, refused.worker_threads));
       }
     },
-    async imported(specifier, wanted) {
+    async imported(specifier, wanted, attributes) {
       // Where a module waits for nothing that comes, Deno ends at once, and nobody says why.
       const awake = realInterval(() => {}, 1000);
-      const found = await import(specifier).finally(() => realStop(awake));
+      const found = await import(specifier, { with: attributes ?? {} }).finally(() => realStop(awake));
       for (const name of wanted) {
         if (!(name in found)) {
           const what = name === "default" ? "no default export" : `no export ${name}`;

@@ -32,6 +32,8 @@ const REFUSED: [(&str, &str); 7] = [
         "it reaches into the engine; write plain JavaScript",
     ),
 ];
+/// Those that are Node's with `node:` only; without it they are packages.
+const PREFIXED: [&str; 3] = ["sqlite", "test", "test/reporters"];
 /// More packages than these say nothing more to anybody.
 const NAMED_MAX: usize = 20;
 const PACKAGE_JSON_BYTES_MAX: u64 = 1 << 20;
@@ -53,6 +55,7 @@ struct Told<'m> {
     root: Option<&'m Path>,
     plain: Vec<&'static str>,
     refused: BTreeMap<&'static str, &'static str>,
+    prefixed: [&'static str; 3],
 }
 
 impl Modules {
@@ -83,14 +86,16 @@ impl Modules {
             .iter()
             .flat_map(|(names, why)| names.split_whitespace().map(|name| (name, *why)));
         let plain = PLAIN.split_whitespace().collect();
-        let told = Told { root: self.folder(), plain, refused: refused.collect() };
+        let told =
+            Told { root: self.folder(), plain, refused: refused.collect(), prefixed: PREFIXED };
         serde_json::to_string(&told).map_err(|error| error.to_string())
     }
 
     /// Whether a program may import this: why not, and what to do instead.
     pub(super) fn importable(&self, module: &str) -> Result<(), String> {
         let builtin = module.strip_prefix("node:").unwrap_or(module);
-        let is = |names: &str| names.split_whitespace().any(|name| name == builtin);
+        let nodes = builtin.len() < module.len() || !PREFIXED.contains(&builtin);
+        let is = |names: &str| nodes && names.split_whitespace().any(|name| name == builtin);
         if is(PLAIN) || is(OWN) {
             return Ok(());
         }
@@ -189,14 +194,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         fs::create_dir_all(root.join("node_modules/@s/b")).unwrap();
-        fs::create_dir_all(root.join("node_modules/a")).unwrap();
+        for name in ["a", "sqlite", "fs"] {
+            fs::create_dir_all(root.join("node_modules").join(name)).unwrap();
+        }
         assert!(Modules::find(Some(root)).unwrap_err().contains("package.json"));
         fs::write(root.join("package.json"), r#"{"dependencies": {"a": "1", "@s/b": "2"}}"#)
             .unwrap();
         let modules = Modules::find(Some(root)).unwrap();
-        for good in
-            ["a", "npm:a@1", "npm:/a", "a/x.js", "@s/b", "npm:@s/b@2/x", "node:path", "util"]
-        {
+        for good in [
+            "a",
+            "npm:a@1",
+            "npm:/a",
+            "a/x.js",
+            "@s/b",
+            "npm:@s/b@2/x",
+            "node:path",
+            "util",
+            "sqlite",
+        ] {
             assert_eq!(modules.importable(good), Ok(()), "{good}");
         }
         for (bad, why) in [
@@ -208,6 +223,10 @@ mod tests {
             ("https://x/y.js", "https://x/y.js is not available: only packages are"),
             ("file:///etc/passwd", "file:///etc/passwd is not available"),
             ("jsr:@std/path", "jsr:@std/path is not available"),
+            ("node:sqlite", "node:sqlite is not available: use await session.set"),
+            ("node:test/reporters", "node:test/reporters is not available: it reaches"),
+            ("test", "there is no package test: there are @s/b, a"),
+            ("fs/promises", "node:fs/promises is not available"),
         ] {
             let told = modules.importable(bad).unwrap_err();
             assert!(told.starts_with(why), "{told}");

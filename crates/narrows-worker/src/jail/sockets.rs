@@ -110,10 +110,7 @@ pub(super) mod tests {
     use crate::jail::judge::Verdict;
 
     /// An evaluator with a network streams over TCP, one without does not, and neither does more.
-    pub(in crate::jail) fn is_tcp_alone(
-        judge: impl Fn(bool, i64, [u64; 6]) -> Verdict,
-        without: Verdict,
-    ) {
+    pub(in crate::jail) fn is_tcp_alone(judge: impl Fn(bool, i64, [u64; 6]) -> Verdict) {
         let refused = Verdict::Refused(libc::EACCES);
         let (socket, stream, inet) = (libc::SYS_socket, libc::SOCK_STREAM, libc::AF_INET);
         let (set, get) = (libc::SYS_setsockopt, libc::SYS_getsockopt);
@@ -150,6 +147,8 @@ pub(super) mod tests {
             (get, [3, tcp, libc::TCP_INFO], refused),
             (libc::SYS_bind, [3, 0, 16], refused),
             (libc::SYS_listen, [3, 1, 0], refused),
+            (libc::SYS_accept, [3, 0, 0], refused),
+            (libc::SYS_accept4, [3, 0, 0], refused),
         ] {
             let arguments = [number(one), number(two), number(three), 0, 0, 0];
             assert_eq!(judge(true, call, arguments), with, "{call}: {one} {two} {three}");
@@ -161,7 +160,7 @@ pub(super) mod tests {
             }
         }
         let arguments = [number(inet), number(stream), 0, 0, 0, 0];
-        assert_eq!(judge(false, socket, arguments), without);
+        assert_eq!(judge(false, socket, arguments), refused);
     }
 
     #[test]

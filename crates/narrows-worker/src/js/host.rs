@@ -24,6 +24,9 @@ const NOTICE_BYTES_MAX: usize = 600;
 /// Bytes of a tool's full name; no name is longer.
 const NAME_BYTES_MAX: usize = 512;
 
+/// Time on the processor that a program which has ended may take, if the next one is to find its names.
+const LEFT_TIME: Duration = Duration::from_millis(200);
+
 /// Why a function does not do what it was called for: thrown in the realm as an error of this kind.
 #[derive(Debug)]
 pub(crate) enum Refusal {
@@ -41,7 +44,9 @@ pub(crate) struct Host {
     /// Why the run must stop; set once, and nothing leaves any more.
     stopped: Cell<Option<Limit>>,
     /// The program has ended, and something of it may still run.
-    over: Cell<bool>,
+    over: Cell<Option<Began>>,
+    /// How many programs there were.
+    programs: Cell<u32>,
     state: RefCell<State>,
 }
 
@@ -80,19 +85,25 @@ impl State {
 impl Host {
     pub(crate) fn new() -> Self {
         let state = RefCell::new(State::new(&Limits::default(), 0, 0));
-        Self { stopped: Cell::new(None), over: Cell::new(false), state }
+        Self { stopped: Cell::new(None), over: Cell::new(None), programs: Cell::new(0), state }
     }
 
     /// A program comes: its limits, its clock, its chance. Nothing is left of the one before.
     pub(crate) fn begin(&self, limits: &Limits, now_ms: u64, seed: u64) {
         self.stopped.set(None);
-        self.over.set(false);
+        self.over.set(None);
+        self.programs.set(self.programs.get().saturating_add(1));
         self.state.replace(State::new(limits, now_ms, seed));
+    }
+
+    /// Which of its programs is here, from 1.
+    pub(crate) fn program(&self) -> u32 {
+        self.programs.get()
     }
 
     /// The program has ended: whatever of it still runs is heard by nobody.
     pub(crate) fn end(&self) {
-        self.over.set(true);
+        self.over.set(Some(Began::now()));
     }
 
     /// Stops the run at a limit, if nothing else stopped it before.
@@ -108,8 +119,9 @@ impl Host {
 
     /// Asked by the interpreter every some thousand steps: is it over?
     pub(crate) fn interrupted(&self, began: Began, limits: &Limits) -> bool {
+        let left = || self.over.get().is_some_and(|since| since.cpu() >= LEFT_TIME);
         if self.stopped.get().is_none()
-            && let Some(limit) = began.reached(limits)
+            && let Some(limit) = began.reached(limits).or_else(|| left().then_some(Limit::CpuMs))
         {
             self.stop(limit);
         }
@@ -164,14 +176,16 @@ impl Host {
         match self.stopped.get() {
             // The interrupt follows; until then nothing leaves.
             Some(limit) => Err(Refusal::Internal(format!("{limit} is reached"))),
-            None if self.over.get() => Err(Refusal::Internal("the program has ended".to_owned())),
+            None if self.over.get().is_some() => {
+                Err(Refusal::Internal("the program has ended".to_owned()))
+            }
             None => Ok(()),
         }
     }
 
     /// Nobody listens to the program any more.
     fn is_deaf(&self) -> bool {
-        self.over.get() || self.stopped.get().is_some()
+        self.over.get().is_some() || self.stopped.get().is_some()
     }
 
     /// Queues a frame that holds so many bytes of the program's.

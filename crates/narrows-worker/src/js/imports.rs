@@ -1,10 +1,10 @@
 //! `import ... from`, where an engine has modules: a program is a function's body, so what it imports
 //! is fetched before its first line.
 
-use oxc_ast::ast::{ImportDeclaration, ImportDeclarationSpecifier, Program, Statement};
+use oxc_ast::ast::{ImportDeclaration, ImportDeclarationSpecifier, Program, Statement, WithClause};
 
 /// The function of the engine's that fetches a module and looks for the names that are asked of it.
-const FETCH: &str = "imported$";
+const FETCH: &str = "$narrows_imported";
 
 /// Takes the imports out of a program that is JavaScript already, and gives what stands for them: all
 /// in one line, so that no line of the program moves. `None`: there are none.
@@ -38,7 +38,8 @@ fn fetched(import: &ImportDeclaration<'_>) -> String {
         names.push(name);
     }
     let source = quoted(&import.source.value);
-    let fetched = format!("await {FETCH}({source}, [{}])", names.join(", "));
+    let attributes = import.with_clause.as_ref().map_or_else(String::new, |with| attributes(with));
+    let fetched = format!("await {FETCH}({source}, [{}]{attributes})", names.join(", "));
     let apart = format!("{{ {} }}", bound.join(", "));
     match all {
         Some(all) if bound.is_empty() => format!("const {all} = {fetched};"),
@@ -46,6 +47,14 @@ fn fetched(import: &ImportDeclaration<'_>) -> String {
         None if bound.is_empty() => format!("{fetched};"),
         None => format!("const {apart} = {fetched};"),
     }
+}
+
+/// `with { type: "json" }`, as one more argument.
+fn attributes(with: &WithClause<'_>) -> String {
+    let entries = with.with_entries.iter();
+    let entries = entries
+        .map(|it| format!("{}: {}", quoted(&it.key.as_arena_str()), quoted(&it.value.value)));
+    format!(", {{ {} }}", entries.collect::<Vec<_>>().join(", "))
 }
 
 /// A text as JavaScript writes it.

@@ -7,7 +7,6 @@ use rquickjs::{Ctx, Function, Object, Persistent, Promise, Value};
 
 use super::realm::{Failure, Realm, State};
 use super::runtime::evaluate;
-use super::strip::PROGRAM;
 use super::thrown::Thrown;
 use super::unheard::{Kept, Unheard};
 use crate::link::LinkError;
@@ -34,16 +33,15 @@ impl<'js> Kit<'js> {
     }
 }
 
-/// Reads what a program threw, after its run, with memory scarce or not.
-pub(super) fn read(
-    ctx: &Ctx<'_>,
-    kit: Persistent<Object<'static>>,
-    (error, scarce): (Kept, bool),
-) -> Option<Thrown> {
+/// Whether a program threw null, as the interpreter does where not even an error can be made.
+pub(super) fn threw_null(ctx: &Ctx<'_>, error: &Kept) -> bool {
+    error.clone().restore(ctx).is_ok_and(|error| error.is_null())
+}
+
+/// Reads what a program threw, after its run.
+pub(super) fn read(ctx: &Ctx<'_>, kit: Persistent<Object<'static>>, error: Kept) -> Option<Thrown> {
     let kit = Kit::new(ctx, kit).ok()?;
-    let error = error.restore(ctx).ok()?;
-    // Where not even an error can be made, the interpreter throws null.
-    if scarce && error.is_null() { None } else { describe(&kit.describe, error) }
+    describe(&kit.describe, error.restore(ctx).ok()?)
 }
 
 fn describe<'js>(describe: &Function<'js>, error: Value<'js>) -> Option<Thrown> {
@@ -89,8 +87,8 @@ impl<'js, 'r> Native<'js, 'r> {
 impl Realm for Native<'_, '_> {
     type Error = Kept;
 
-    fn compile(&mut self, text: &str) -> Result<(), Failure<Kept>> {
-        let compiled = self.outcome(evaluate(self.ctx, text, PROGRAM))?;
+    fn compile(&mut self, text: &str, name: &str) -> Result<(), Failure<Kept>> {
+        let compiled = self.outcome(evaluate(self.ctx, text, name))?;
         self.compiled = Some(compiled);
         Ok(())
     }

@@ -206,8 +206,8 @@
     host.log(level, wellFormed(text));
   }
 
-  const counts = create(null);
-  const since = create(null);
+  let counts = create(null);
+  let since = create(null);
   const console = {
     log: (...values) => say(1, values),
     info: (...values) => say(1, values),
@@ -307,6 +307,8 @@
   function begin() {
     pending = create(null);
     timers = create(null);
+    counts = create(null);
+    since = create(null);
     clearFiles();
     left.settle();
   }

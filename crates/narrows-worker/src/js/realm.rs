@@ -30,8 +30,8 @@ pub(crate) trait Realm {
     /// Something that was thrown, kept in the realm.
     type Error;
 
-    /// Compiles the program.
-    fn compile(&mut self, text: &str) -> Result<(), Failure<Self::Error>>;
+    /// Compiles the program, which has this name in stack traces.
+    fn compile(&mut self, text: &str, name: &str) -> Result<(), Failure<Self::Error>>;
 
     /// Makes a server's tools a global.
     fn bind(&mut self, name: &str) -> Result<(), Failure<Self::Error>>;

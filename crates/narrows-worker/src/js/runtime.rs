@@ -144,17 +144,24 @@ impl Prepared {
             let mut realm = Native::new(&ctx, kit.clone(), &unheard)?;
             Session::new((&mut realm, host), (program, reading), began).run(link)
         });
+        let holds = |bytes| {
+            u64::try_from(runtime.memory_usage().malloc_size).is_ok_and(|size| size >= bytes)
+        };
         let end = match ending.inspect_err(|_| unheard.clear())? {
+            Ending::End(End::Deadlock) => session::stuck(began, program, holds),
             Ending::End(end) => end,
             Ending::Threw(error, places) => {
+                let null = context.with(|ctx| native::threw_null(&ctx, &error));
+                let none = null && session::scarce(began, program, holds);
                 // What ended the program is told beyond its limit, else nothing could be told.
                 let spare = limits.memory_bytes.saturating_add(SPARE_BYTES);
                 runtime.set_memory_limit(usize::try_from(spare).unwrap_or(usize::MAX));
-                let scarce = scarce(began, program);
-                let thrown = context.with(|ctx| native::read(&ctx, kit.clone(), (error, scarce)));
-                session::threw(thrown, &places, &program.code)
+                let thrown = context.with(|ctx| native::read(&ctx, kit.clone(), error));
+                session::threw(thrown.filter(|_| !none), &places, &program.code)
             }
         };
+        // What is left of the program can reach limits too: that is no end of its.
+        let end = host.stopped().map_or(end, End::Limit);
         let rests = !program.state
             || !matches!(end, End::Limit(_))
                 && context.with(|ctx| {
@@ -164,24 +171,17 @@ impl Prepared {
         // What was kept of the realm goes before it, however the run ended.
         unheard.clear();
         globals.extend(names);
-        finish(link, (host, began), end)?;
+        finish(link, began, end)?;
         if rests { Ok(()) } else { Err(restless()) }
     }
 }
 
-/// Whether a thrown null may be what an interpreter without memory throws: a block that was refused
-/// can have been large; but who throws null says so.
-pub(crate) fn scarce(began: Began, program: &Program) -> bool {
-    began.had(program.limits.memory_bytes / 2) || !program.code.contains("null")
-}
-
-/// Says how the program ended; a limit that was reached is the reason before any other.
+/// Says how the program ended.
 pub(crate) fn finish<S: Read + Write>(
     link: &mut Link<S>,
-    (host, began): (&Host, Began),
+    began: Began,
     end: End,
 ) -> Result<(), LinkError> {
-    let end = host.stopped().map_or(end, End::Limit);
     let usage = Usage {
         wall_us: host::micros(began.wall()),
         cpu_us: host::micros(began.cpu()),

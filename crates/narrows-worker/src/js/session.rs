@@ -3,6 +3,7 @@
 use narrows_types::frame::{Call, CallError, End, FromWorker, Program, Reply, ToWorker};
 use narrows_types::{Finding, Limit, Position};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use super::host::{self, Host};
 use super::realm::{Failure, Realm, State};
+use super::strip::PROGRAM;
 use super::thrown::Thrown;
 use super::uses::{Places, Reading};
 use crate::link::{Link, LinkError, unexpected};
@@ -66,6 +68,38 @@ impl<T> From<Failure<T>> for Stop<T> {
     }
 }
 
+/// Whether the program used so much memory, be it for a moment. In a worker that is kept the most that
+/// there was may have been an earlier program's: it counts where this one clearly went beyond it, and
+/// else whether the heap `holds` nearly all that it may have now.
+fn used(began: Began, program: &Program, bytes: u64, holds: impl FnOnce(u64) -> bool) -> bool {
+    let most = program.limits.memory_bytes;
+    if !program.state {
+        return began.memory() >= bytes;
+    }
+    began.memory() >= bytes && began.memory_of_its_own() >= most / 32 || holds(nearly(most))
+}
+
+fn nearly(bytes: u64) -> u64 {
+    bytes / 10 * 9
+}
+
+/// How a program ended that came to no end of its own. Where memory ran out, the interpreter lost a
+/// job without a word.
+pub(crate) fn stuck(began: Began, program: &Program, holds: impl FnOnce(u64) -> bool) -> End {
+    if used(began, program, nearly(program.limits.memory_bytes), holds) {
+        End::Limit(Limit::MemoryBytes)
+    } else {
+        End::Deadlock
+    }
+}
+
+/// Whether a thrown null may be what an interpreter without memory throws: a block that was refused
+/// can have been large; but who throws null says so, unless an earlier program did.
+pub(crate) fn scarce(began: Began, program: &Program, holds: impl FnOnce(u64) -> bool) -> bool {
+    let silent = !program.state && !program.code.contains("null");
+    silent || used(began, program, program.limits.memory_bytes / 2, holds)
+}
+
 /// The end of a program that threw this; nothing is known of it where memory is used up.
 pub(crate) fn threw(thrown: Option<Thrown>, places: &Places<'_>, code: &str) -> End {
     thrown.map_or(End::Limit(Limit::MemoryBytes), |thrown| thrown.end(places, code))
@@ -106,9 +140,10 @@ pub(crate) struct Session<'r, 'p, R> {
 impl<'r, 'p, R: Realm> Session<'r, 'p, R> {
     pub(crate) fn new(
         (realm, host): (&'r mut R, &'r Host),
-        (program, reading): (&'p Program, Reading<'p>),
+        (program, mut reading): (&'p Program, Reading<'p>),
         began: Began,
     ) -> Self {
+        reading.places.program = host.program();
         let (waiting, wakes) = (HashSet::new(), HashMap::new());
         Self { realm, host, program, reading, began, waiting, wakes, woken: 0 }
     }
@@ -181,7 +216,11 @@ impl<'r, 'p, R: Realm> Session<'r, 'p, R> {
         if !self.reading.uses.findings.is_empty() {
             return Ok(());
         }
-        let error = match self.realm.compile(self.reading.text.as_str()) {
+        let name = match self.host.program() {
+            ..=1 => Cow::Borrowed(PROGRAM),
+            later => Cow::Owned(format!("{PROGRAM}{later}")),
+        };
+        let error = match self.realm.compile(self.reading.text.as_str(), &name) {
             Ok(()) => return Ok(()),
             Err(Failure::Threw(error)) => error,
             Err(other) => return Err(other.into()),
@@ -212,19 +251,11 @@ impl<'r, 'p, R: Realm> Session<'r, 'p, R> {
                 continue;
             }
             match (self.host.next_timer(), self.waiting.is_empty()) {
-                (None, true) => return Err(Stop::End(self.stuck())),
+                // Nothing can happen any more.
+                (None, true) => return Err(Stop::End(End::Deadlock)),
                 (Some(due_us), true) => self.host.jump(due_us),
                 (timer, false) => self.wait(timer, until, link)?,
             }
-        }
-    }
-
-    /// Nothing can happen any more. Where memory ran out, the interpreter lost a job without a word.
-    fn stuck(&self) -> End {
-        if self.began.had(self.program.limits.memory_bytes / 10 * 9) {
-            End::Limit(Limit::MemoryBytes)
-        } else {
-            End::Deadlock
         }
     }
 

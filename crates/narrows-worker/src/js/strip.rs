@@ -20,9 +20,11 @@ use std::path::{Path, PathBuf};
 const BEFORE: &str = "(async (";
 const BODY: &str = ") => {";
 const AFTER: &str = "})";
-/// What a program is called with whose names are kept. Nobody else's names begin so.
+/// How names begin that are ours where a program has them; its own do not.
+const OURS: &str = "$narrows_";
+/// What a program is called with whose names are kept.
 const KEEP: &str = "$narrows_keep";
-/// The name of the program in stack traces.
+/// The name of the program in stack traces; of a later one in the same realm, with its number.
 pub(crate) const PROGRAM: &str = "program";
 /// Findings beyond these say nothing more to anybody.
 pub(super) const FINDINGS_MAX: usize = 50;
@@ -97,6 +99,19 @@ impl<'a> Tree<'a> {
             names.filter(|name| *name != INPUT).map(str::to_owned).collect();
         names.sort_unstable();
         names
+    }
+
+    /// What is said against names at the outermost level that could be ours.
+    pub(super) fn taken(&self, lines: &Lines<'_>) -> Vec<Finding> {
+        let root = self.scoping.root_scope_id();
+        let ours = self.scoping.iter_bindings_in(root).filter_map(|symbol| {
+            let name = self.scoping.symbol_name(symbol);
+            name.starts_with(OURS).then(|| Finding {
+                at: lines.at(self.scoping.symbol_span(symbol).start),
+                message: format!("{name} is taken: names that begin with {OURS} are not free"),
+            })
+        });
+        ours.take(FINDINGS_MAX).collect()
     }
 
     /// The JavaScript: an async function that gives the program's value. It is called with a

@@ -36,9 +36,10 @@ impl Thrown {
             return End::Limit(limit);
         }
         let at = self.places(places);
-        let named = at.first().and_then(|at| word(code, *at));
+        let own = self.frames().next().is_some_and(|frame| frame.program == places.program);
+        let named = at.first().filter(|_| own).and_then(|at| word(code, *at));
         let message = match (self.message.as_str(), named) {
-            // The interpreter does not say what; the place does.
+            // The interpreter does not say what; the place does, if it is in this text.
             ("not a function", Some(word)) => format!("{word} is not a function"),
             _ => self.message,
         };
@@ -70,13 +71,33 @@ impl Thrown {
 
     /// Where it arose in the program's own text, innermost first.
     pub(super) fn places(&self, places: &Places<'_>) -> Vec<Position> {
-        let own = self.stack.lines().filter_map(|frame| {
-            let (_, place) = frame.rsplit_once(PROGRAM)?;
-            let mut numbers = place.trim_end_matches(')').strip_prefix(':')?.split(':');
-            let line = numbers.next()?.parse().ok()?;
-            Some((line, numbers.next()?.parse().ok()?))
-        });
+        let own = self.frames().filter(|frame| frame.program == places.program);
+        let own = own.map(|frame| (frame.line, frame.column));
         places.backs(&own.take(FRAMES_MAX).collect::<Vec<_>>())
+    }
+
+    fn frames(&self) -> impl Iterator<Item = Frame> {
+        self.stack.lines().filter_map(Frame::read)
+    }
+}
+
+/// A line of a stack trace that is in a program: in the last one of its worker, or, if that is kept,
+/// in an earlier one.
+struct Frame {
+    program: u32,
+    line: u32,
+    column: u32,
+}
+
+impl Frame {
+    fn read(text: &str) -> Option<Self> {
+        let (_, place) = text.rsplit_once(PROGRAM)?;
+        let (number, place) = place.trim_end_matches(')').split_once(':')?;
+        // The first one has no number.
+        let program = if number.is_empty() { 1 } else { number.parse().ok().filter(|n| *n > 1)? };
+        let mut numbers = place.split(':');
+        let line = numbers.next()?.parse().ok()?;
+        Some(Self { program, line, column: numbers.next()?.parse().ok()? })
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Reading<'a> {
 /// only a program that failed needs it.
 pub(crate) struct Places<'a> {
     code: Cow<'a, str>,
+    /// Which of the programs of its realm it is, from 1.
+    pub(super) program: u32,
 }
 
 impl Places<'_> {
@@ -85,7 +87,7 @@ pub(crate) fn read_with<'a>(code: &'a str, given: Given<'_>) -> Reading<'a> {
         ..Read::default()
     });
     let Read { uses, text, names, seen: Seen { imports, races } } = read;
-    Reading { uses, text, names, imports, races, places: Places { code } }
+    Reading { uses, text, names, imports, races, places: Places { code, program: 1 } }
 }
 
 /// What was read of a program's text.
@@ -111,7 +113,10 @@ fn read_within(code: &str, lines: &Lines<'_>, given: Given<'_>) -> Result<Read, 
     }
     let allocator = Allocator::default();
     let tree = strip::parse(&allocator, code, lines)?;
-    let (uses, seen) = find(&tree, lines, given);
+    let (mut uses, seen) = find(&tree, lines, given);
+    if given.state || given.importable.is_some() {
+        uses.findings.extend(tree.taken(lines));
+    }
     if !uses.findings.is_empty() {
         return Ok(Read { uses, ..Read::default() });
     }

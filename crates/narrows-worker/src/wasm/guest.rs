@@ -6,7 +6,6 @@ use wasmtime::{Instance, Module, Store, StoreLimitsBuilder, Trap, TypedFunc, Upd
 
 use super::imports::{self, Within};
 use crate::js::realm::{Failure, Realm, State};
-use crate::js::strip::PROGRAM;
 use crate::js::thrown::Thrown;
 
 /// What the guest keeps when something was thrown: the last one, until the next.
@@ -117,6 +116,12 @@ impl Guest {
     pub(super) fn limit_heap(&mut self, bytes: u64) -> Outcome<()> {
         call!(self, limit, u32::try_from(bytes).unwrap_or(u32::MAX));
         Ok(())
+    }
+
+    /// Whether its heap has so many bytes: whether it would refuse more if they were its limit. For
+    /// after a program, for that limit stays.
+    pub(super) fn holds(&mut self, bytes: u64) -> bool {
+        self.limit_heap(bytes).is_err() || self.ask("''").is_err()
     }
 
     /// Runs the prelude.
@@ -247,8 +252,8 @@ fn came(outcome: u32) -> Outcome<()> {
 impl Realm for Guest {
     type Error = Caught;
 
-    fn compile(&mut self, text: &str) -> Outcome<()> {
-        let name = self.named(PROGRAM)?;
+    fn compile(&mut self, text: &str, name: &str) -> Outcome<()> {
+        let name = self.named(name)?;
         let (at, length) = self.put(text)?;
         let outcome = call!(self, compile, at, length, name);
         self.release(name)?;

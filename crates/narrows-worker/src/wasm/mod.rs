@@ -29,9 +29,7 @@ use wasmtime::{Engine, Module};
 
 use crate::js::host::Host;
 use crate::js::realm::{Failure, Realm};
-use crate::js::runtime::{
-    GC_BYTES, LOCALE, NAMES, PRELUDE, SPARE_BYTES, WEB, finish, known, scarce,
-};
+use crate::js::runtime::{GC_BYTES, LOCALE, NAMES, PRELUDE, SPARE_BYTES, WEB, finish, known};
 use crate::js::session::{self, Ending, Session};
 use crate::js::uses;
 use crate::link::{Link, LinkError, restless};
@@ -122,20 +120,26 @@ impl Prepared {
         let names = std::mem::take(&mut reading.names);
         let session = Session::new((&mut *guest, host), (program, reading), began);
         let end = match session.run(link)? {
+            Ending::End(End::Deadlock) => {
+                session::stuck(began, program, |bytes| guest.holds(bytes))
+            }
             Ending::End(end) => end,
             Ending::Threw(error, places) => {
+                let null = guest.threw_null().unwrap_or(true);
+                let none = null && session::scarce(began, program, |bytes| guest.holds(bytes));
                 // What ended the program is told beyond its limit, else nothing could be told.
                 let spare = limits.memory_bytes.saturating_add(SPARE_BYTES);
-                let told = guest.limit_heap(spare).is_ok()
-                    && !(scarce(began, program) && guest.threw_null().unwrap_or(true));
+                let told = !none && guest.limit_heap(spare).is_ok();
                 let thrown = if told { guest.describe(error) } else { None };
                 session::threw(thrown, &places, &program.code)
             }
         };
+        // What is left of the program can reach limits too: that is no end of its.
+        let end = host.stopped().map_or(end, End::Limit);
         let rests =
             !program.state || !matches!(end, End::Limit(_)) && session::run_out(guest, host);
         globals.extend(names);
-        finish(link, (host, began), end)?;
+        finish(link, began, end)?;
         if rests { Ok(()) } else { Err(restless()) }
     }
 }

@@ -15,25 +15,39 @@ fn importing(code: &str) -> Reading<'_> {
 #[test]
 fn imports_are_fetched_before_the_first_line() {
     for (code, before) in [
-        ("import a from 'm'\na", r#"const { "default": a } = await imported$("m", ["default"]);"#),
+        (
+            "import a from 'm'\na",
+            r#"const { "default": a } = await $narrows_imported("m", ["default"]);"#,
+        ),
         (
             "import { a, b as c, 'd-e' as f } from \"m\"\n[a, c, f]",
-            r#"const { "a": a, "b": c, "d-e": f } = await imported$("m", ["a", "b", "d-e"]);"#,
+            r#"const { "a": a, "b": c, "d-e": f } = await $narrows_imported("m", ["a", "b", "d-e"]);"#,
         ),
-        ("import * as m from 'm'\nm.x", r#"const m = await imported$("m", []);"#),
+        ("import * as m from 'm'\nm.x", r#"const m = await $narrows_imported("m", []);"#),
         (
             "import d, * as m from 'm'\n[d, m]",
-            r#"const m = await imported$("m", ["default"]), { "default": d } = m;"#,
+            r#"const m = await $narrows_imported("m", ["default"]), { "default": d } = m;"#,
         ),
-        ("1\nimport 'm'\n2", r#"await imported$("m", []);"#),
+        ("1\nimport 'm'\n2", r#"await $narrows_imported("m", []);"#),
+        (
+            "import a, { b } from 'm' with { type: 'json', 'x': \"y\" }\n[a, b]",
+            r#"const { "default": a, "b": b } = await $narrows_imported("m", ["default", "b"], { "type": "json", "x": "y" });"#,
+        ),
+        (
+            "import imported$ from 'm'\nimported$",
+            r#"const { "default": imported$ } = await $narrows_imported("m", ["default"]);"#,
+        ),
         // Types are nothing that is imported.
-        ("import { T, x } from 'm'\nx as T", r#"const { "x": x } = await imported$("m", ["x"]);"#),
+        (
+            "import { T, x } from 'm'\nx as T",
+            r#"const { "x": x } = await $narrows_imported("m", ["x"]);"#,
+        ),
     ] {
         let reading = importing(code);
         assert_eq!(reading.uses.findings, [], "{code}");
         assert_eq!(reading.uses.references, [], "{code}");
         let first = reading.text.lines().next().unwrap();
-        assert_eq!(first, format!("(async (imported$) => {{{before}"), "{code}");
+        assert_eq!(first, format!("(async ($narrows_imported) => {{{before}"), "{code}");
         assert!(reading.imports, "{code}");
         assert!(!reading.text.contains("import "), "{}", reading.text);
     }
@@ -56,6 +70,10 @@ fn what_cannot_be_imported_is_told_where_it_is_named() {
     for (code, told) in [
         ("import a from 'no'\na", "1:15 no is not available"),
         ("const a = await import('no')\na", "1:24 no is not available"),
+        (
+            "import {from} from 'm'\nconst $narrows_imported = from([1])",
+            "2:7 $narrows_imported is taken: names that begin with $narrows_ are not free",
+        ),
         ("require('a')", "1:1 require is not available: write import x from \"module\""),
     ] {
         let reading = importing(code);

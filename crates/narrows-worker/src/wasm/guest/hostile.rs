@@ -80,7 +80,8 @@ fn a_guest_whose_memory_is_overwritten_harms_only_itself() {
             guest.memory()[at] = u8::try_from(roll(256)).unwrap();
         }
         // What the host makes of it is data.
-        let ended = guest.compile("const a = [1, 2]; JSON.stringify(a.map(n => host.f({ n })))");
+        let ended =
+            guest.compile("const a = [1, 2]; JSON.stringify(a.map(n => host.f({ n })))", "program");
         let ended = ended.and_then(|()| guest.bind("host"));
         let ended = ended.and_then(|()| guest.give("input", "{\"a\":[1]}"));
         let ended = ended.and_then(|()| guest.start());
