@@ -63,6 +63,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.answer(str(len(self.rfile.read(int(self.headers["Content-Length"])))))
 
 
+# Whoever found no place in the queue would come again seconds later.
+http.server.ThreadingHTTPServer.request_queue_size = 128
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
 if len(sys.argv) > 1:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
