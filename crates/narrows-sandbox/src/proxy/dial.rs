@@ -1,19 +1,23 @@
 //! From a host's name to a connection. The address that is judged is the one that is dialled.
 
-use super::BUFFER_BYTES;
+use super::{BUFFER_BYTES, way};
 use narrows_types::Network;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream, UdpSocket};
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long it may take to find a host, and to reach it.
 const WAIT: Duration = Duration::from_secs(10);
 /// Addresses of one host that are tried.
-const ADDRESSES_MAX: usize = 4;
+const ADDRESSES_MAX: u32 = 4;
+/// Names that one run looks up at once; further ones wait.
+const LOOKUPS_MAX: usize = 4;
+/// The same for all runs together.
+const LOOKUPS_ALL: usize = 32;
 
 /// Why there is no connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,48 +32,58 @@ pub(super) enum Undialled {
     Late,
 }
 
-/// Dials a host that the list allows. `lookups` are places to look a name up.
+/// Places to look names up in.
+#[derive(Debug, Clone)]
+pub(super) struct Lookups {
+    own: Arc<Semaphore>,
+    all: Arc<Semaphore>,
+}
+
+impl Default for Lookups {
+    fn default() -> Self {
+        let places = |count| Arc::new(Semaphore::new(count));
+        Self { own: places(LOOKUPS_MAX), all: places(LOOKUPS_ALL) }
+    }
+}
+
+impl Lookups {
+    /// Those of one more run.
+    pub(super) fn of_a_run(&self) -> Self {
+        Self { own: Self::default().own, all: Arc::clone(&self.all) }
+    }
+
+    /// A run's own first: one that waits for itself keeps nobody else waiting.
+    async fn place(&self) -> Result<[OwnedSemaphorePermit; 2], AcquireError> {
+        let own = Arc::clone(&self.own).acquire_owned().await?;
+        Ok([own, Arc::clone(&self.all).acquire_owned().await?])
+    }
+}
+
+/// Dials a host that the list allows.
 pub(super) async fn dial(
     network: &Network,
     (host, port): (&str, u16),
-    lookups: &Arc<Semaphore>,
+    lookups: &Lookups,
 ) -> Result<TcpStream, Undialled> {
     if !network.allows(host, port) {
         return Err(Undialled::NotListed);
     }
-    let reached = timeout(WAIT, reach(network, (host, port), lookups)).await;
-    reached.unwrap_or(Err(Undialled::Late))
-}
-
-async fn reach(
-    network: &Network,
-    (host, port): (&str, u16),
-    lookups: &Arc<Semaphore>,
-) -> Result<TcpStream, Undialled> {
+    let until = Instant::now() + WAIT;
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let found = match bare.parse::<IpAddr>() {
         Ok(address) => vec![address],
-        Err(_name) => addresses(bare, lookups).await.map_err(Undialled::Away)?,
+        Err(_name) => timeout_at(until, addresses(bare, lookups))
+            .await
+            .map_err(|_late| Undialled::Late)?
+            .map_err(Undialled::Away)?,
     };
-    let mut last = Undialled::Away("it is not found: it has no address".to_owned());
-    for address in found.into_iter().take(ADDRESSES_MAX) {
-        let ip = address.to_canonical();
-        if (!is_outside(ip) || is_own(ip, port).await) && !network.names(ip, port) {
-            last = Undialled::Inside(ip);
-            continue;
-        }
-        match connected(SocketAddr::new(ip, port)).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Undialled::Away(format!("it is not reached: {error}")),
-        }
-    }
-    Err(last)
+    first(network, (in_turn(found), port), until).await
 }
 
 /// The system's look-up goes on where whoever asked has gone: its place is free when it has ended.
-async fn addresses(name: &str, lookups: &Arc<Semaphore>) -> Result<Vec<IpAddr>, String> {
+async fn addresses(name: &str, lookups: &Lookups) -> Result<Vec<IpAddr>, String> {
     let away = |error: &dyn std::fmt::Display| format!("it is not found: {error}");
-    let place = Arc::clone(lookups).acquire_owned().await.map_err(|error| away(&error))?;
+    let place = lookups.place().await.map_err(|error| away(&error))?;
     let name = name.to_owned();
     let looked_up = tokio::task::spawn_blocking(move || {
         let found = (name.as_str(), 0).to_socket_addrs();
@@ -77,6 +91,54 @@ async fn addresses(name: &str, lookups: &Arc<Semaphore>) -> Result<Vec<IpAddr>, 
         found.map(|found| found.map(|address| address.ip()).collect())
     });
     looked_up.await.map_err(|error| away(&error))?.map_err(|error| away(&error))
+}
+
+/// Both families in turn, each in the system's order: many addresses of the one do not hide the other.
+fn in_turn(found: Vec<IpAddr>) -> Vec<IpAddr> {
+    let (mut of_v4, mut of_v6) = (0..ADDRESSES_MAX, 0..ADDRESSES_MAX);
+    let turn = |ip: IpAddr| {
+        let turns = if ip.is_ipv4() { &mut of_v4 } else { &mut of_v6 };
+        turns.next().map(|turn| (turn, ip))
+    };
+    let mut turns: Vec<(u32, IpAddr)> =
+        found.into_iter().map(|ip| ip.to_canonical()).filter_map(turn).collect();
+    turns.sort_by_key(|(turn, _ip)| *turn);
+    turns.into_iter().map(|(_turn, ip)| ip).collect()
+}
+
+/// The first that answers. Each has its part of the time that is left: one that never answers leaves
+/// some to the next.
+async fn first(
+    network: &Network,
+    (found, port): (Vec<IpAddr>, u16),
+    until: Instant,
+) -> Result<TcpStream, Undialled> {
+    let mut last = Undialled::Away("it is not found: it has no address".to_owned());
+    let left = (1..=ADDRESSES_MAX.min(u32::try_from(found.len()).unwrap_or(u32::MAX))).rev();
+    for (ip, left) in found.into_iter().zip(left) {
+        let time = until.saturating_duration_since(Instant::now()) / left;
+        match timeout(time, reach(network, ip, port)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(why)) => last = why,
+            Err(_late) => last = Undialled::Late,
+        }
+    }
+    Err(last)
+}
+
+async fn reach(network: &Network, ip: IpAddr, port: u16) -> Result<TcpStream, Undialled> {
+    let away = |error: io::Error| Undialled::Away(format!("it is not reached: {error}"));
+    if !network.names(ip, port) {
+        if !is_outside(ip) {
+            return Err(Undialled::Inside(ip));
+        }
+        // Whoever changes routes keeps the kernel from telling them.
+        let beyond = tokio::task::spawn_blocking(move || way::is_beyond(ip)).await;
+        if !beyond.map_err(io::Error::other).flatten().map_err(away)? {
+            return Err(Undialled::Inside(ip));
+        }
+    }
+    connected(SocketAddr::new(ip, port)).await.map_err(away)
 }
 
 /// A connection whose buffers are as bounded as the program's own.
@@ -88,18 +150,8 @@ async fn connected(address: SocketAddr) -> io::Result<TcpStream> {
     socket.connect(address).await
 }
 
-/// Whether an address is this machine's own. The kernel is asked which one would be used to reach it;
-/// nothing is sent.
-async fn is_own(ip: IpAddr, port: u16) -> bool {
-    let any: IpAddr =
-        if ip.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let Ok(probe) = UdpSocket::bind((any, 0)).await else { return true };
-    let reached = probe.connect((ip, port)).await.is_ok();
-    reached && probe.local_addr().is_ok_and(|own| own.ip() == ip)
-}
-
-/// Whether an address is one of the open internet: not of this machine, of networks of one's own, of
-/// a machine's neighbours, of those who watch over it, nor one that stands for another one.
+/// Whether an address can be one of the open internet: not of networks of one's own, of a machine's
+/// neighbours, of those who watch over it, nor one that stands for another one.
 fn is_outside(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => !INSIDE_V4.iter().any(|(net, bits)| is_in_v4(ip, *net, *bits)),
@@ -148,7 +200,7 @@ fn is_in_v6(ip: Ipv6Addr, (net, bits): ([u16; 2], u32)) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use tokio::net::TcpListener;
 
@@ -190,16 +242,70 @@ mod tests {
         assert!(!is_outside(mapped.to_canonical()) && !is_outside(mapped));
     }
 
-    async fn dialled(list: &[String], host: &str, port: u16) -> Result<(), Undialled> {
-        let lookups = Arc::new(Semaphore::new(1));
+    pub(in super::super) async fn dialled(
+        list: &[String],
+        host: &str,
+        port: u16,
+    ) -> Result<(), Undialled> {
+        let lookups = Lookups::default();
         dial(&Network::of(list).unwrap(), (host, port), &lookups).await.map(drop)
     }
 
-    /// What reaches an address from that very address is this machine.
+    #[test]
+    fn no_family_hides_the_other() {
+        let turns = |found: &[&str]| {
+            let found = found.iter().map(|ip| ip.parse().unwrap()).collect();
+            let turns = in_turn(found).into_iter().map(|ip| ip.to_string());
+            turns.take(4).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            turns(&["2a00::1", "2a00::2", "2a00::3", "2a00::4", "2a00::5", "1.1.1.1"]),
+            "2a00::1 1.1.1.1 2a00::2 2a00::3"
+        );
+        assert_eq!(turns(&["1.1.1.1", "::ffff:1.1.1.2", "1.1.1.3"]), "1.1.1.1 1.1.1.2 1.1.1.3");
+    }
+
+    /// One that takes connections and one that is full, so that it answers nobody.
     #[tokio::test]
-    async fn an_address_of_this_machine_is_known() {
-        assert!(is_own("127.0.0.1".parse().unwrap(), 9).await);
-        assert!(!is_own("192.0.2.1".parse().unwrap(), 9).await);
+    async fn an_address_that_never_answers_leaves_time_to_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap();
+        let full = SocketAddr::from(([127, 0, 0, 2], own.port()));
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(full).unwrap();
+        let _full = socket.listen(1).unwrap();
+        let mut waiting = Vec::new();
+        let short = Duration::from_millis(300);
+        while let Ok(stream) = timeout(short, TcpStream::connect(full)).await {
+            waiting.push(stream.unwrap());
+        }
+        let network = Network::of([own.to_string(), full.to_string()]).unwrap();
+        let tried = |ips: Vec<IpAddr>, wait| {
+            let until = Instant::now() + Duration::from_millis(wait);
+            let (network, port) = (network.clone(), own.port());
+            async move { first(&network, (ips, port), until).await.map(drop) }
+        };
+        let begun = Instant::now();
+        assert_eq!(tried(vec![full.ip(), own.ip()], 1600).await, Ok(()));
+        assert!(begun.elapsed() < Duration::from_millis(1300), "{:?}", begun.elapsed());
+        assert_eq!(tried(vec![full.ip(), full.ip()], 200).await, Err(Undialled::Late));
+    }
+
+    #[tokio::test]
+    async fn no_run_takes_all_look_ups() {
+        let all = Lookups { all: Arc::new(Semaphore::new(LOOKUPS_MAX + 1)), ..Lookups::default() };
+        let (greedy, other) = (all.of_a_run(), all.of_a_run());
+        let (short, mut taken) = (Duration::from_millis(20), Vec::new());
+        for _ in 0..LOOKUPS_MAX {
+            taken.push(timeout(short, greedy.place()).await.unwrap().unwrap());
+        }
+        let mut waits = std::pin::pin!(greedy.place());
+        assert!(timeout(short, &mut waits).await.is_err());
+        let others = timeout(short, other.place()).await;
+        assert!(others.is_ok(), "one that waits has nothing yet");
+        assert!(timeout(short, other.place()).await.is_err(), "all together have a bound too");
+        drop(taken);
+        assert!(timeout(short, waits).await.is_ok());
     }
 
     /// A name that leads inside is what a rebound one is.

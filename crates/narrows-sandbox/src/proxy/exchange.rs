@@ -1,7 +1,7 @@
 //! One request of a program's: refused, passed on, or a tunnel opened for it.
 
 use super::dial::{Undialled, dial};
-use super::{Counted, Denied, HEAD_BYTES_MAX, Run};
+use super::{CONNECTIONS_ALL, Counted, Denied, HEAD_BYTES_MAX, Run};
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
@@ -125,6 +125,15 @@ async fn pass(request: Request<Incoming>, run: &Run) -> Result<Answer, Refused> 
     Ok(Response::from_parts(head, body.boxed_unsync()))
 }
 
+/// Answers whatever is asked on a connection for which there is no place.
+pub(super) fn busy() -> Answer {
+    let why = format!(
+        "the programs of this machine have as many connections as they may, {CONNECTIONS_ALL} in \
+         all: close those that are not needed, and try again later"
+    );
+    Refused(StatusCode::SERVICE_UNAVAILABLE, why).answer()
+}
+
 /// Takes away what is not for whoever is behind.
 fn for_one_hop(fields: &mut HeaderMap) {
     let named: Vec<HeaderName> = fields
@@ -149,7 +158,7 @@ async fn reach(run: &Run, authority: &Authority, port: u16) -> Result<Counted, R
         let why = format!("this run has moved {} bytes, as many as it may", super::BYTES_MAX);
         return Err(deny(run, host, port, why));
     }
-    let Err(why) = (match dial(&run.network, (host, port), &run.common.lookups).await {
+    let Err(why) = (match dial(&run.network, (host, port), &run.lookups).await {
         Ok(stream) => return Ok(Counted::new(stream, Arc::clone(&run.left))),
         error => error,
     }) else {

@@ -6,11 +6,12 @@ use crate::ledger;
 use crate::places;
 use crate::programs::words;
 use crate::walls::descendants;
-use narrows_sandbox::{Lease, Sandbox, Want};
+use narrows_sandbox::{Denied, Lease, Sandbox, Want};
 use narrows_types::frame::{End, FromWorker, Go, ToWorker};
-use narrows_types::{BackendKind, Engine, Language, Limit, Limits};
+use narrows_types::{BackendKind, Engine, Language, Limit, Limits, Network};
 use std::fs;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Receiver;
 
 const CPYTHON: Want = Want {
     language: Language::Python,
@@ -26,16 +27,22 @@ const DENO: Want = Want {
     network: false,
 };
 
-/// A program that runs.
-async fn started(sandbox: &Sandbox, want: Want, code: &str) -> Lease {
+/// A program that runs and has said something, with what is denied to it.
+pub(crate) async fn started(
+    sandbox: &Sandbox,
+    want: Want,
+    (code, network): (&str, &Network),
+) -> (Lease, Option<Receiver<Denied>>) {
     let mut lease = sandbox.lease(want, Instant::now() + LONG).await.unwrap();
-    let run = program(want.language, code, Limits::default());
+    let limits = Limits { network: network.clone(), ..Limits::default() };
+    let run = program(want.language, code, limits);
     lease.arm(&run.limits);
+    let denied = lease.connect(network);
     lease.send(&ToWorker::Run(Box::new(run))).await.unwrap();
     assert!(matches!(lease.receive().await.unwrap(), FromWorker::Uses(_)));
     lease.send(&ToWorker::Go(Go { namespaces: Vec::new() })).await.unwrap();
     assert!(matches!(lease.receive().await.unwrap(), FromWorker::Log(_)));
-    lease
+    (lease, denied)
 }
 
 async fn gone(sandbox: &Sandbox) {
@@ -59,7 +66,8 @@ fn field(text: &str, name: &str) -> String {
 async fn an_evaluator_is_sealed_and_ends_with_its_lease() {
     let base = config("worker");
     let sandbox = Sandbox::start(narrows_sandbox::Config { warm: 0, ..base }).await.unwrap();
-    let lease = started(&sandbox, CPYTHON, "print(1)\nwhile True: pass").await;
+    let code = ("print(1)\nwhile True: pass", &Network::default());
+    let (lease, _denied) = started(&sandbox, CPYTHON, code).await;
     let zygote = sandbox.health().into_iter().find_map(|health| health.pid).unwrap();
     let is_evaluator = |pid: &u32| {
         let limits = read(*pid, "limits");
@@ -154,7 +162,8 @@ async fn one_that_is_started_anew_has_its_limits_from_outside() {
     let Some(place) = places::deno() else { return };
     let config = narrows_sandbox::Config { warm: 0, ..place.config };
     let sandbox = Sandbox::start(config).await.unwrap();
-    let lease = started(&sandbox, DENO, "console.log(1); for (;;) {}").await;
+    let code = ("console.log(1); for (;;) {}", &Network::default());
+    let (lease, _denied) = started(&sandbox, DENO, code).await;
     let all: Vec<u32> = sandbox.health().into_iter().filter_map(|health| health.pid).collect();
     let all: Vec<u32> = all.into_iter().flat_map(descendants).collect();
     let found: Vec<u32> =

@@ -1,11 +1,11 @@
 //! Programs that have a network: what they reach, by real servers beside them, and what they do not.
 
+use crate::evaluators::started;
 use crate::house::{LONG, program, run_by};
 use crate::places::{self, Inside, Place};
 use crate::programs::{Hostile, all, check, words};
 use crate::walls::descendants;
-use narrows_sandbox::{Config, Lease, Sandbox, SandboxError, Want};
-use narrows_types::frame::{FromWorker, Go, ToWorker};
+use narrows_sandbox::{Config, Sandbox, SandboxError, Want};
 use narrows_types::{BackendKind, Engine, Language, Limits, Network};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -193,26 +193,14 @@ async fn a_run_without_hosts_has_no_network() {
     sandbox.shutdown().await;
 }
 
-async fn waiting(sandbox: &Sandbox, network: &Network) -> Lease {
-    let mut lease = sandbox.lease(want(Engine::Cpython), Instant::now() + LONG).await.unwrap();
-    let limits = Limits { network: network.clone(), ..Limits::default() };
-    lease.arm(&limits);
-    drop(lease.connect(network));
-    let run = program(Language::Python, "print(1)\nwhile True: pass", limits);
-    lease.send(&ToWorker::Run(Box::new(run))).await.unwrap();
-    assert!(matches!(lease.receive().await.unwrap(), FromWorker::Uses(_)));
-    lease.send(&ToWorker::Go(Go { namespaces: Vec::new() })).await.unwrap();
-    assert!(matches!(lease.receive().await.unwrap(), FromWorker::Log(_)));
-    lease
-}
-
 /// Each has its own, and none is this one. (Only root may look.)
 #[tokio::test]
 async fn no_two_programs_share_a_network() {
     let network = Network::of(["127.0.0.1:9"]).unwrap();
     let Some(place) = with_network(places::cpython(), network.clone()) else { return };
     let sandbox = Sandbox::start(Config { warm: 0, ..place.config }).await.unwrap();
-    let leases = [waiting(&sandbox, &network).await, waiting(&sandbox, &network).await];
+    let (want, code) = (want(Engine::Cpython), ("print(1)\nwhile True: pass", &network));
+    let leases = [started(&sandbox, want, code).await, started(&sandbox, want, code).await];
     let zygote = sandbox.health().into_iter().find_map(|health| health.pid).unwrap();
     let read = |pid: &u32, file: &str| fs::read_to_string(format!("/proc/{pid}/{file}"));
     let evaluates = |pid: &u32| {
@@ -242,15 +230,9 @@ async fn who_runs_programs_hears_what_was_denied_to_them() {
     let network = Network::of(["example.com"]).unwrap();
     let Some(place) = with_network(places::cpython(), network.clone()) else { return };
     let sandbox = place.open().await;
-    let mut lease = sandbox.lease(want(Engine::Cpython), Instant::now() + LONG).await.unwrap();
-    let limits = Limits { network: network.clone(), ..Limits::default() };
-    lease.arm(&limits);
-    let mut denied = lease.connect(&network).unwrap();
-    let code = "import urllib.request\nurllib.request.urlopen('http://Evil.example:81/')";
-    let run = program(Language::Python, code, limits);
-    lease.send(&ToWorker::Run(Box::new(run))).await.unwrap();
-    assert!(matches!(lease.receive().await.unwrap(), FromWorker::Uses(_)));
-    lease.send(&ToWorker::Go(Go { namespaces: Vec::new() })).await.unwrap();
+    let code = "import urllib.request\nprint(1)\nurllib.request.urlopen('http://Evil.example:81/')";
+    let (lease, denied) = started(&sandbox, want(Engine::Cpython), (code, &network)).await;
+    let mut denied = denied.unwrap();
     let told = tokio::time::timeout(LONG, denied.recv()).await.unwrap().unwrap();
     assert_eq!(told.host.to_lowercase(), "evil.example:81");
     assert!(told.why.starts_with("limits.network of this run has example.com"), "{told:?}");

@@ -7,10 +7,13 @@ import os
 import ssl
 import sys
 import threading
+import time
 
 
 class Server(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # How many wait for `/slow`, and how many did at most.
+    lock, slow, most = threading.Lock(), 0, 0
 
     def log_message(self, *_):
         pass
@@ -24,6 +27,11 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def wait(self, more):
+        with Server.lock:
+            Server.slow += more
+            Server.most = max(Server.most, Server.slow)
+
     def do_GET(self):
         if self.path.startswith("/away/"):
             return self.answer("", 302, Location="http://" + self.path[len("/away/"):])
@@ -31,6 +39,17 @@ class Server(http.server.BaseHTTPRequestHandler):
             return self.answer(json.dumps({name.lower(): value for name, value in self.headers.items()}))
         if self.path == "/large":
             return self.answer("x" * (8 << 20))
+        if self.path == "/slow":
+            self.wait(1)
+            time.sleep(1)
+            self.wait(-1)
+        if self.path == "/most":
+            return self.answer(str(Server.most))
+        if self.path == "/hang":
+            # Until whoever asked has gone.
+            self.rfile.read(1)
+            self.close_connection = True
+            return
         self.answer("hello")
 
     def do_POST(self):
@@ -44,6 +63,8 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.answer(str(len(self.rfile.read(int(self.headers["Content-Length"])))))
 
 
+# Whoever found no place in the queue would come again seconds later.
+http.server.ThreadingHTTPServer.request_queue_size = 128
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
 if len(sys.argv) > 1:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

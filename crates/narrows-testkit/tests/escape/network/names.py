@@ -1,3 +1,0 @@
-# expect: threw gaierror
-import socket
-socket.getaddrinfo('example.com', 80)
