@@ -1,4 +1,5 @@
 // expect: value [true,true,true,"refused","refused","refused","refused","refused","refused",true]
+import { Buffer } from 'node:buffer'
 import { createSign, sign, constants } from 'node:crypto'
 const pem = (body) => `-----BEGIN PRIVATE KEY-----\n${body}\n-----END PRIVATE KEY-----`
 // Nobody's keys.
